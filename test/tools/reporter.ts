@@ -1,0 +1,101 @@
+/**
+ * What `node --test` prints through us: a dot per test, and everything there is to know about one that fails. The
+ * built-in dot reporter swallows what a test file wrote to its standard error, which is all there is to see of a file
+ * that cannot even be imported.
+ *
+ * The totals go to the file that LOCALDNS_TEST_TOTALS names, for the runner to add up.
+ */
+import { appendFileSync } from 'node:fs';
+import { relative } from 'node:path';
+import type { TestEvent } from 'node:test/reporters';
+import { inspect } from 'node:util';
+
+export interface Totals {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+const dotsPerLine = 100;
+const outputLines = 200;
+
+export default async function* report(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
+  const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
+  const skips: string[] = [];
+  const output = new Map<string, string[]>();
+  const failures: string[] = [];
+  let dots = 0;
+
+  for await (const { type, data } of events) {
+    switch (type) {
+      case 'test:stdout':
+      case 'test:stderr': {
+        const lines = output.get(data.file) ?? [];
+        lines.push(data.message);
+        output.set(data.file, lines.slice(-outputLines));
+        break;
+      }
+      case 'test:pass':
+      case 'test:fail': {
+        if (data.details.type === 'suite' && !(type === 'test:fail' && failedItself(data.details.error))) break;
+        const at = `${place(data)} ${data.name}`;
+        if (type === 'test:fail' && data.todo === undefined) {
+          totals.failed++;
+          failures.push(`${at}\n${indent(describe(data.details.error))}`);
+          // At once and in full, so that a run which is cut off later has still said what it knew.
+          yield `${dots % dotsPerLine === 0 ? '' : '\n'}FAILED ${failures.at(-1)}\n${said(output, data.file)}`;
+          dots = 0;
+          break;
+        }
+        if (data.skip !== undefined || data.todo !== undefined) {
+          totals.skipped++;
+          skips.push(`skipped: ${at}${typeof data.skip === 'string' ? `: ${data.skip}` : ''}`);
+          yield 's';
+        } else {
+          totals.passed++;
+          yield '.';
+        }
+        dots++;
+        if (dots % dotsPerLine === 0) yield '\n';
+        break;
+      }
+    }
+  }
+  if (dots % dotsPerLine !== 0) yield '\n';
+  for (const line of skips) yield `${line}\n`;
+  const path = process.env.LOCALDNS_TEST_TOTALS;
+  if (path) appendFileSync(path, `${JSON.stringify(totals)}\n`);
+}
+
+interface Located {
+  file?: string;
+  line?: number;
+}
+
+function place({ file, line }: Located): string {
+  return file === undefined ? '' : `${relative(process.cwd(), file)}:${line ?? 1}`;
+}
+
+/** A suite fails when one of its tests does, which has then been told already; or by itself, in a hook or its body. */
+function failedItself(error: Error): boolean {
+  return (error as { failureType?: string }).failureType !== 'subtestsFailed';
+}
+
+/** The runner wraps what a test threw; the wrapping says nothing that its cause does not. */
+function describe(error: Error): string {
+  const { cause } = error;
+  if (cause !== undefined && !(cause instanceof Error)) return String(cause);
+  // Where in Node's own test runner the test was called from helps nobody.
+  return inspect(cause ?? error, { depth: 8 }).replaceAll(/^ +at .*\(?(node:internal|node:async_hooks).*\n/gm, '');
+}
+
+function said(output: Map<string, string[]>, file: string | undefined): string {
+  const lines = file === undefined ? undefined : output.get(file);
+  if (file === undefined || lines === undefined) return '';
+  output.delete(file);
+  return `  what ${relative(process.cwd(), file)} had printed:\n${indent(lines.join('').trimEnd())}\n`;
+}
+
+function indent(text: string): string {
+  return text.replaceAll(/^/gm, '    ');
+}

@@ -1,0 +1,131 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { identify, identifySelf, isAlive, killProcess, type ProcessIdentity } from './process-identity.ts';
+
+/**
+ * What one test process has made outside itself: processes, network namespaces, files. A test process that is killed
+ * cannot clean up, so each of these is written down here before it is used, and whoever runs tests next removes what
+ * belonged to a dead owner.
+ *
+ *     ${tmpdir}/localdns-test/<pid>-<label>/
+ *       owner            the identity of the process that made this folder
+ *       processes/<pid>  the identity of a process that it started
+ *       namespaces/<name>
+ */
+export class RunFolder {
+  readonly path: string;
+  #namespaces = 0;
+
+  constructor(label: string) {
+    this.path = join(runFolders(), `${process.pid}-${label}`);
+    // A folder of this name that is there already was left by a process which had our id before us.
+    rmSync(this.path, { recursive: true, force: true });
+    mkdirSync(join(this.path, 'processes'), { recursive: true });
+    mkdirSync(join(this.path, 'namespaces'));
+    writeFileSync(join(this.path, 'owner'), JSON.stringify(identifySelf()));
+  }
+
+  /** To be called at once after the start; a process that has already ended needs no note. */
+  recordProcess(pid: number): void {
+    const identity = identify(pid);
+    if (identity !== undefined) writeFileSync(this.#process(pid), JSON.stringify(identity));
+  }
+
+  forgetProcess(pid: number): void {
+    rmSync(this.#process(pid), { force: true });
+  }
+
+  /** Makes a network namespace and gives its name, which carries our process id. */
+  addNamespace(label: string): string {
+    this.#namespaces++;
+    const name = `ldns-${process.pid}-${label}${this.#namespaces}`;
+    // Noted first: a note without a namespace is harmless, the other way round it would stay for ever.
+    writeFileSync(join(this.path, 'namespaces', name), '');
+    ip('netns', 'add', name);
+    return name;
+  }
+
+  /** Ends everything noted here, then removes the folder itself. */
+  async remove(): Promise<void> {
+    await removeRunFolder(this.path);
+  }
+
+  #process(pid: number): string {
+    return join(this.path, 'processes', String(pid));
+  }
+}
+
+/** Removes what test processes that no longer exist have left. Returns one line for each. */
+export async function sweepRunFolders(): Promise<string[]> {
+  const removed: string[] = [];
+  for (const name of list(runFolders())) {
+    const path = join(runFolders(), name);
+    const owner = readIdentity(join(path, 'owner'));
+    if (owner !== undefined && isAlive(owner)) continue;
+    const what = await removeRunFolder(path);
+    removed.push(`removed what a test process that was killed had left: ${name}${what === '' ? '' : ` (${what})`}`);
+  }
+  return removed;
+}
+
+async function removeRunFolder(path: string): Promise<string> {
+  let killed = 0;
+  for (const pid of list(join(path, 'processes'))) {
+    const identity = readIdentity(join(path, 'processes', pid));
+    if (identity !== undefined && isAlive(identity) && (await killProcess(identity))) killed++;
+  }
+  const namespaces = list(join(path, 'namespaces'));
+  for (const name of namespaces) killed += await removeNamespace(name);
+  rmSync(path, { recursive: true, force: true });
+  return [
+    killed > 0 ? `${killed} processes` : '',
+    namespaces.length > 0 ? `${namespaces.length} network namespaces` : '',
+  ]
+    .filter((part) => part !== '')
+    .join(', ');
+}
+
+/**
+ * Whatever runs in a namespace of ours was started by our tests, grandchildren too, and would keep the namespace alive
+ * after its name is gone. Returns how many processes were ended.
+ */
+async function removeNamespace(name: string): Promise<number> {
+  if (!existsSync(join('/run/netns', name))) return 0;
+  let killed = 0;
+  // A process may fork while we look, so look until nothing is there.
+  for (let round = 0; round < 50; round++) {
+    const { stdout } = spawnSync('ip', ['netns', 'pids', name], { encoding: 'utf8' });
+    const inside = stdout.split('\n').flatMap((line) => identify(Number(line)) ?? []);
+    if (inside.length === 0) break;
+    for (const identity of inside) if (await killProcess(identity)) killed++;
+  }
+  ip('netns', 'del', name);
+  return killed;
+}
+
+function ip(...args: string[]): void {
+  const { status, stderr, error } = spawnSync('ip', args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${error?.message ?? stderr.trim()}`);
+}
+
+function runFolders(): string {
+  return join(tmpdir(), 'localdns-test');
+}
+
+function readIdentity(path: string): ProcessIdentity | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as ProcessIdentity;
+  } catch {
+    return undefined;
+  }
+}
+
+function list(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}

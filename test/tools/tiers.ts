@@ -1,0 +1,85 @@
+import type { Need } from './find.ts';
+
+export interface Tier {
+  name: string;
+  /** One sentence for the person who reads the output. */
+  about: string;
+  /** Globs below the repository's root. */
+  files: readonly string[];
+  needs: readonly Need[];
+  /** A test that takes longer than this is ended and has failed. */
+  testLimitMs: number;
+  /** The same for the larger forms, where those take longer. */
+  nightlyTestLimitMs?: number;
+  /** How many files run at once. Tests that measure time want the machine to themselves. */
+  atOnce: number;
+}
+
+const minuteMs = 60_000;
+
+const controlPlane: readonly Need[] = ['root', 'namespaces', 'ip', 'openssl', 'etcd', 'kube-apiserver', 'kubectl'];
+
+/** In the order in which they run: the quickest to tell what is wrong comes first. */
+export const tiers: readonly Tier[] = [
+  {
+    name: 'unit',
+    about: 'each file beside its source, and the rules of the house',
+    files: [
+      '{api,kube,operator,agent,cli,bin,bench,charts,docs}/**/*.test.ts',
+      'test/*.test.ts',
+      'test/{tools,golden,fake}/**/*.test.ts',
+    ],
+    needs: [],
+    testLimitMs: minuteMs,
+    atOnce: 2,
+  },
+  {
+    name: 'scenario',
+    about: 'scripted client, upstream and clock',
+    files: ['test/scenario/**/*.test.ts'],
+    needs: [],
+    testLimitMs: minuteMs,
+    atOnce: 2,
+  },
+  {
+    name: 'conformance',
+    about: 'one file per clause of an RFC',
+    files: ['test/conformance/**/*.test.ts'],
+    needs: [],
+    testLimitMs: minuteMs,
+    atOnce: 2,
+  },
+  {
+    name: 'fuzz',
+    about: 'packets that nobody would send',
+    files: ['test/fuzz/**/*.test.ts'],
+    needs: [],
+    testLimitMs: 5 * minuteMs,
+    nightlyTestLimitMs: 60 * minuteMs,
+    atOnce: 2,
+  },
+  {
+    name: 'cluster',
+    about: 'real etcd, kube-apiserver, CoreDNS, helm',
+    files: ['test/cluster/**/*.test.ts'],
+    needs: [...controlPlane, 'coredns', 'helm', 'dig'],
+    testLimitMs: 5 * minuteMs,
+    atOnce: 1,
+  },
+  {
+    name: 'datapath',
+    about: 'network namespaces, nftables, a dying agent',
+    files: ['test/datapath/**/*.test.ts'],
+    needs: ['root', 'namespaces', 'ip', 'nft', 'dig'],
+    testLimitMs: 5 * minuteMs,
+    atOnce: 1,
+  },
+  {
+    name: 'e2e',
+    about: 'nodes with kubelet and kube-proxy',
+    files: ['test/e2e/**/*.test.ts'],
+    needs: [...controlPlane, 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kube-proxy', 'coredns', 'helm'],
+    testLimitMs: 15 * minuteMs,
+    atOnce: 1,
+  },
+];
