@@ -1,0 +1,63 @@
+/**
+ * Condition types and reasons of both kinds: their only home.
+ * Types are adjectives or past participles and reasons are CamelCase (Kubernetes API conventions, "Typical status properties").
+ */
+
+export const profileConditions = ['Accepted', 'Programmed', 'Progressing', 'Degraded', 'Conflicted'] as const;
+export type ProfileConditionType = (typeof profileConditions)[number];
+
+export const nodeConditions = ['ConfigApplied', 'Serving'] as const;
+export type NodeConditionType = (typeof nodeConditions)[number];
+
+export const reasons = {
+  // LocalDnsProfile, Accepted
+  valid: 'Valid',
+  invalid: 'Invalid',
+  // Programmed, Progressing
+  allNodesProgrammed: 'AllNodesProgrammed',
+  noNodesSelected: 'NoNodesSelected',
+  nodesPending: 'NodesPending',
+  rolloutComplete: 'RolloutComplete',
+  disabled: 'ModeDisabled',
+  // Degraded
+  nodesFailed: 'NodesFailed',
+  clusterDnsNotFound: 'ClusterDNSNotFound',
+  healthy: 'Healthy',
+  // Conflicted
+  samePriority: 'SamePriority',
+  noConflict: 'NoConflict',
+  // LocalDnsNode, ConfigApplied
+  applied: 'Applied',
+  refused: 'Refused',
+  // Serving
+  listenersAnswering: 'ListenersAnswering',
+  listenFailed: 'ListenFailed',
+  // Events on a Node
+  profileNotFound: 'ProfileNotFound',
+} as const;
+export type Reason = (typeof reasons)[keyof typeof reasons];
+
+/** metav1.Condition, as both kinds' status carries it. */
+export interface Condition {
+  type: string;
+  status: 'True' | 'False' | 'Unknown';
+  observedGeneration?: number | undefined;
+  /** RFC 3339; moves only when `status` does. */
+  lastTransitionTime: string;
+  reason: string;
+  message: string;
+}
+
+/** The condition to write: keeps the old transition time while `status` stays the same. */
+export function nextCondition(
+  old: readonly Condition[],
+  next: Omit<Condition, 'lastTransitionTime'>,
+  nowMs: number,
+): Condition {
+  const before = old.find((condition) => condition.type === next.type);
+  const lastTransitionTime =
+    before?.status === next.status
+      ? before.lastTransitionTime
+      : new Date(nowMs).toISOString().replace(/\.\d{3}Z$/, 'Z');
+  return { ...next, lastTransitionTime };
+}

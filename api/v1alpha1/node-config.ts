@@ -1,0 +1,96 @@
+/**
+ * The rendered configuration of one node: the file in which the operator and the agent meet. The operator writes it into
+ * `LocalDnsNode.spec.config`; the agent parses it strictly, so that an older agent refuses what it does not know.
+ */
+import { createHash } from 'node:crypto';
+import { isIP } from 'node:net';
+import { parseEndpoint } from './address.ts';
+import { z } from './schema.ts';
+
+/** Raised when an agent of the last release could misread what is written now. */
+export const formatVersion = 1;
+
+const seconds = z.int().min(0).max(2_147_483_647);
+const ipAddress = z.string().refine((text) => isIP(text) !== 0, 'must be an IP address');
+const server = z.string().refine((text) => parseEndpoint(text) !== undefined, 'must be an IP address with a port');
+
+const serverBlockConfig = z.strictObject({
+  /** `.` or a lower-case domain name without a trailing dot. */
+  zone: z.string().min(1).max(253),
+  queryLogging: z.enum(['Error', 'Log']),
+  protocol: z.enum(['PreferUDP', 'ForceTCP']),
+  forwardDestination: z.string().min(1).max(63),
+  forwardPolicy: z.enum(['Sequential', 'RoundRobin', 'Random']),
+  maxConcurrent: seconds,
+  cacheDurationInSeconds: seconds,
+  negativeCacheDurationInSeconds: seconds,
+  serveStaleDurationInSeconds: seconds,
+  serveStale: z.enum(['Immediate', 'Disable']),
+});
+
+const listenerConfig = z.strictObject({
+  name: z.enum(['cluster', 'node']),
+  /** Without ports: the agent serves on 53 unless its options replace the addresses. */
+  addresses: z.array(ipAddress).min(1),
+  serverBlocks: z.array(serverBlockConfig).min(1),
+});
+
+export const nodeConfig = z.strictObject({
+  formatVersion: z.literal(formatVersion),
+  clusterDomain: z.string().min(1).max(253),
+  /** The cluster DNS Service whose ready endpoints ClusterCoreDNS means; its addresses serve where none is known. */
+  clusterDNS: z.strictObject({
+    namespace: z.string(),
+    service: z.string(),
+    addresses: z.array(ipAddress),
+  }),
+  listeners: z.array(listenerConfig).min(1),
+  upstreams: z.array(z.strictObject({ name: z.string(), servers: z.array(server).min(1) })),
+});
+
+export type NodeConfig = z.output<typeof nodeConfig>;
+export type ListenerConfig = NodeConfig['listeners'][number];
+export type ServerBlockConfig = ListenerConfig['serverBlocks'][number];
+
+/** The configuration, or why this agent refuses it, in one sentence. */
+export function parseNodeConfig(value: unknown): { config: NodeConfig } | { error: string } {
+  const format = (value as { formatVersion?: unknown } | null)?.formatVersion;
+  if (format !== formatVersion) {
+    return {
+      error: `configuration format ${JSON.stringify(format)} is not known here, only ${formatVersion}: upgrade the agent`,
+    };
+  }
+  const parsed = nodeConfig.safeParse(value);
+  if (!parsed.success) {
+    return {
+      error: parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '),
+    };
+  }
+  const config = parsed.data;
+  const destinations = new Set(['ClusterCoreDNS', 'VnetDNS', ...config.upstreams.map(({ name }) => name)]);
+  for (const { name, serverBlocks } of config.listeners) {
+    if (!serverBlocks.some(({ zone }) => zone === '.')) return { error: `listener ${name} has no root zone` };
+    const lost = serverBlocks.find(({ forwardDestination }) => !destinations.has(forwardDestination));
+    if (lost !== undefined) {
+      return {
+        error: `zone ${lost.zone} of listener ${name} is forwarded to ${lost.forwardDestination}, which is not defined`,
+      };
+    }
+  }
+  return { config };
+}
+
+/** The versioned hash by which operator and agent agree what is applied: equal configurations, in any key order, hash equally. */
+export function revisionOf(value: unknown): string {
+  return `v${formatVersion}-${createHash('sha256').update(canonicalJson(value)).digest('hex').slice(0, 12)}`;
+}
+
+function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
+  const members = Object.entries(value)
+    .filter(([, member]) => member !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`);
+  return `{${members.join(',')}}`;
+}

@@ -1,0 +1,72 @@
+/** Fills what a profile leaves out. Pure and idempotent: defaulting a defaulted spec changes nothing. */
+import { canonicalAddress, formatEndpoint, parseEndpoint } from './address.ts';
+import type { LabelSelector, ProfileSpec, ServerBlock } from './profile.ts';
+import { defaultClusterDomain, defaultListeners, effectiveDestination } from './profile-rules.ts';
+
+export type DefaultedServerBlock = { [K in keyof ServerBlock]-?: NonNullable<ServerBlock[K]> };
+
+/** A valid spec with nothing left out but what has a meaning when absent. Servers carry their ports. */
+export interface DefaultedProfileSpec {
+  mode: 'Required' | 'Preferred' | 'Disabled';
+  nodeSelector?: LabelSelector;
+  priority: number;
+  clusterDomain: string;
+  listeners: { cluster?: { addresses: string[] }; node?: { addresses: string[] } };
+  kubeDNSOverrides: Record<string, DefaultedServerBlock>;
+  vnetDNSOverrides: Record<string, DefaultedServerBlock>;
+  upstreams: { name: string; servers: string[] }[];
+}
+
+/** `spec` must have passed validateProfileSpec. */
+export function defaultProfileSpec(spec: ProfileSpec): DefaultedProfileSpec {
+  const listeners = spec.listeners ?? defaultListeners;
+  return {
+    mode: spec.mode ?? 'Preferred',
+    ...(spec.nodeSelector && { nodeSelector: spec.nodeSelector }),
+    priority: spec.priority ?? 0,
+    clusterDomain: spec.clusterDomain ?? defaultClusterDomain,
+    listeners: {
+      ...(listeners.cluster && { cluster: defaultListener(listeners.cluster, defaultListeners.cluster) }),
+      ...(listeners.node && { node: defaultListener(listeners.node, defaultListeners.node) }),
+    },
+    kubeDNSOverrides: defaultBlocks(spec, 'kubeDNSOverrides'),
+    vnetDNSOverrides: defaultBlocks(spec, 'vnetDNSOverrides'),
+    upstreams: (spec.upstreams ?? []).map(({ name, servers }) => ({ name, servers: servers.map(withPort) })),
+  };
+}
+
+function defaultListener(listener: { addresses?: string[] | undefined }, fallback: { addresses: string[] }) {
+  return { addresses: (listener.addresses ?? fallback.addresses).map(canonicalAddress) };
+}
+
+function withPort(server: string): string {
+  const endpoint = parseEndpoint(server);
+  return endpoint === undefined ? server : formatEndpoint(endpoint);
+}
+
+/** The root zone and the cluster domain always exist in both maps. Zones come sorted, so that equal specs render equally. */
+function defaultBlocks(spec: ProfileSpec, map: 'kubeDNSOverrides' | 'vnetDNSOverrides') {
+  const clusterDomain = spec.clusterDomain ?? defaultClusterDomain;
+  const given = spec[map] ?? {};
+  const zones = [...new Set(['.', clusterDomain, ...Object.keys(given)])].sort();
+  return Object.fromEntries(
+    zones.map((zone): [string, DefaultedServerBlock] => {
+      const isClusterDomain = zone === clusterDomain;
+      const block = given[zone] ?? {};
+      return [
+        zone,
+        {
+          queryLogging: block.queryLogging ?? 'Error',
+          protocol: block.protocol ?? (isClusterDomain ? 'ForceTCP' : 'PreferUDP'),
+          forwardDestination: effectiveDestination(spec, map, zone),
+          forwardPolicy: block.forwardPolicy ?? 'Sequential',
+          maxConcurrent: block.maxConcurrent ?? 1000,
+          cacheDurationInSeconds: block.cacheDurationInSeconds ?? 3600,
+          negativeCacheDurationInSeconds: block.negativeCacheDurationInSeconds ?? (isClusterDomain ? 5 : 30),
+          serveStaleDurationInSeconds: block.serveStaleDurationInSeconds ?? 3600,
+          serveStale: block.serveStale ?? 'Immediate',
+        },
+      ];
+    }),
+  );
+}

@@ -1,0 +1,215 @@
+/**
+ * The rules of a profile that concern more than one field, each once as CEL (the API server refuses at `kubectl apply`) and
+ * once as a function (files, `validate`, the operator's second look), with one message for both. A test applies the same
+ * cases to both and to a real API server.
+ */
+import { isIP } from 'node:net';
+import { canonicalAddress, parseEndpoint } from './address.ts';
+import { optOut } from './labels.ts';
+import type { ProfileSpec } from './profile.ts';
+import { domainNamePattern } from './schema.ts';
+
+export interface Rule {
+  rule: string;
+  message: string;
+  fieldPath?: string;
+  /** Paths of the fields that break the rule; empty where it holds. The spec has passed the schema. */
+  broken: (spec: ProfileSpec) => string[];
+}
+
+type Overrides = 'kubeDNSOverrides' | 'vnetDNSOverrides';
+const overrides = ['kubeDNSOverrides', 'vnetDNSOverrides'] as const satisfies readonly Overrides[];
+
+export const defaultClusterDomain = 'cluster.local';
+export const defaultListeners = {
+  cluster: { addresses: ['169.254.10.11'] },
+  node: { addresses: ['169.254.10.10'] },
+};
+
+/** True for the zone itself and what is below it, by whole labels: `notcluster.local` is not within `cluster.local`. */
+export function isWithin(zone: string, domain: string): boolean {
+  return zone === domain || zone.endsWith(`.${domain}`);
+}
+
+/** Where a zone of a map is forwarded, by its own field or by the defaults that product documentation gives. */
+export function effectiveDestination(spec: ProfileSpec, map: Overrides, zone: string): string {
+  const blocks = spec[map] ?? {};
+  const own = blocks[zone]?.forwardDestination;
+  if (own !== undefined) return own;
+  if (zone === (spec.clusterDomain ?? defaultClusterDomain)) return 'ClusterCoreDNS';
+  return blocks['.']?.forwardDestination ?? (map === 'kubeDNSOverrides' ? 'ClusterCoreDNS' : 'VnetDNS');
+}
+
+function zonesWhere(spec: ProfileSpec, maps: readonly Overrides[], bad: (map: Overrides, zone: string) => boolean) {
+  return maps.flatMap((map) =>
+    Object.keys(spec[map] ?? {})
+      .filter((zone) => bad(map, zone))
+      .map((zone) => `spec.${map}[${JSON.stringify(zone)}]`),
+  );
+}
+
+function listenerAddresses(spec: ProfileSpec, listener: 'cluster' | 'node'): string[] {
+  const listeners = spec.listeners ?? defaultListeners;
+  if (listeners[listener] === undefined) return [];
+  return listeners[listener].addresses ?? defaultListeners[listener].addresses;
+}
+
+const validZone = new RegExp(domainNamePattern);
+
+function isUnicast(address: string): boolean {
+  const ip = canonicalAddress(address);
+  return isIP(ip) !== 0 && !/^(0\.0\.0\.0|::|22[4-9]\..*|23\d\..*|255\.255\.255\.255|ff..:.*)$/.test(ip);
+}
+
+const celWithin = "(z == self.clusterDomain || z.endsWith('.' + self.clusterDomain))";
+const celEach = (map: Overrides, condition: string) =>
+  `!has(self.${map}) || self.${map}.all(z, ${condition.replaceAll('MAP', `self.${map}`)})`;
+const celAddresses = (listener: 'cluster' | 'node') =>
+  `(has(self.listeners.${listener}) ? self.listeners.${listener}.addresses : [])`;
+const celHost = "(s.startsWith('[') ? s.substring(1).split(']')[0] : s.split(':').size() == 2 ? s.split(':')[0] : s)";
+const celPort =
+  "(s.startsWith('[') ? (s.endsWith(']') ? '53' : s.split(']:').size() == 2 ? s.split(']:')[1] : 'x') : s.split(':').size() == 2 ? s.split(':')[1] : '53')";
+
+export const profileRules: readonly Rule[] = [
+  ...overrides.map(
+    (map): Rule => ({
+      rule: celEach(map, `z == '.' || (size(z) <= 253 && z.matches('${domainNamePattern}'))`),
+      message:
+        'zones are lower-case domain names without a trailing dot, such as corp.example, or "." for everything else',
+      fieldPath: `.${map}`,
+      broken: (spec) =>
+        zonesWhere(spec, [map], (_, zone) => zone !== '.' && (zone.length > 253 || !validZone.test(zone))),
+    }),
+  ),
+  ...overrides.map(
+    (map): Rule => ({
+      rule: celEach(
+        map,
+        `!${celWithin} || (has(MAP[z].forwardDestination) ? MAP[z].forwardDestination != 'VnetDNS' : z == self.clusterDomain || ` +
+          (map === 'kubeDNSOverrides'
+            ? `!('.' in MAP) || !has(MAP['.'].forwardDestination) || MAP['.'].forwardDestination != 'VnetDNS')`
+            : `('.' in MAP && has(MAP['.'].forwardDestination) && MAP['.'].forwardDestination != 'VnetDNS'))`),
+      ),
+      message:
+        "the cluster domain and what is below it cannot be forwarded to VnetDNS, because the node's resolvers do not know it: set forwardDestination to ClusterCoreDNS or to an upstream",
+      fieldPath: `.${map}`,
+      broken: (spec) =>
+        zonesWhere(
+          spec,
+          [map],
+          (_, zone) =>
+            isWithin(zone, spec.clusterDomain ?? defaultClusterDomain) &&
+            effectiveDestination(spec, map, zone) === 'VnetDNS',
+        ),
+    }),
+  ),
+  {
+    rule: celEach(
+      'vnetDNSOverrides',
+      `${celWithin} || !has(MAP[z].forwardDestination) || MAP[z].forwardDestination != 'ClusterCoreDNS'`,
+    ),
+    message:
+      "a zone outside the cluster domain cannot be forwarded to ClusterCoreDNS here, because cluster DNS asks the node's resolvers in turn, which is a loop: set forwardDestination to VnetDNS or to an upstream",
+    fieldPath: '.vnetDNSOverrides',
+    broken: (spec) =>
+      zonesWhere(
+        spec,
+        ['vnetDNSOverrides'],
+        (map, zone) =>
+          !isWithin(zone, spec.clusterDomain ?? defaultClusterDomain) &&
+          spec[map]?.[zone]?.forwardDestination === 'ClusterCoreDNS',
+      ),
+  },
+  ...overrides.map(
+    (map): Rule => ({
+      rule: celEach(
+        map,
+        `!has(MAP[z].forwardDestination) || MAP[z].forwardDestination in ['ClusterCoreDNS', 'VnetDNS'] || (has(self.upstreams) && self.upstreams.exists(u, u.name == MAP[z].forwardDestination))`,
+      ),
+      message:
+        'forwardDestination names an upstream that is not declared: declare it in upstreams, or use ClusterCoreDNS or VnetDNS',
+      fieldPath: `.${map}`,
+      broken: (spec) => {
+        const known = new Set(['ClusterCoreDNS', 'VnetDNS', ...(spec.upstreams ?? []).map(({ name }) => name)]);
+        return zonesWhere(spec, [map], (_, zone) => !known.has(effectiveDestination(spec, map, zone)));
+      },
+    }),
+  ),
+  {
+    rule: `!has(self.upstreams) || self.upstreams.all(u, u.servers.all(s, isIP(${celHost}) && (!s.startsWith('[') || ip(${celHost}).family() == 6) && ${celPort}.matches('^[0-9]{1,5}$') && int(${celPort}) >= 1 && int(${celPort}) <= 65535))`,
+    message: 'servers are IP addresses with an optional port: 192.0.2.1, 192.0.2.1:53, 2001:db8::1 or [2001:db8::1]:53',
+    fieldPath: '.upstreams',
+    broken: (spec) =>
+      (spec.upstreams ?? []).flatMap(({ servers }, at) =>
+        servers.flatMap((server, of) =>
+          parseEndpoint(server) === undefined ? [`spec.upstreams[${at}].servers[${of}]`] : [],
+        ),
+      ),
+  },
+  {
+    rule: `[${celAddresses('cluster')} + ${celAddresses('node')}].all(own, own.all(a, !isIP(a) || !has(self.upstreams) || self.upstreams.all(u, u.servers.all(s, !isIP(${celHost}) || ip(${celHost}) != ip(a)))))`,
+    message:
+      'an upstream cannot be an address that LocalDNS itself listens on, which is a loop: name the real resolver',
+    fieldPath: '.upstreams',
+    broken: (spec) => {
+      const own = [...listenerAddresses(spec, 'cluster'), ...listenerAddresses(spec, 'node')].map(canonicalAddress);
+      return (spec.upstreams ?? []).flatMap(({ servers }, at) =>
+        servers.flatMap((server, of) =>
+          own.includes(parseEndpoint(server)?.address ?? '') ? [`spec.upstreams[${at}].servers[${of}]`] : [],
+        ),
+      );
+    },
+  },
+  {
+    rule: `(${celAddresses('cluster')} + ${celAddresses('node')}).all(a, isIP(a) && !ip(a).isUnspecified() && (ip(a).family() == 6 ? !a.lowerAscii().startsWith('ff') : int(a.split('.')[0]) < 224))`,
+    message: 'listener addresses are unicast IP addresses without a port, such as 169.254.10.11',
+    fieldPath: '.listeners',
+    broken: (spec) =>
+      (['cluster', 'node'] as const).flatMap((listener) =>
+        listenerAddresses(spec, listener).flatMap((address, at) =>
+          isIP(address) !== 0 && isUnicast(address) ? [] : [`spec.listeners.${listener}.addresses[${at}]`],
+        ),
+      ),
+  },
+  {
+    rule: 'has(self.listeners.cluster) || has(self.listeners.node)',
+    message: 'name at least one of listeners.cluster and listeners.node, or use mode Disabled to serve nothing',
+    fieldPath: '.listeners',
+    broken: (spec) =>
+      spec.listeners !== undefined && spec.listeners.cluster === undefined && spec.listeners.node === undefined
+        ? ['spec.listeners']
+        : [],
+  },
+  {
+    rule: `!has(self.listeners.cluster) || !has(self.listeners.node) || self.listeners.cluster.addresses.all(a, !self.listeners.node.addresses.exists(b, a == b || (isIP(a) && isIP(b) && ip(a) == ip(b))))`,
+    message:
+      'an address can belong to one listener only: give listeners.cluster and listeners.node different addresses',
+    fieldPath: '.listeners',
+    broken: (spec) => {
+      const cluster = new Set(listenerAddresses(spec, 'cluster').map(canonicalAddress));
+      return listenerAddresses(spec, 'node').flatMap((address, at) =>
+        cluster.has(canonicalAddress(address)) ? [`spec.listeners.node.addresses[${at}]`] : [],
+      );
+    },
+  },
+  {
+    rule: `!has(self.nodeSelector) || !has(self.nodeSelector.matchExpressions) || self.nodeSelector.matchExpressions.all(e, (e.operator in ['In', 'NotIn']) == (has(e.values) && size(e.values) > 0))`,
+    message: 'In and NotIn need at least one value; Exists and DoesNotExist take none',
+    fieldPath: '.nodeSelector',
+    broken: (spec) =>
+      (spec.nodeSelector?.matchExpressions ?? []).flatMap(({ operator, values }, at) =>
+        (operator === 'In' || operator === 'NotIn') === (values ?? []).length > 0
+          ? []
+          : [`spec.nodeSelector.matchExpressions[${at}].values`],
+      ),
+  },
+];
+
+/** Rules about the object's name: it stands as the value of a node label, where `none` means opted out. */
+export const rootRules = [
+  {
+    rule: `self.metadata.name != '${optOut}' && size(self.metadata.name) <= 63`,
+    message: `a profile's name stands as a label value on nodes: at most 63 characters, and not "${optOut}", which opts a node out`,
+    broken: (name: string): string[] => (name === optOut || name.length > 63 ? ['metadata.name'] : []),
+  },
+] as const;

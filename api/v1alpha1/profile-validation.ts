@@ -1,0 +1,101 @@
+/** Every error of a profile, each with its field path. Shared by the operator, the stand-alone agent and the command line. */
+import { type LocalDnsProfile, type ProfileSpec, profileManifest, profileSpec } from './profile.ts';
+import { profileRules, rootRules } from './profile-rules.ts';
+import type { z } from './schema.ts';
+
+export interface FieldError {
+  /** As kubectl writes it: `spec.kubeDNSOverrides["corp.example"].protocol`. */
+  field: string;
+  message: string;
+}
+
+/** Collects, never throws; empty where the spec is valid. */
+export function validateProfileSpec(spec: unknown): FieldError[] {
+  const parsed = profileSpec.safeParse(spec, { reportInput: true });
+  if (!parsed.success) return fromIssues(parsed.error.issues, ['spec']);
+  return ruleErrors(spec as ProfileSpec);
+}
+
+/** A profile from the contents of a file, or every reason why it is none. */
+export function parseProfile(manifest: unknown): { profile: LocalDnsProfile } | { errors: FieldError[] } {
+  const parsed = profileManifest.safeParse(manifest, { reportInput: true });
+  if (!parsed.success) return { errors: fromIssues(parsed.error.issues, []) };
+  const profile = manifest as LocalDnsProfile;
+  const errors = [
+    ...rootRules.flatMap(({ message, broken }) => broken(profile.metadata.name).map((field) => ({ field, message }))),
+    ...ruleErrors(profile.spec),
+  ];
+  return errors.length > 0 ? { errors } : { profile };
+}
+
+/** One line for each error, as files and logs show them. */
+export function formatFieldError({ field, message }: FieldError): string {
+  return field === '' ? message : `${field}: ${message}`;
+}
+
+function ruleErrors(spec: ProfileSpec): FieldError[] {
+  const errors = profileRules.flatMap(({ message, broken }) => broken(spec).map((field) => ({ field, message })));
+  return [...errors, ...duplicates(spec)];
+}
+
+/** What the CRD says with list types: sets hold each value once, maps each key. */
+function duplicates(spec: ProfileSpec): FieldError[] {
+  const lists: [string, readonly string[]][] = [
+    ['spec.upstreams', (spec.upstreams ?? []).map(({ name }) => name)],
+    ...(spec.upstreams ?? []).map(({ servers }, at): [string, readonly string[]] => [
+      `spec.upstreams[${at}].servers`,
+      servers,
+    ]),
+    ['spec.listeners.cluster.addresses', spec.listeners?.cluster?.addresses ?? []],
+    ['spec.listeners.node.addresses', spec.listeners?.node?.addresses ?? []],
+  ];
+  return lists.flatMap(([field, values]) =>
+    values.flatMap((value, at) =>
+      values.indexOf(value) < at
+        ? [{ field: `${field}[${at}]`, message: `Duplicate value: ${JSON.stringify(value)}` }]
+        : [],
+    ),
+  );
+}
+
+type Issue = z.core.$ZodIssue;
+
+function fromIssues(issues: readonly Issue[], prefix: readonly PropertyKey[]): FieldError[] {
+  return issues.flatMap((issue): FieldError[] => {
+    const path = [...prefix, ...issue.path];
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((key) => ({ field: fieldPath([...path, key]), message: 'unknown field: is it misspelt?' }));
+    }
+    return [{ field: fieldPath(path), message: describe(issue) }];
+  });
+}
+
+function describe(issue: Issue): string {
+  const got = JSON.stringify(issue.input);
+  switch (issue.code) {
+    case 'invalid_value':
+      return `unsupported value ${got}: supported values are ${issue.values.map((value) => JSON.stringify(value)).join(', ')}`;
+    case 'invalid_type':
+      return issue.input === undefined ? 'is required' : `must be of type ${issue.expected}, not ${got}`;
+    case 'too_small':
+      return `${got} is too small: should be at least ${issue.minimum}${issue.origin === 'array' || issue.origin === 'string' ? ` ${issue.origin === 'array' ? 'items' : 'characters'}` : ''}`;
+    case 'too_big':
+      return `too large: should be at most ${issue.maximum}${issue.origin === 'array' ? ' items' : issue.origin === 'string' ? ' characters' : ''}`;
+    case 'invalid_format':
+      return `${got} is malformed: it should match ${'pattern' in issue ? issue.pattern : issue.format}`;
+    default:
+      return issue.message;
+  }
+}
+
+/** `a.b[0]["c.d"]`: keys that are no plain words stand quoted in brackets. */
+function fieldPath(path: readonly PropertyKey[]): string {
+  return path
+    .map((part, at) => {
+      if (typeof part === 'number') return `[${part}]`;
+      const word = String(part);
+      if (!/^[A-Za-z_$][\w$]*$/.test(word)) return `[${JSON.stringify(word)}]`;
+      return at === 0 ? word : `.${word}`;
+    })
+    .join('');
+}
