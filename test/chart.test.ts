@@ -1,0 +1,358 @@
+/** The chart as Helm renders it. Facts that carry weight, one by one: a snapshot would be approved without being read. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { test } from 'node:test';
+import { parse, parseAllDocuments } from 'yaml';
+import { crdFiles } from '../api/crds.ts';
+import { group, stateEnabled, stateLabel } from '../api/v1alpha1/labels.ts';
+import { lacking, toolPath } from './tools/find.ts';
+
+const root = resolve(import.meta.dirname, '..');
+const chart = join(root, 'charts/localdns');
+const lacks = lacking(['helm']).map(({ message }) => message);
+const requireAll = process.env.LOCALDNS_TEST_REQUIRE === 'all';
+/** Without Helm these say what they lack; where nothing may be lacking, they fail for want of it. */
+const withHelm = { skip: lacks.length > 0 && !requireAll ? lacks.join('; ') : false };
+
+interface Rule {
+  apiGroups: string[];
+  resources: string[];
+  verbs: string[];
+  resourceNames?: string[];
+}
+
+interface Manifest {
+  kind: string;
+  metadata: { name: string; namespace?: string; labels?: Record<string, string>; annotations?: Record<string, string> };
+  spec: Record<string, unknown>;
+  rules?: Rule[];
+  roleRef?: { kind: string; name: string };
+  subjects?: { kind: string; name: string; namespace: string }[];
+}
+
+interface Container {
+  name: string;
+  image: string;
+  args: string[];
+  env?: { name: string; valueFrom?: { fieldRef?: { fieldPath: string } } }[];
+  ports?: { name: string; containerPort: number }[];
+  readinessProbe?: { exec?: { command: string[] }; httpGet?: { path: string; port: string } };
+  livenessProbe?: { httpGet?: { path: string; port: string } };
+  securityContext: Record<string, unknown>;
+  resources: Record<string, Record<string, string>>;
+  volumeMounts?: { name: string; mountPath: string; readOnly?: boolean }[];
+}
+
+interface PodSpec {
+  containers: Container[];
+  volumes?: { name: string; hostPath?: { path: string; type: string }; emptyDir?: object }[];
+  [field: string]: unknown;
+}
+
+function helm(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(toolPath('helm'), args, { encoding: 'utf8', cwd: root });
+  return { status, stdout, stderr };
+}
+
+function render(...flags: string[]): Manifest[] {
+  const { status, stdout, stderr } = helm('template', 'localdns', chart, '--namespace', 'localdns-system', ...flags);
+  assert.equal(status, 0, stderr);
+  return parseAllDocuments(stdout)
+    .map((document) => document.toJS() as Manifest | null)
+    .filter((manifest) => manifest !== null);
+}
+
+/** One rendering serves most tests. */
+const standard = withHelm.skip === false && lacks.length === 0 ? render() : [];
+
+function only(kind: string, manifests = standard): Manifest {
+  const [found, ...more] = manifests.filter((manifest) => manifest.kind === kind);
+  assert.ok(found !== undefined && more.length === 0, `exactly one ${kind}`);
+  return found;
+}
+
+function podOf(manifest: Manifest): { pod: PodSpec; container: Container } {
+  const pod = (manifest.spec.template as { spec: PodSpec }).spec;
+  const [container, ...more] = pod.containers;
+  assert.ok(container !== undefined && more.length === 0, 'exactly one container');
+  return { pod, container };
+}
+
+/** What a ServiceAccount may do, as sorted lines `where: group/resource verb`. */
+function permissions(account: string): string[] {
+  const bindings = standard.filter(
+    (manifest) =>
+      manifest.kind.endsWith('RoleBinding') &&
+      manifest.subjects?.some((subject) => subject.name === account && subject.namespace === 'localdns-system'),
+  );
+  return bindings
+    .flatMap((binding) => {
+      const where = binding.metadata.namespace;
+      const role = standard.find(
+        ({ kind, metadata }) =>
+          kind === binding.roleRef?.kind && metadata.name === binding.roleRef.name && metadata.namespace === where,
+      );
+      return (role?.rules ?? []).flatMap(({ apiGroups, resources, verbs }) =>
+        apiGroups.flatMap((apiGroup) =>
+          resources.flatMap((resource) =>
+            verbs.map((verb) => `${where ?? 'cluster'}: ${apiGroup === '' ? 'core' : apiGroup}/${resource} ${verb}`),
+          ),
+        ),
+      );
+    })
+    .sort();
+}
+
+test('helm lint --strict has nothing to say', withHelm, () => {
+  const { status, stdout, stderr } = helm('lint', '--strict', chart);
+  assert.equal(status, 0, stdout + stderr);
+});
+
+test('the chart carries the version of package.json, and the API server that its features need', withHelm, () => {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+  const meta = parse(readFileSync(join(chart, 'Chart.yaml'), 'utf8')) as Record<string, string>;
+  assert.equal(meta.appVersion, version);
+  const old = helm('template', 'localdns', chart, '--kube-version', 'v1.29.9');
+  assert.match(old.stderr, /incompatible with Kubernetes v1\.29\.9/);
+  assert.ok(render('--kube-version', 'v1.30.4-eks-a1b2c3').length > 0, "a vendor's suffix is no pre-release");
+});
+
+test('the CRDs in the chart are those that the schemas say', () => {
+  const copies = readdirSync(join(chart, 'files/crds')).map((name) => [
+    name,
+    readFileSync(join(chart, 'files/crds', name), 'utf8'),
+  ]);
+  const wanted = crdFiles().sort(([a], [b]) => a.localeCompare(b));
+  assert.deepEqual(copies.sort(), wanted, "run 'npm run crds'");
+});
+
+test('the rendered CRDs outlive an uninstall, and can be left to somebody else', withHelm, () => {
+  const crds = standard.filter(({ kind }) => kind === 'CustomResourceDefinition');
+  const wanted = new Map(crdFiles().map(([name, text]) => [name.replace(/\.yaml$/, ''), parse(text) as Manifest]));
+  assert.deepEqual(crds.map(({ metadata }) => metadata.name).sort(), [...wanted.keys()].sort());
+  for (const { metadata, spec } of crds) {
+    assert.deepEqual(metadata.annotations, { 'helm.sh/resource-policy': 'keep' });
+    assert.deepEqual(spec, wanted.get(metadata.name)?.spec, metadata.name);
+  }
+  const without = render('--set', 'crds.enabled=false').map(({ kind }) => kind);
+  assert.ok(!without.includes('CustomResourceDefinition'));
+});
+
+test('the operator may do what it does and nothing more', withHelm, () => {
+  assert.deepEqual(permissions('localdns-operator'), [
+    'cluster: core/nodes get',
+    'cluster: core/nodes list',
+    'cluster: core/nodes patch',
+    'cluster: core/nodes watch',
+    `cluster: ${group}/localdnsnodes create`,
+    `cluster: ${group}/localdnsnodes delete`,
+    `cluster: ${group}/localdnsnodes get`,
+    `cluster: ${group}/localdnsnodes list`,
+    `cluster: ${group}/localdnsnodes patch`,
+    `cluster: ${group}/localdnsnodes watch`,
+    `cluster: ${group}/localdnsprofiles get`,
+    `cluster: ${group}/localdnsprofiles list`,
+    `cluster: ${group}/localdnsprofiles watch`,
+    `cluster: ${group}/localdnsprofiles/status get`,
+    `cluster: ${group}/localdnsprofiles/status patch`,
+    'default: core/events create',
+    'default: core/events patch',
+    'default: events.k8s.io/events create',
+    'default: events.k8s.io/events patch',
+    'kube-system: core/services get',
+    'kube-system: core/services list',
+    'kube-system: core/services watch',
+  ]);
+});
+
+test('an agent may read its configuration and the endpoints of cluster DNS, and write its status', withHelm, () => {
+  assert.deepEqual(permissions('localdns-agent'), [
+    `cluster: ${group}/localdnsnodes get`,
+    `cluster: ${group}/localdnsnodes list`,
+    `cluster: ${group}/localdnsnodes watch`,
+    `cluster: ${group}/localdnsnodes/status get`,
+    `cluster: ${group}/localdnsnodes/status patch`,
+    'kube-system: discovery.k8s.io/endpointslices get',
+    'kube-system: discovery.k8s.io/endpointslices list',
+    'kube-system: discovery.k8s.io/endpointslices watch',
+  ]);
+});
+
+test('no role has a wildcard, and no program but ours is bound to one', withHelm, () => {
+  const accounts = standard.filter(({ kind }) => kind === 'ServiceAccount').map(({ metadata }) => metadata.name);
+  for (const { rules = [], subjects = [], metadata } of standard) {
+    for (const rule of rules) assert.ok(!JSON.stringify(rule).includes('"*"'), metadata.name);
+    for (const { kind, name } of subjects) assert.ok(kind === 'ServiceAccount' && accounts.includes(name), name);
+  }
+});
+
+test(
+  'the agent runs where the operator says, on the network of the node, and ahead of everything there',
+  withHelm,
+  () => {
+    const { pod, container } = podOf(only('DaemonSet'));
+    assert.deepEqual(pod.nodeSelector, { [stateLabel]: stateEnabled, 'kubernetes.io/os': 'linux' });
+    assert.deepEqual(pod.tolerations, [{ operator: 'Exists' }]);
+    assert.equal(pod.priorityClassName, 'system-node-critical');
+    assert.equal(pod.hostNetwork, true);
+    assert.equal(pod.dnsPolicy, 'Default');
+    assert.equal(container.args[0], 'agent');
+    const nodeName = container.env?.find(({ name }) => name === 'NODE_NAME');
+    assert.equal(nodeName?.valueFrom?.fieldRef?.fieldPath, 'spec.nodeName');
+  },
+);
+
+test('two agents can share a node during an update: it surges, and nothing declares a port', withHelm, () => {
+  const daemonSet = only('DaemonSet');
+  const { pod, container } = podOf(daemonSet);
+  assert.deepEqual(daemonSet.spec.updateStrategy, {
+    type: 'RollingUpdate',
+    rollingUpdate: { maxSurge: 1, maxUnavailable: 0 },
+  });
+  assert.equal(container.ports, undefined);
+  assert.equal(container.livenessProbe, undefined);
+  const readyFile = argument(container, '--ready-file');
+  assert.deepEqual(container.readinessProbe?.exec?.command, ['test', '-e', readyFile]);
+  const volume = volumeAt(pod, container, readyFile);
+  assert.ok(volume?.emptyDir, 'the file is seen by this pod alone');
+});
+
+test(
+  'the agent has the two capabilities that it needs, as root, and nothing it could write but its own',
+  withHelm,
+  () => {
+    const { pod, container } = podOf(only('DaemonSet'));
+    assert.deepEqual(container.securityContext, {
+      runAsUser: 0,
+      runAsGroup: 0,
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'], add: ['NET_ADMIN', 'NET_BIND_SERVICE'] },
+    });
+    assert.deepEqual(pod.securityContext, { seccompProfile: { type: 'RuntimeDefault' } });
+    const writable = container.volumeMounts?.filter(({ readOnly }) => readOnly !== true).map(({ name }) => name);
+    assert.deepEqual(writable, ['state', 'run']);
+  },
+);
+
+test('state and the resolv.conf of the node come from folders of the node', withHelm, () => {
+  const { pod, container } = podOf(only('DaemonSet'));
+  const state = volumeAt(pod, container, argument(container, '--state-dir'));
+  assert.deepEqual(state?.hostPath, { path: '/var/lib/localdns', type: 'DirectoryOrCreate' });
+  const resolvConf = volumeAt(pod, container, argument(container, '--resolv-conf'));
+  assert.deepEqual(resolvConf?.hostPath, { path: '/etc', type: 'Directory' });
+  // Beside it, so that the link ../run/systemd/resolve/stub-resolv.conf leads to the node's file.
+  const resolved = volumeAt(pod, container, '/host/run/systemd/resolve/resolv.conf');
+  assert.equal(resolved?.hostPath?.path, '/run/systemd/resolve');
+});
+
+test('the operator is one process without any privilege, probed on the port of its metrics', withHelm, () => {
+  const deployment = only('Deployment');
+  const { pod, container } = podOf(deployment);
+  assert.equal(deployment.spec.replicas, 1);
+  assert.deepEqual(deployment.spec.strategy, { type: 'Recreate' });
+  assert.equal(container.args[0], 'operator');
+  assert.deepEqual(container.ports, [{ name: 'metrics', containerPort: 9354 }]);
+  assert.deepEqual(container.readinessProbe?.httpGet, { path: '/readyz', port: 'metrics' });
+  assert.deepEqual(container.livenessProbe?.httpGet, { path: '/healthz', port: 'metrics' });
+  assert.equal((pod.securityContext as { runAsNonRoot: boolean }).runAsNonRoot, true);
+  assert.deepEqual((pod.securityContext as { seccompProfile: object }).seccompProfile, { type: 'RuntimeDefault' });
+  assert.deepEqual(container.securityContext, {
+    allowPrivilegeEscalation: false,
+    readOnlyRootFilesystem: true,
+    capabilities: { drop: ['ALL'] },
+  });
+});
+
+test('every pod selects what it is labelled with, bounds its memory, and is never throttled', withHelm, () => {
+  for (const kind of ['Deployment', 'DaemonSet']) {
+    const manifest = only(kind);
+    const { container } = podOf(manifest);
+    const { matchLabels } = manifest.spec.selector as { matchLabels: Record<string, string> };
+    const { labels } = (manifest.spec.template as { metadata: { labels: Record<string, string> } }).metadata;
+    assert.ok(Object.keys(matchLabels).length >= 3, kind);
+    for (const [key, value] of Object.entries(matchLabels)) assert.equal(labels[key], value, `${kind} ${key}`);
+    assert.ok(container.resources.limits?.memory, `${kind} memory`);
+    assert.equal(container.resources.limits?.cpu, undefined, `${kind} cpu`);
+  }
+});
+
+test('another cluster DNS moves the roles to its namespace and is told to both programs', withHelm, () => {
+  const manifests = render('--set', 'clusterDNS.namespace=dns,clusterDNS.service=coredns');
+  const roles = manifests.filter(({ kind, metadata }) => kind === 'Role' && !metadata.name.endsWith('-events'));
+  assert.deepEqual(
+    roles.map(({ metadata }) => metadata.namespace),
+    ['dns', 'dns'],
+  );
+  for (const kind of ['Deployment', 'DaemonSet']) {
+    const { container } = podOf(only(kind, manifests));
+    assert.equal(argument(container, '--cluster-dns-namespace'), 'dns', kind);
+    assert.equal(argument(container, '--cluster-dns-service'), 'coredns', kind);
+  }
+});
+
+test('names, labels and image are for the person who installs to choose', withHelm, () => {
+  const digest = `sha256:${'0a'.repeat(32)}`;
+  const manifests = render('--set', `fullnameOverride=dns,image.digest=${digest},extraLabels.team=network`);
+  for (const { kind, metadata } of manifests) {
+    assert.equal(metadata.labels?.team, 'network', `${kind} ${metadata.name}`);
+    if (kind !== 'CustomResourceDefinition') assert.match(metadata.name, /^dns-(agent|operator)(-events)?$/);
+  }
+  assert.equal(podOf(only('DaemonSet', manifests)).container.image, `localdns@${digest}`);
+});
+
+for (const [value, complaint] of [
+  ['imagee.tag=1', /imagee/],
+  ['image.repository=Registry/X:tag', /repository/],
+  ['image.pullPolicy=Sometimes', /pullPolicy/],
+  ['image.digest=md5:1', /digest/],
+  ['crds.enabled=maybe', /enabled/],
+  ['clusterDNS.namespace=', /namespace/],
+  ['clusterDNS.service=Kube_DNS', /service/],
+  ['operator.replicas=2', /replicas/],
+  ['operator.resources.limits.memory=much', /memory/],
+  ['agent.stateDir=var/lib', /stateDir/],
+  ['agent.stateDir=/', /stateDir/],
+  ['extraLabels.app\\.kubernetes\\.io/name=x', /invalid propertyName 'app.kubernetes.io.name'/],
+  ['fullnameOverride=Upper', /fullnameOverride/],
+] as const) {
+  test(`the schema of the values refuses ${value}`, withHelm, () => {
+    const { status, stderr } = helm('template', 'localdns', chart, '--set', value);
+    assert.notEqual(status, 0, 'rendered all the same');
+    assert.match(stderr, /don't meet the specifications of the schema/);
+    assert.match(stderr, complaint);
+  });
+}
+
+test('every value is described in the schema', () => {
+  const text = readFileSync(join(chart, 'values.yaml'), 'utf8');
+  const schema = JSON.parse(readFileSync(join(chart, 'values.schema.json'), 'utf8')) as Schema;
+  const walk = (values: Record<string, unknown>, { properties = {} }: Schema, path: string) => {
+    for (const [name, value] of Object.entries(values)) {
+      const member = properties[name];
+      assert.ok(member?.description, `${path}${name} is not described in values.schema.json`);
+      if (member.properties && name !== 'resources') walk(value as Record<string, unknown>, member, `${path}${name}.`);
+    }
+  };
+  walk(parse(text) as Record<string, unknown>, schema, '');
+});
+
+interface Schema {
+  description?: string;
+  properties?: Record<string, Schema>;
+}
+
+function argument(container: Container, flag: string): string {
+  const found = container.args.find((word) => word.startsWith(`${flag}=`));
+  assert.ok(found, `${container.name} has no ${flag}`);
+  return found.slice(flag.length + 1);
+}
+
+/** The volume that a path in the container lies on: that of the longest mount above it. */
+function volumeAt(pod: PodSpec, container: Container, path: string) {
+  const mounts = (container.volumeMounts ?? []).filter(({ mountPath }) => `${path}/`.startsWith(`${mountPath}/`));
+  const [mount] = mounts.sort((a, b) => b.mountPath.length - a.mountPath.length);
+  return pod.volumes?.find(({ name }) => name === mount?.name);
+}
