@@ -1,0 +1,272 @@
+import type { ChildProcess, SpawnOptions } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { eventually } from '../tools/eventually.ts';
+import { toolPath } from '../tools/find.ts';
+import { RunFolder } from '../tools/run-folder.ts';
+import { ClusterDns, type ClusterDnsOptions } from './cluster-dns.ts';
+import { Daemon, type DaemonOptions } from './daemon.ts';
+import { kubeconfig } from './kubeconfig.ts';
+import { Namespace, type Outcome, type RunOptions } from './namespace.ts';
+import { Pki } from './pki.ts';
+
+/** Where the API server says it is. The API server wants an address that is not a loopback one. */
+const apiServerAddress = '10.240.0.1';
+const apiServerUrl = `https://${apiServerAddress}:6443`;
+const etcdUrl = 'http://127.0.0.1:2379';
+
+export interface ControlPlaneOptions {
+  /** Starts kube-controller-manager too: default ServiceAccounts, garbage collection, namespaces that really go. */
+  controllers?: boolean;
+}
+
+export interface ServiceAccount {
+  serviceAccount: string;
+  namespace: string;
+}
+
+/** One request as the API server's audit log has it. */
+export interface AuditedRequest {
+  user: { username: string };
+  verb: string;
+  requestURI: string;
+  responseStatus?: { code: number };
+}
+
+export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
+  const controlPlane = new ControlPlane();
+  try {
+    await controlPlane.start(options);
+    return controlPlane;
+  } catch (error) {
+    await controlPlane.stop();
+    throw error;
+  }
+}
+
+/** A real etcd and a real kube-apiserver, alone in a network namespace. */
+export class ControlPlane {
+  readonly folder = new RunFolder('cluster');
+  readonly namespace = new Namespace(this.folder, 'cluster');
+  #daemons: Daemon[] = [];
+  #apiServer: Daemon | undefined;
+  #apiServerArguments: string[] = [];
+  #pki: Pki | undefined;
+  #adminKubeconfig = '';
+
+  async start({ controllers = false }: ControlPlaneOptions): Promise<void> {
+    this.namespace.addAddress(apiServerAddress);
+    const etcd = this.startDaemon({
+      name: 'etcd',
+      command: toolPath('etcd'),
+      args: [
+        ...['--data-dir', join(this.folder.path, 'etcd'), '--log-level', 'warn'],
+        ...['--listen-client-urls', etcdUrl, '--advertise-client-urls', etcdUrl],
+        ...['--listen-peer-urls', 'http://127.0.0.1:2380', '--initial-advertise-peer-urls', 'http://127.0.0.1:2380'],
+        ...['--initial-cluster', 'default=http://127.0.0.1:2380'],
+        // What a test writes need not outlive a power cut.
+        '--unsafe-no-fsync',
+      ],
+    });
+    this.#pki = await Pki.create(this.makeFolder('pki'));
+    await this.#prepareApiServer(this.#pki);
+    await eventually('etcd answers', 15_000, async () => {
+      etcd.assertRunning();
+      return (await this.namespace.page({ url: `${etcdUrl}/health` })).status === 200;
+    });
+    await this.restartApiServer();
+    if (controllers) await this.#startControllers(this.#pki);
+  }
+
+  /** The API server, killed and started anew on the same etcd; returns when it is ready again. */
+  async restartApiServer(): Promise<void> {
+    await this.stopApiServer();
+    const apiServer = this.startDaemon({
+      name: 'kube-apiserver',
+      command: toolPath('kube-apiserver'),
+      args: this.#apiServerArguments,
+    });
+    this.#apiServer = apiServer;
+    await eventually('the API server is ready', 40_000, async () => {
+      apiServer.assertRunning();
+      return (await this.namespace.page({ url: `${apiServerUrl}/readyz`, ca: this.#ca })).status === 200;
+    });
+  }
+
+  async stopApiServer(): Promise<void> {
+    await this.#apiServer?.kill();
+    this.#daemons = this.#daemons.filter((daemon) => daemon !== this.#apiServer);
+    this.#apiServer = undefined;
+  }
+
+  kubectl(...args: string[]): Promise<Outcome> {
+    return this.run(toolPath('kubectl'), args);
+  }
+
+  /** kubectl where only success will do: its output, or an error that shows what was said. */
+  async kubectlOk(...args: string[]): Promise<string> {
+    const { stdout, stderr, code } = await this.kubectl(...args);
+    if (code !== 0) throw new Error(`kubectl ${args.join(' ')}: ${stderr.trim()}`);
+    return stdout;
+  }
+
+  /** One object as the API server has it, or undefined where it has none. */
+  async get<T>(...args: string[]): Promise<T | undefined> {
+    const text = await this.kubectlOk('get', ...args, '--ignore-not-found', '-o', 'json');
+    return text.trim() === '' ? undefined : (JSON.parse(text) as T);
+  }
+
+  /** `kubectl apply` of YAML, or of objects. Does not reject when the API server refuses them. */
+  apply(manifest: string | readonly object[]): Promise<Outcome> {
+    return this.run(toolPath('kubectl'), ['apply', '-f', '-'], { input: asText(manifest) });
+  }
+
+  async applyOk(manifest: string | readonly object[]): Promise<void> {
+    const { stderr, code } = await this.apply(manifest);
+    if (code !== 0) throw new Error(`kubectl apply: ${stderr.trim()}`);
+  }
+
+  helm(...args: string[]): Promise<Outcome> {
+    return this.run(toolPath('helm'), args, { timeoutMs: 120_000 });
+  }
+
+  /** Runs a program to its end, with the administrator's kubeconfig and no trace of the user's own. */
+  run(command: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+    const env = { ...process.env, HOME: this.folder.path, KUBECONFIG: this.#adminKubeconfig, ...options.env };
+    return this.namespace.run(command, args, { ...options, env });
+  }
+
+  /** A program inside the namespace whose streams the caller handles. */
+  exec(command: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
+    return this.namespace.exec(command, args, options);
+  }
+
+  /** A program that runs until it is stopped, at the latest with this control plane. */
+  startDaemon(options: DaemonOptions): Daemon {
+    const daemon = new Daemon(this.folder, this.namespace, options);
+    this.#daemons.push(daemon);
+    return daemon;
+  }
+
+  /** The path of a kubeconfig: the administrator's, or one with a token that the API server issues to a ServiceAccount. */
+  async kubeconfigFor(who: 'admin' | ServiceAccount): Promise<string> {
+    if (who === 'admin') return this.#adminKubeconfig;
+    const { serviceAccount, namespace } = who;
+    const token = await this.kubectlOk('create', 'token', serviceAccount, '-n', namespace, '--duration=2h');
+    const path = join(this.folder.path, `${namespace}-${serviceAccount}.kubeconfig`);
+    writeFileSync(path, kubeconfig(apiServerUrl, this.#ca, { token: token.trim() }), { mode: 0o600 });
+    return path;
+  }
+
+  /** A kubeconfig with a client certificate, as kubelets have: the subject says who it is. */
+  async kubeconfigForSubject(name: string, subject: string): Promise<string> {
+    if (this.#pki === undefined) throw new Error('the control plane has not been started');
+    const path = join(this.folder.path, `${name}.kubeconfig`);
+    writeFileSync(path, kubeconfig(apiServerUrl, this.#ca, await this.#pki.client(name, subject)), { mode: 0o600 });
+    return path;
+  }
+
+  startClusterDns(options: ClusterDnsOptions = {}): Promise<ClusterDns> {
+    return ClusterDns.start(this, options);
+  }
+
+  /** Every request that ServiceAccounts have made, as the API server wrote it down when it had answered. */
+  audit(): AuditedRequest[] {
+    const lines = readFileSync(this.#auditLog, 'utf8').trim().split('\n');
+    return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as AuditedRequest);
+  }
+
+  /** A folder of this name below the run folder, which goes with it. */
+  makeFolder(name: string): string {
+    const path = join(this.folder.path, name);
+    mkdirSync(path, { recursive: true });
+    return path;
+  }
+
+  /** Leaves nothing: no process, no namespace, no file. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#daemons.map((daemon) => daemon.kill()));
+    this.#daemons = [];
+    await this.namespace.close();
+    await this.folder.remove();
+  }
+
+  get #ca(): string {
+    if (this.#pki === undefined) throw new Error('the control plane has not been started');
+    return this.#pki.ca.certificate;
+  }
+
+  get #auditLog(): string {
+    return join(this.folder.path, 'log', 'audit.log');
+  }
+
+  async #prepareApiServer(pki: Pki): Promise<void> {
+    const [server, admin] = await Promise.all([
+      pki.server(
+        'kube-apiserver',
+        [apiServerAddress, '127.0.0.1', '10.96.0.1'],
+        ['kubernetes.default.svc', 'localhost'],
+      ),
+      pki.client('admin', '/O=system:masters/CN=admin'),
+    ]);
+    this.#adminKubeconfig = join(this.folder.path, 'admin.kubeconfig');
+    writeFileSync(this.#adminKubeconfig, kubeconfig(apiServerUrl, pki.ca.certificate, admin), { mode: 0o600 });
+    const auditPolicy = join(this.folder.path, 'audit-policy.json');
+    writeFileSync(auditPolicy, JSON.stringify(serviceAccountsOnly));
+    writeFileSync(this.#auditLog, '');
+    this.#apiServerArguments = [
+      `--etcd-servers=${etcdUrl}`,
+      `--advertise-address=${apiServerAddress}`,
+      '--secure-port=6443',
+      `--cert-dir=${this.makeFolder('apiserver')}`,
+      `--tls-cert-file=${server.certificate}`,
+      `--tls-private-key-file=${server.key}`,
+      `--client-ca-file=${pki.ca.certificate}`,
+      '--service-account-issuer=https://kubernetes.default.svc.cluster.local',
+      `--service-account-key-file=${pki.tokenPublicKey}`,
+      `--service-account-signing-key-file=${pki.tokenKey}`,
+      '--authorization-mode=Node,RBAC',
+      '--enable-admission-plugins=NodeRestriction',
+      '--allow-privileged=true',
+      '--service-cluster-ip-range=10.96.0.0/16',
+      `--audit-policy-file=${auditPolicy}`,
+      `--audit-log-path=${this.#auditLog}`,
+      '--audit-log-mode=blocking',
+      '--profiling=false',
+    ];
+  }
+
+  async #startControllers(pki: Pki): Promise<void> {
+    const config = await this.kubeconfigForSubject('kube-controller-manager', '/CN=system:kube-controller-manager');
+    this.startDaemon({
+      name: 'kube-controller-manager',
+      command: toolPath('kube-controller-manager'),
+      args: [
+        `--kubeconfig=${config}`,
+        `--service-account-private-key-file=${pki.tokenKey}`,
+        `--root-ca-file=${pki.ca.certificate}`,
+        '--use-service-account-credentials=true',
+        '--leader-elect=false',
+        '--bind-address=127.0.0.1',
+        // Without kubelets every node would be found dead, and pods can go nowhere; a short list also starts sooner.
+        '--controllers=serviceaccount-controller,root-ca-certificate-publisher-controller,garbage-collector-controller,namespace-controller,deployment-controller,replicaset-controller,daemonset-controller',
+      ],
+    });
+    await eventually('the default ServiceAccount exists', 30_000, async () => {
+      return (await this.kubectl('get', 'serviceaccount', 'default')).code === 0;
+    });
+  }
+}
+
+/** ResponseComplete leaves long watches out until they end, which is when they have a status. */
+const serviceAccountsOnly = {
+  apiVersion: 'audit.k8s.io/v1',
+  kind: 'Policy',
+  omitStages: ['RequestReceived', 'ResponseStarted'],
+  rules: [{ level: 'Metadata', userGroups: ['system:serviceaccounts'] }, { level: 'None' }],
+};
+
+function asText(manifest: string | readonly object[]): string {
+  if (typeof manifest === 'string') return manifest;
+  return JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifest });
+}

@@ -1,0 +1,77 @@
+/**
+ * Runs inside a test's network namespace, for a test that cannot be there itself: Node has no setns(2). It is asked
+ * over the IPC channel that its parent opened, and ends when that closes.
+ */
+import { readFileSync } from 'node:fs';
+import { get as httpGet } from 'node:http';
+import { get as httpsGet } from 'node:https';
+import { type Answer, ask, type Question } from './dns-client.ts';
+import { DnsLoad, type LoadOptions, type LoadResult } from './dns-load.ts';
+
+export interface PageRequest {
+  url: string;
+  /** File of the certificate authority that an https server must be signed by. */
+  ca?: string;
+  timeoutMs?: number;
+}
+
+export interface Page {
+  status: number;
+  body: string;
+}
+
+/** What can be asked for, and what is answered. */
+export interface Duties {
+  ask: (question: Question) => Promise<Answer>;
+  page: (request: PageRequest) => Promise<Page>;
+  startLoad: (options: LoadOptions) => Promise<number>;
+  stopLoad: (load: number) => Promise<LoadResult>;
+}
+
+const loads: DnsLoad[] = [];
+
+const duties: Duties = {
+  ask,
+  page,
+  startLoad: async (options) => loads.push(new DnsLoad(options)) - 1,
+  stopLoad: async (number) => {
+    const load = loads[number];
+    if (load === undefined) throw new Error(`there is no load ${number}`);
+    return load.stop();
+  },
+};
+
+function page({ url, ca, timeoutMs = 3_000 }: PageRequest): Promise<Page> {
+  return new Promise((resolve, reject) => {
+    const options = { agent: false, timeout: timeoutMs, ...(ca === undefined ? {} : { ca: readFileSync(ca) }) };
+    const request = (url.startsWith('https:') ? httpsGet : httpGet)(url, options, (response) => {
+      let body = '';
+      response.setEncoding('utf8');
+      response.on('data', (text: string) => {
+        body += text;
+      });
+      response.once('error', reject);
+      response.once('end', () => resolve({ status: response.statusCode ?? 0, body }));
+    });
+    request.once('timeout', () => request.destroy(new Error(`${url} gave no answer within ${timeoutMs} ms`)));
+    request.once('error', reject);
+  });
+}
+
+interface Errand {
+  number: number;
+  duty: keyof Duties;
+  argument: never;
+}
+
+if (process.send !== undefined) {
+  process.on('message', async ({ number, duty, argument }: Errand) => {
+    try {
+      const result = await duties[duty](argument);
+      process.send?.({ number, result });
+    } catch (error) {
+      process.send?.({ number, error: error instanceof Error ? error.message : String(error) });
+    }
+  });
+  process.once('disconnect', () => process.exit());
+}
