@@ -126,6 +126,11 @@ export class ControlPlane {
     if (code !== 0) throw new Error(`kubectl apply: ${stderr.trim()}`);
   }
 
+  /** `kubectl create` of one object; what exists already, or is refused, shows in the outcome. */
+  create(object: object): Promise<Outcome> {
+    return this.run(toolPath('kubectl'), ['create', '-f', '-'], { input: JSON.stringify(object) });
+  }
+
   helm(...args: string[]): Promise<Outcome> {
     return this.run(toolPath('helm'), args, { timeoutMs: 120_000 });
   }

@@ -86,6 +86,7 @@ export class Namespace {
 
   async close(): Promise<void> {
     if (!this.#insider.connected) return;
+    this.#insider.ref();
     const gone = once(this.#insider, 'exit');
     this.#insider.disconnect();
     await gone;

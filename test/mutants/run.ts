@@ -1,0 +1,157 @@
+/**
+ * `npm run mutants [-- WORD…]`: breaks the product on purpose, one place at a time, and sees whether the test that
+ * claims to guard that place turns red. A list beside this file holds the breakages:
+ *
+ *     [{ "file": "agent/zone/zone-table.ts", "old": "…", "new": "…", "test": "agent/zone/zone-table.test.ts" }]
+ *
+ * `old` must stand in the file exactly once. WORDs choose the breakages whose list, file or test contains one of them.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { cpSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join, matchesGlob, resolve } from 'node:path';
+import { lacking } from '../tools/find.ts';
+import { sweepRunFolders } from '../tools/run-folder.ts';
+import { tiers } from '../tools/tiers.ts';
+
+interface Mutant {
+  list: string;
+  file: string;
+  old: string;
+  new: string;
+  test: string;
+}
+
+type Verdict = { kind: 'killed' | 'survived' | 'skipped' | 'misaimed'; why: string };
+
+const root = resolve(import.meta.dirname, '../..');
+const atOnce = 2;
+const testLimitMs = 60_000;
+
+async function main(): Promise<number> {
+  const words = process.argv.slice(2);
+  const mutants = readLists().filter(({ list, file, test }) => {
+    return words.length === 0 || words.some((word) => [list, file, test].some((text) => text.includes(word)));
+  });
+  if (mutants.length === 0) {
+    console.error(words.length === 0 ? 'no list in test/mutants' : `no mutant has ${words.join(' or ')}`);
+    return 2;
+  }
+  const startedAt = performance.now();
+  const trees = mkdtempSync(join(tmpdir(), 'localdns-mutants-'));
+  process.once('exit', () => rmSync(trees, { recursive: true, force: true }));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+
+  const queue = [...mutants];
+  const verdicts: Verdict[] = [];
+  const lanes = Array.from({ length: Math.min(atOnce, mutants.length) }, async (_, lane) => {
+    const tree = join(trees, String(lane));
+    copyTree(tree);
+    // A test that is red before anything was broken kills every mutant, and proves nothing.
+    for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
+      const verdict = await judge(mutant, tree);
+      verdicts.push(verdict);
+      console.log(
+        `${verdict.kind.padEnd(8)} ${mutant.file}: ${excerpt(mutant)}${verdict.why === '' ? '' : `: ${verdict.why}`}`,
+      );
+    }
+  });
+  await Promise.all(lanes);
+  for (const line of await sweepRunFolders()) console.log(line);
+
+  const count = (kind: Verdict['kind']) => verdicts.filter((verdict) => verdict.kind === kind).length;
+  const seconds = Math.round((performance.now() - startedAt) / 1000);
+  const counts = (['killed', 'survived', 'misaimed', 'skipped'] as const).map((kind) => `${count(kind)} ${kind}`);
+  console.log(`mutants: ${counts.join(', ')} in ${seconds} s`);
+  return count('survived') + count('misaimed') > 0 ? 1 : 0;
+}
+
+function readLists(): Mutant[] {
+  const lists = globSync('*.json', { cwd: import.meta.dirname }).sort();
+  return lists.flatMap((list) => {
+    const entries = JSON.parse(readFileSync(join(import.meta.dirname, list), 'utf8')) as Omit<Mutant, 'list'>[];
+    return entries.map((entry) => ({ ...entry, list: basename(list, '.json') }));
+  });
+}
+
+/** The tree as it is now, uncommitted work included, without what git ignores. */
+function copyTree(tree: string): void {
+  const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 64 * 1024 * 1024,
+  });
+  for (const file of listed.split('\0').filter((name) => name !== '')) {
+    mkdirSync(dirname(join(tree, file)), { recursive: true });
+    try {
+      cpSync(join(root, file), join(tree, file), { verbatimSymlinks: true });
+    } catch (error) {
+      // Deleted in the work tree, and not yet in the index.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+  }
+  symlinkSync(join(root, 'node_modules'), join(tree, 'node_modules'));
+}
+
+const soundTests = new Map<string, Promise<boolean>>();
+
+async function judge(mutant: Mutant, tree: string): Promise<Verdict> {
+  const lacks = tiers.filter(({ files }) => files.some((glob) => matchesGlob(mutant.test, glob)));
+  const missing = lacking(lacks.flatMap(({ needs }) => needs)).map(({ message }) => message);
+  if (missing.length > 0) return { kind: 'skipped', why: missing.join('; ') };
+
+  const path = join(tree, mutant.file);
+  const source = readOrEmpty(path);
+  const places = source.split(mutant.old).length - 1;
+  if (places !== 1) return { kind: 'misaimed', why: `what it replaces stands there ${places} times` };
+  if (mutant.old === mutant.new) return { kind: 'misaimed', why: 'it changes nothing' };
+
+  const sound = soundTests.get(mutant.test) ?? isGreen(mutant.test, tree);
+  soundTests.set(mutant.test, sound);
+  if (!(await sound)) return { kind: 'misaimed', why: `${mutant.test} is red before anything is broken` };
+
+  writeFileSync(
+    path,
+    source.replace(mutant.old, () => mutant.new),
+  );
+  try {
+    return (await isGreen(mutant.test, tree)) ? { kind: 'survived', why: `${mutant.test} stays green` } : killed;
+  } finally {
+    writeFileSync(path, source);
+  }
+}
+
+const killed: Verdict = { kind: 'killed', why: '' };
+
+/** A test that hangs on broken code has noticed it. */
+function isGreen(test: string, tree: string): Promise<boolean> {
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const args = ['--test', '--test-reporter=dot', `--test-timeout=${testLimitMs}`, test];
+  const child = spawn(process.execPath, args, { cwd: tree, env, stdio: 'ignore', detached: true });
+  const timer = setTimeout(() => {
+    // The group: the runner and the test file it started.
+    if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+  }, testLimitMs);
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => {
+      clearTimeout(timer);
+      resolve(code === 0);
+    });
+  });
+}
+
+function readOrEmpty(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function excerpt({ old, new: replacement }: Mutant): string {
+  const line = (text: string) => JSON.stringify(text.trim().replaceAll(/\s+/g, ' ').slice(0, 50));
+  return `${line(old)} → ${line(replacement)}`;
+}
+
+process.exitCode = await main();
