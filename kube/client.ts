@@ -1,0 +1,261 @@
+import type { IncomingMessage } from 'node:http';
+import { type Clock, systemClock } from './clock.ts';
+import { Connection } from './connection.ts';
+import { ApiError, apiErrorOf, KubeError, type Status } from './errors.ts';
+import type { Access } from './kubeconfig.ts';
+import { apiVersionOf, type KubeObject, pathOf, type Resource } from './resource.ts';
+import { type Call, parseBody, readBody, Transport } from './transport.ts';
+import { readWatch, type WatchEvent } from './watch-stream.ts';
+
+export interface KubeClientOptions {
+  /** Where the API server is and who we are, as it stands now: called again as credentials rotate (see readAccess). */
+  readonly access: () => Access;
+  /** Who owns the fields that apply() writes. */
+  readonly fieldManager: string;
+  readonly userAgent: string;
+  readonly clock?: Clock;
+  /** For every request but list and watch. */
+  readonly timeoutMs?: number;
+  /** Called once per request: a verb of the Kubernetes API, the plural, and the status or error code. */
+  readonly onRequest?: (verb: string, plural: string, code: string) => void;
+}
+
+/** Which objects a list or watch is about. */
+export interface Scope {
+  readonly namespace?: string | undefined;
+  readonly labelSelector?: string | undefined;
+  readonly fieldSelector?: string | undefined;
+}
+
+export interface ListQuery extends Scope {
+  /** At most so many objects a page; the answer's `continue` asks for the next. */
+  readonly limit?: number;
+  readonly continue?: string | undefined;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface WatchQuery extends Scope {
+  readonly resourceVersion: string;
+  /** How long the server shall keep it open. */
+  readonly timeoutSeconds: number;
+  readonly idleMs: number;
+  /** Beyond timeoutSeconds, before we end it ourselves. */
+  readonly graceMs: number;
+  readonly signal?: AbortSignal;
+  /** The server has accepted the watch. */
+  readonly onOpen?: () => void;
+}
+
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly resourceVersion: string;
+  /** Undefined on the last page. */
+  readonly continue: string | undefined;
+}
+
+interface Where {
+  readonly namespace?: string | undefined;
+  readonly subresource?: 'status';
+}
+
+const DEFAULT_TIMEOUT_MS = 15_000;
+
+/**
+ * The Kubernetes API in the verbs that we use. Every method rejects with a KubeError (see errors.ts for the codes) and
+ * with nothing else; none waits for ever.
+ */
+export class KubeClient {
+  readonly #connection: Connection;
+  readonly #transport: Transport;
+  readonly #fieldManager: string;
+  readonly #timeoutMs: number;
+  readonly #onRequest: (verb: string, plural: string, code: string) => void;
+
+  /** Throws what `access` throws: KubeconfigError when there is no usable kubeconfig. */
+  constructor(options: KubeClientOptions) {
+    this.#connection = new Connection(options.access, options.clock ?? systemClock);
+    this.#transport = new Transport(this.#connection, options.userAgent);
+    this.#fieldManager = options.fieldManager;
+    this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    this.#onRequest = options.onRequest ?? (() => {});
+  }
+
+  /** The API server's address, for messages. */
+  get server(): string {
+    return this.#connection.server;
+  }
+
+  /** Drops the kept connections; requests in flight break off. */
+  close(): void {
+    this.#connection.close();
+  }
+
+  /** One object, or undefined where there is none of that name. */
+  async get<T extends KubeObject>(resource: Resource, name: string, where: Where = {}): Promise<T | undefined> {
+    try {
+      return await this.#object<T>(
+        'get',
+        resource,
+        { method: 'GET', path: pathOf(resource, where.namespace, name) },
+        name,
+      );
+    } catch (error) {
+      if (error instanceof ApiError && error.isNotFound && error.code === 'KUBE_API_404') return undefined;
+      throw error;
+    }
+  }
+
+  /** One page. The items of a list come without kind and apiVersion. */
+  async list<T extends KubeObject>(resource: Resource, query: ListQuery): Promise<Page<T>> {
+    const { namespace, timeoutMs, signal, limit, ...rest } = query;
+    const path = withQuery(pathOf(resource, namespace), { ...rest, limit: limit?.toString() });
+    const answer = await this.#send('list', resource, { method: 'GET', path, timeoutMs, signal });
+    const what = `list ${resource.plural}`;
+    const page = parseBody(await readBody(answer, timeoutMs), what) as {
+      items?: readonly T[];
+      metadata?: { resourceVersion?: string; continue?: string };
+    };
+    const next = page.metadata?.continue;
+    return {
+      items: page.items ?? [],
+      resourceVersion: page.metadata?.resourceVersion ?? '',
+      continue: next === '' ? undefined : next,
+    };
+  }
+
+  /** Hands over events until the server ends the watch (resolves) or it fails (rejects). Bookmarks are asked for. */
+  async watch(resource: Resource, query: WatchQuery, onEvent: (event: WatchEvent) => void): Promise<void> {
+    const { namespace, timeoutSeconds, idleMs, graceMs, signal, onOpen, ...rest } = query;
+    const path = withQuery(pathOf(resource, namespace), {
+      ...rest,
+      watch: 'true',
+      allowWatchBookmarks: 'true',
+      timeoutSeconds: timeoutSeconds.toString(),
+    });
+    const answer = await this.#send('watch', resource, { method: 'GET', path, timeoutMs: idleMs, signal });
+    onOpen?.();
+    await readWatch(answer, { idleMs, totalMs: timeoutSeconds * 1000 + graceMs }, (event) => {
+      if (event.type === 'ERROR')
+        throw apiErrorOf({ what: `watch ${resource.plural}`, resource }, 500, event.object as Status);
+      onEvent(event);
+    });
+  }
+
+  /**
+   * Server-side apply: the fields of `object` become ours with exactly these values, and fields that we owned and no longer
+   * name are removed. Forced, as the API conventions ask of controllers. An object that is absent is created, unless
+   * `metadata.uid` is given: then the answer is a conflict.
+   */
+  apply<T extends KubeObject>(resource: Resource, object: T, where: Where = {}): Promise<T> {
+    const { name, namespace } = object.metadata;
+    return this.#object<T>(
+      'apply',
+      resource,
+      {
+        method: 'PATCH',
+        path: withQuery(pathOf(resource, namespace, name, where.subresource), {
+          fieldManager: this.#fieldManager,
+          force: 'true',
+        }),
+        contentType: 'application/apply-patch+yaml',
+        body: JSON.stringify({ ...object, apiVersion: apiVersionOf(resource), kind: resource.kind }),
+      },
+      name,
+    );
+  }
+
+  /** JSON merge patch (RFC 7396): null removes a field, whoever owns it. */
+  mergePatch<T extends KubeObject>(resource: Resource, name: string, patch: object, where: Where = {}): Promise<T> {
+    return this.#object<T>(
+      'patch',
+      resource,
+      {
+        method: 'PATCH',
+        path: withQuery(pathOf(resource, where.namespace, name, where.subresource), {
+          fieldManager: this.#fieldManager,
+        }),
+        contentType: 'application/merge-patch+json',
+        body: JSON.stringify(patch),
+      },
+      name,
+    );
+  }
+
+  create<T extends KubeObject>(resource: Resource, object: T): Promise<T> {
+    return this.#object<T>(
+      'create',
+      resource,
+      {
+        method: 'POST',
+        path: withQuery(pathOf(resource, object.metadata.namespace), { fieldManager: this.#fieldManager }),
+        body: JSON.stringify({ ...object, apiVersion: apiVersionOf(resource), kind: resource.kind }),
+      },
+      object.metadata.name,
+    );
+  }
+
+  /** Deletes exactly the object that was seen: another one of the same name is a conflict. Absent already is no error. */
+  async delete(resource: Resource, name: string, seen: { uid?: string | undefined }, where: Where = {}): Promise<void> {
+    const body = {
+      kind: 'DeleteOptions',
+      apiVersion: 'v1',
+      ...(seen.uid === undefined ? {} : { preconditions: { uid: seen.uid } }),
+    };
+    try {
+      await this.#object(
+        'delete',
+        resource,
+        { method: 'DELETE', path: pathOf(resource, where.namespace, name), body: JSON.stringify(body) },
+        name,
+      );
+    } catch (error) {
+      if (!(error instanceof ApiError && error.isNotFound)) throw error;
+    }
+  }
+
+  async #object<T>(verb: string, resource: Resource, call: Omit<Call, 'timeoutMs'>, name: string): Promise<T> {
+    const answer = await this.#send(verb, resource, { ...call, timeoutMs: this.#timeoutMs }, name);
+    return parseBody(await readBody(answer, this.#timeoutMs), `${verb} ${resource.plural} ${name}`) as T;
+  }
+
+  /** Sends and turns every status ≥ 300 into an ApiError; counts the request either way. */
+  async #send(verb: string, resource: Resource, call: Call, name = ''): Promise<IncomingMessage> {
+    const what = `${verb} ${resource.plural}${name === '' ? '' : ` ${name}`}`;
+    try {
+      const answer = await this.#transport.send(call);
+      const httpStatus = answer.statusCode ?? 0;
+      if (httpStatus >= 300 || httpStatus < 200) {
+        const body = statusOf(await readBody(answer, this.#timeoutMs));
+        throw apiErrorOf({ what, resource }, httpStatus, body, answer.headers['retry-after']);
+      }
+      this.#onRequest(verb, resource.plural, httpStatus.toString());
+      return answer;
+    } catch (error) {
+      this.#onRequest(verb, resource.plural, error instanceof ApiError ? error.status.toString() : codeOf(error));
+      throw error;
+    }
+  }
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof KubeError ? error.code : 'INTERNAL';
+}
+
+/** The Status of a refusal; proxies and "404 page not found" answer in plain text, which becomes the message. */
+function statusOf(body: string): Status {
+  try {
+    const parsed: unknown = JSON.parse(body);
+    if (typeof parsed === 'object' && parsed !== null) return parsed;
+  } catch {
+    // Not the API's own answer.
+  }
+  return { message: body.slice(0, 200) };
+}
+
+function withQuery(path: string, query: Readonly<Record<string, string | undefined>>): string {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) search.set(name, value);
+  const text = search.toString();
+  return text === '' ? path : `${path}?${text}`;
+}

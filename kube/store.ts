@@ -1,0 +1,276 @@
+import { isDeepStrictEqual } from 'node:util';
+import { Backoff, type BackoffRange } from './backoff.ts';
+import type { KubeClient, Page, Scope } from './client.ts';
+import { type Clock, sleep, systemClock } from './clock.ts';
+import { ApiError, KubeError, UnreachableError } from './errors.ts';
+import { type KubeObject, keyOf, type Resource } from './resource.ts';
+import type { WatchEvent } from './watch-stream.ts';
+
+export interface StoreOptions<T extends KubeObject, K> extends Scope {
+  readonly client: Pick<KubeClient, 'list' | 'watch'>;
+  readonly resource: Resource;
+  /** What to retain of an object: five thousand whole Nodes are 100 MB. A change outside of it is not reported. */
+  readonly keep: (object: T) => K;
+  /** Called once per change of state: with what is wrong, then with undefined once list and watch work again. */
+  readonly onTrouble?: (trouble: Trouble | undefined) => void;
+  readonly clock?: Clock;
+  readonly timing?: Partial<StoreTiming>;
+}
+
+/** Something keeps the store from following; it keeps what it had, and keeps trying. */
+export interface Trouble {
+  /** Stable, of a KubeError; INTERNAL for an exception of our own. */
+  readonly code: string;
+  /** One line. */
+  readonly message: string;
+}
+
+export interface StoreTiming {
+  /** Objects per page of a list. */
+  readonly pageSize: number;
+  /** A list page that takes longer is given up. */
+  readonly listTimeoutMs: number;
+  /** How long the server shall keep a watch, ± 10 %, so that a fleet's watches do not end together. */
+  readonly watchTimeoutSeconds: number;
+  /** A watch that is silent for so long is dead: bookmarks come about once a minute. Costs one request to find out. */
+  readonly watchIdleMs: number;
+  /** What a watch may take beyond its timeout before we end it ourselves. */
+  readonly watchGraceMs: number;
+  readonly backoff: BackoffRange;
+  /** A watch that lived so long was a success: only then does the backoff start over. */
+  readonly healthyAfterMs: number;
+  /** The longest wait for a missing kind: its CRD is usually being installed at this very moment. */
+  readonly missingKindMaxMs: number;
+}
+
+const TIMING: StoreTiming = {
+  pageSize: 500,
+  listTimeoutMs: 60_000,
+  watchTimeoutSeconds: 300,
+  watchIdleMs: 120_000,
+  watchGraceMs: 15_000,
+  backoff: { minMs: 800, maxMs: 30_000 },
+  healthyAfterMs: 10_000,
+  missingKindMaxMs: 3_000,
+};
+
+/** So many watches in a row that broke before they were proven are no accident. */
+const BROKEN_WATCHES_TO_REPORT = 3;
+
+export type OnChange<K> = (key: string, old: K | undefined, now: K | undefined) => void;
+
+/**
+ * The objects of one kind as the API server has them, followed by list and watch:
+ *
+ *   list ──ok──▶ watch ──ended──▶ watch again from the last version seen
+ *    ▲             │ 410, or no version
+ *    └─── wait ◀───┴── any failure: keep what we have, say so once, try again
+ *
+ * It never gives up and never forgets: while the API server is away, get() and list() answer from the last state. An object
+ * that vanished meanwhile is reported as a deletion after the next list. Knows nothing of what the objects mean.
+ */
+export class Store<T extends KubeObject, K> {
+  readonly synced: Promise<void>;
+  readonly #options: StoreOptions<T, K>;
+  readonly #timing: StoreTiming;
+  readonly #clock: Clock;
+  readonly #backoff: Backoff;
+  readonly #abort = new AbortController();
+  readonly #listeners: OnChange<K>[] = [];
+  readonly #objects = new Map<string, K>();
+  #resourceVersion: string | undefined;
+  #resolveSynced: () => void = () => {};
+  #trouble: Trouble | undefined;
+  /** Of the watch of this round: not (yet) accepted, accepted, or alive for healthyAfterMs. */
+  #health: 'closed' | 'open' | 'proven' = 'closed';
+  #brokenWatches = 0;
+  #running: Promise<void> | undefined;
+
+  constructor(options: StoreOptions<T, K>) {
+    this.#options = options;
+    this.#timing = { ...TIMING, ...options.timing };
+    this.#clock = options.clock ?? systemClock;
+    this.#backoff = new Backoff(this.#timing.backoff, () => this.#clock.random());
+    this.synced = new Promise((resolve) => {
+      this.#resolveSynced = resolve;
+    });
+  }
+
+  /** What is wrong now, or undefined while the store follows. */
+  get trouble(): Trouble | undefined {
+    return this.#trouble;
+  }
+
+  /** Starts following. A second call does nothing. */
+  start(): void {
+    this.#running ??= this.#follow();
+  }
+
+  /** Ends list, watch and wait at once; resolves when nothing runs any more. What was kept can still be read. */
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    await this.#running;
+  }
+
+  get(key: string): K | undefined {
+    return this.#objects.get(key);
+  }
+
+  list(): IterableIterator<K> {
+    return this.#objects.values();
+  }
+
+  keys(): IterableIterator<string> {
+    return this.#objects.keys();
+  }
+
+  get size(): number {
+    return this.#objects.size;
+  }
+
+  /** Called after each change of what is kept, with the store already in its new state. Must not throw. */
+  onChange(listener: OnChange<K>): void {
+    this.#listeners.push(listener);
+  }
+
+  async #follow(): Promise<void> {
+    const { signal } = this.#abort;
+    while (!signal.aborted) {
+      this.#health = 'closed';
+      const failure = await this.#round(signal);
+      if (signal.aborted) return;
+      if (failure !== undefined) this.#report(failure);
+      // A long watch that ended in order is followed by the next one at once; everything else waits, or it would loop hot.
+      if (failure === undefined && this.#hasBeenHealthy()) continue;
+      await sleep(this.#clock, this.#waitMs(failure), signal);
+    }
+  }
+
+  /** One list where needed, and one watch. Returns why it ended; undefined when the server ended the watch in order. */
+  async #round(signal: AbortSignal): Promise<unknown> {
+    try {
+      if (this.#resourceVersion === undefined) await this.#relist(signal);
+      await this.#watch(signal);
+      return undefined;
+    } catch (error) {
+      if (error instanceof ApiError && error.isGone) this.#resourceVersion = undefined;
+      return error;
+    }
+  }
+
+  async #relist(signal: AbortSignal): Promise<void> {
+    const { client, resource, keep } = this.#options;
+    const fresh = new Map<string, K>();
+    let limit: { limit?: number } = { limit: this.#timing.pageSize };
+    let page: Page<T> | undefined;
+    do {
+      try {
+        const query = {
+          ...this.#scope(),
+          ...limit,
+          continue: page?.continue,
+          timeoutMs: this.#timing.listTimeoutMs,
+          signal,
+        };
+        page = await client.list<T>(resource, query);
+      } catch (error) {
+        // The continue token expired while we were paging: once more, in one piece, which needs no token.
+        if (page === undefined || !(error instanceof ApiError && error.isGone)) throw error;
+        fresh.clear();
+        page = undefined;
+        limit = {};
+        continue;
+      }
+      for (const object of page.items) fresh.set(keyOf(object.metadata), keep(object));
+    } while (page === undefined || page.continue !== undefined);
+
+    for (const key of this.#objects.keys()) if (!fresh.has(key)) this.#put(key, undefined);
+    for (const [key, object] of fresh) this.#put(key, object);
+    this.#resourceVersion = page.resourceVersion;
+    this.#resolveSynced();
+  }
+
+  async #watch(signal: AbortSignal): Promise<void> {
+    const { client, resource } = this.#options;
+    const { watchTimeoutSeconds, watchIdleMs, watchGraceMs } = this.#timing;
+    let cancel = (): void => {};
+    const query = {
+      ...this.#scope(),
+      resourceVersion: this.#resourceVersion ?? '',
+      timeoutSeconds: Math.round(watchTimeoutSeconds * (0.9 + this.#clock.random() / 5)),
+      idleMs: watchIdleMs,
+      graceMs: watchGraceMs,
+      signal,
+      onOpen: () => {
+        this.#opened();
+        cancel = this.#clock.after(this.#timing.healthyAfterMs, () => this.#proven());
+      },
+    };
+    await client.watch(resource, query, (event) => this.#take(event)).finally(() => cancel());
+  }
+
+  #take(event: WatchEvent): void {
+    const object = event.object as T;
+    if (event.type === 'DELETED') this.#put(keyOf(object.metadata), undefined);
+    else if (event.type !== 'BOOKMARK') this.#put(keyOf(object.metadata), this.#options.keep(object));
+    this.#resourceVersion = object.metadata.resourceVersion ?? this.#resourceVersion;
+  }
+
+  #put(key: string, now: K | undefined): void {
+    const old = this.#objects.get(key);
+    if (isDeepStrictEqual(old, now)) return;
+    if (now === undefined) this.#objects.delete(key);
+    else this.#objects.set(key, now);
+    for (const listener of this.#listeners) listener(key, old, now);
+  }
+
+  #scope(): Scope {
+    const { namespace, labelSelector, fieldSelector } = this.#options;
+    return { namespace, labelSelector, fieldSelector };
+  }
+
+  #waitMs(failure: unknown): number {
+    const backoffMs = this.#backoff.nextMs();
+    if (!(failure instanceof ApiError)) return backoffMs;
+    if (failure.code === 'KUBE_RESOURCE_MISSING') return Math.min(backoffMs, this.#timing.missingKindMaxMs);
+    return Math.max(backoffMs, failure.retryAfterMs);
+  }
+
+  /** The server accepts what we ask; a watch that keeps breaking is not cured by opening it once more. */
+  #opened(): void {
+    this.#health = 'open';
+    if (this.#brokenWatches < BROKEN_WATCHES_TO_REPORT) this.#recover();
+  }
+
+  /** The watch has lived: whatever was wrong is over. */
+  #proven(): void {
+    this.#health = 'proven';
+    this.#brokenWatches = 0;
+    this.#backoff.reset();
+    this.#recover();
+  }
+
+  #hasBeenHealthy(): boolean {
+    return this.#health === 'proven';
+  }
+
+  #report(failure: unknown): void {
+    // An expired version is how the API says "list again", and a watch may break now and then: neither is news.
+    if (failure instanceof ApiError && failure.isGone) return;
+    if (this.#health !== 'closed' && failure instanceof UnreachableError) {
+      this.#brokenWatches += 1;
+      if (this.#brokenWatches < BROKEN_WATCHES_TO_REPORT) return;
+    }
+    const known = failure instanceof KubeError;
+    const trouble = { code: known ? failure.code : 'INTERNAL', message: known ? failure.message : String(failure) };
+    const changed = trouble.code !== this.#trouble?.code;
+    this.#trouble = trouble;
+    if (changed) this.#options.onTrouble?.(trouble);
+  }
+
+  #recover(): void {
+    if (this.#trouble === undefined) return;
+    this.#trouble = undefined;
+    this.#options.onTrouble?.(undefined);
+  }
+}
