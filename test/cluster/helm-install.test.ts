@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { apiVersion, stateEnabled, stateLabel } from '../../api/v1alpha1/labels.ts';
+import { eventually } from '../tools/eventually.ts';
+import { type ControlPlane, startControlPlane } from './control-plane.ts';
+
+const chart = join(import.meta.dirname, '../../charts/localdns');
+const system = 'localdns-system';
+const install = ['localdns', chart, '-n', system] as const;
+let cluster: ControlPlane;
+
+before(async () => {
+  // With controllers, pods come from the templates as in any cluster, and the API server judges each of them.
+  cluster = await startControlPlane({ controllers: true });
+});
+
+after(() => cluster?.stop());
+
+interface Owned {
+  metadata: { name: string; ownerReferences?: { kind: string }[]; labels?: Record<string, string> };
+}
+
+interface Pod extends Owned {
+  spec: {
+    hostNetwork?: boolean;
+    dnsPolicy?: string;
+    serviceAccountName: string;
+    nodeSelector?: Record<string, string>;
+    priorityClassName?: string;
+    containers: { args?: string[]; securityContext?: { capabilities?: { add?: string[]; drop?: string[] } } }[];
+  };
+}
+
+test('helm lint finds nothing to complain about', async () => {
+  const { code, stdout, stderr } = await cluster.helm('lint', '--strict', chart);
+  assert.equal(code, 0, stdout + stderr);
+});
+
+test('a value that the chart does not know is refused, and named', async () => {
+  const { code, stderr } = await cluster.helm('template', ...install, '--set', 'agent.resurces.limits=1');
+  assert.notEqual(code, 0);
+  assert.match(stderr, /resurces/);
+});
+
+test('helm install is accepted, without a warning', async () => {
+  const { code, stdout, stderr } = await cluster.helm('install', ...install, '--create-namespace');
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /STATUS: deployed/);
+  assert.doesNotMatch(stderr, /warning/i);
+  for (const kind of ['localdnsprofiles', 'localdnsnodes']) {
+    await cluster.kubectlOk('wait', '--for=condition=Established', `crd/${kind}.localdns.dev`, '--timeout=10s');
+  }
+});
+
+test("the operator's pod is made, and needs nothing of its node", async () => {
+  const pod = await podOf('operator');
+  assert.equal(pod.spec.serviceAccountName, 'localdns-operator');
+  assert.equal(pod.spec.hostNetwork ?? false, false);
+  assert.deepEqual(pod.spec.containers[0]?.securityContext?.capabilities?.drop, ['ALL']);
+  assert.equal(pod.spec.containers[0]?.args?.[0], 'operator');
+});
+
+test('an agent comes to each node that is marked as served, and to no other', async () => {
+  for (const name of ['served', 'other', 'windows']) {
+    const labels = {
+      'kubernetes.io/os': name === 'windows' ? 'windows' : 'linux',
+      ...(name === 'other' ? {} : { [stateLabel]: stateEnabled }),
+    };
+    await cluster.applyOk([{ apiVersion: 'v1', kind: 'Node', metadata: { name, labels } }]);
+  }
+  const pod = await podOf('agent');
+  assert.equal(pod.spec.hostNetwork, true);
+  assert.equal(pod.spec.dnsPolicy, 'Default');
+  assert.equal(pod.spec.serviceAccountName, 'localdns-agent');
+  assert.equal(pod.spec.priorityClassName, 'system-node-critical');
+  assert.equal(pod.spec.nodeSelector?.[stateLabel], stateEnabled);
+  const wanted = await eventually('the DaemonSet has counted its nodes', 10_000, async () => {
+    const set = await cluster.get<{ status: { desiredNumberScheduled: number; currentNumberScheduled: number } }>(
+      ...['daemonset/localdns-agent', '-n', system],
+    );
+    return set?.status.currentNumberScheduled === 1 && set.status.desiredNumberScheduled;
+  });
+  assert.equal(wanted, 1);
+});
+
+const operator = 'localdns-operator';
+const agent = 'localdns-agent';
+const grants: [who: string, may: boolean, verb: string, what: string, namespace?: string][] = [
+  [operator, true, 'watch', 'localdnsprofiles.localdns.dev'],
+  [operator, false, 'patch', 'localdnsprofiles.localdns.dev'],
+  [operator, true, 'patch', 'localdnsnodes.localdns.dev'],
+  [operator, true, 'delete', 'localdnsnodes.localdns.dev'],
+  [operator, true, 'patch', 'nodes'],
+  [operator, false, 'delete', 'nodes'],
+  [operator, false, 'get', 'secrets', system],
+  [operator, false, 'create', 'pods', system],
+  [agent, true, 'watch', 'localdnsnodes.localdns.dev'],
+  [agent, false, 'patch', 'localdnsnodes.localdns.dev'],
+  [agent, true, 'watch', 'endpointslices.discovery.k8s.io', 'kube-system'],
+  [agent, false, 'watch', 'endpointslices.discovery.k8s.io', 'default'],
+  [agent, false, 'list', 'localdnsprofiles.localdns.dev'],
+  [agent, false, 'get', 'nodes'],
+  [agent, false, 'patch', 'nodes'],
+  [agent, false, 'get', 'secrets', system],
+];
+
+for (const [who, may, verb, what, namespace = 'default'] of grants) {
+  test(`${who} ${may ? 'may' : 'may not'} ${verb} ${what} (${namespace})`, async () => {
+    const as = `--as=system:serviceaccount:${system}:${who}`;
+    const { stdout } = await cluster.kubectl('auth', 'can-i', verb, what, '-n', namespace, as);
+    assert.equal(stdout.trim(), may ? 'yes' : 'no');
+  });
+}
+
+test('no role of ours grants by wildcard', async () => {
+  const roles = await cluster.get<{ items: { metadata: { name: string }; rules: object[] }[] }>(
+    ...['clusterroles,roles', '-A', '-l', 'app.kubernetes.io/part-of=localdns'],
+  );
+  assert.ok((roles?.items.length ?? 0) >= 4);
+  for (const { metadata, rules } of roles?.items ?? []) {
+    assert.ok(!JSON.stringify(rules).includes('"*"'), `${metadata.name} grants everything of something`);
+  }
+});
+
+test('an upgrade to the same chart replaces no pod', async () => {
+  const before = await podOf('agent');
+  const { code, stderr } = await cluster.helm('upgrade', ...install);
+  assert.equal(code, 0, stderr);
+  assert.equal((await podOf('agent')).metadata.name, before.metadata.name);
+});
+
+test('an uninstall takes everything of ours but the profiles that people wrote', async () => {
+  await cluster.applyOk([{ apiVersion, kind: 'LocalDnsProfile', metadata: { name: 'default' }, spec: {} }]);
+  const { code, stderr } = await cluster.helm('uninstall', 'localdns', '-n', system);
+  assert.equal(code, 0, stderr);
+  await cluster.kubectlOk('get', 'localdnsprofile/default');
+  const left = await cluster.kubectlOk(
+    ...['get', 'clusterroles,clusterrolebindings,roles,rolebindings,serviceaccounts,daemonsets,deployments', '-A'],
+    ...['-l', 'app.kubernetes.io/part-of=localdns', '-o', 'name'],
+  );
+  assert.equal(left.trim(), '');
+});
+
+test('installed again over the kept CRDs, it is accepted', async () => {
+  const { code, stderr } = await cluster.helm('install', ...install);
+  assert.equal(code, 0, stderr);
+});
+
+function podOf(component: string): Promise<Pod> {
+  return eventually(`a pod of the ${component} exists`, 15_000, async () => {
+    const selector = `app.kubernetes.io/component=${component}`;
+    const pods = await cluster.get<{ items: Pod[] }>('pods', '-n', system, '-l', selector);
+    return pods?.items[0];
+  });
+}
