@@ -1,0 +1,108 @@
+import { Backoff, type BackoffRange } from '../../kube/backoff.ts';
+import type { Clock } from '../../kube/clock.ts';
+
+/**
+ * Keys to work on, each at most once at a time:
+ *
+ *   add ──▶ ready ──take──▶ in work ──done──▶ (gone, or ready again where it was added meanwhile)
+ *            ▲
+ *   addAfter, retry ── delayed
+ *
+ * A key added many times before it is taken is worked on once. A key that waits for a later time becomes ready at once when
+ * it is added; of two later times the earlier counts.
+ */
+export class WorkQueue {
+  readonly #clock: Clock;
+  readonly #backoffRange: BackoffRange;
+  /** Insertion order is the order of work. */
+  readonly #ready = new Set<string>();
+  readonly #inWork = new Set<string>();
+  readonly #dirty = new Set<string>();
+  readonly #delayed = new Map<string, { dueMs: number; cancel: () => void }>();
+  readonly #backoffs = new Map<string, Backoff>();
+  readonly #takers: ((key: string | undefined) => void)[] = [];
+  #closed = false;
+
+  constructor(clock: Clock, backoff: BackoffRange = { minMs: 100, maxMs: 60_000 }) {
+    this.#clock = clock;
+    this.#backoffRange = backoff;
+  }
+
+  /** Keys that are ready and wait for a worker. */
+  get depth(): number {
+    return this.#ready.size;
+  }
+
+  add(key: string): void {
+    if (this.#closed) return;
+    this.#undelay(key);
+    if (this.#inWork.has(key)) {
+      this.#dirty.add(key);
+      return;
+    }
+    const taker = this.#ready.has(key) ? undefined : this.#takers.shift();
+    if (taker === undefined) {
+      this.#ready.add(key);
+      return;
+    }
+    this.#inWork.add(key);
+    taker(key);
+  }
+
+  addAfter(key: string, delayMs: number): void {
+    if (this.#closed || this.#ready.has(key) || this.#dirty.has(key)) return;
+    const dueMs = this.#clock.nowMs() + delayMs;
+    const waiting = this.#delayed.get(key);
+    if (waiting !== undefined && waiting.dueMs <= dueMs) return;
+    waiting?.cancel();
+    const cancel = this.#clock.after(delayMs, () => this.add(key));
+    this.#delayed.set(key, { dueMs, cancel });
+  }
+
+  /** Adds a key that failed: after its own backoff, and not before `atLeastMs`. Returns the delay in milliseconds. */
+  retry(key: string, atLeastMs = 0): number {
+    let backoff = this.#backoffs.get(key);
+    if (backoff === undefined) {
+      backoff = new Backoff(this.#backoffRange, () => this.#clock.random());
+      this.#backoffs.set(key, backoff);
+    }
+    const delayMs = Math.max(backoff.nextMs(), atLeastMs);
+    this.addAfter(key, delayMs);
+    return delayMs;
+  }
+
+  /** The key succeeded: its next failure starts the backoff anew. */
+  forget(key: string): void {
+    this.#backoffs.delete(key);
+  }
+
+  /** The next key, as soon as there is one; undefined once the queue is closed. Each key taken must be given to done(). */
+  take(): Promise<string | undefined> {
+    if (this.#closed) return Promise.resolve(undefined);
+    const [key] = this.#ready;
+    if (key === undefined) return new Promise((resolve) => this.#takers.push(resolve));
+    this.#ready.delete(key);
+    this.#inWork.add(key);
+    return Promise.resolve(key);
+  }
+
+  done(key: string): void {
+    this.#inWork.delete(key);
+    if (this.#dirty.delete(key)) this.add(key);
+  }
+
+  /** Forgets every key and sends the workers home; what is in work ends by itself. */
+  close(): void {
+    this.#closed = true;
+    this.#ready.clear();
+    this.#dirty.clear();
+    for (const { cancel } of this.#delayed.values()) cancel();
+    this.#delayed.clear();
+    for (const taker of this.#takers.splice(0)) taker(undefined);
+  }
+
+  #undelay(key: string): void {
+    this.#delayed.get(key)?.cancel();
+    this.#delayed.delete(key);
+  }
+}
