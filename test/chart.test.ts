@@ -116,7 +116,8 @@ test('the chart carries the version of package.json, and the API server that its
   assert.equal(meta.appVersion, version);
   const old = helm('template', 'localdns', chart, '--kube-version', 'v1.29.9');
   assert.match(old.stderr, /incompatible with Kubernetes v1\.29\.9/);
-  assert.ok(render('--kube-version', 'v1.30.4-eks-a1b2c3').length > 0, "a vendor's suffix is no pre-release");
+  // Without it, older Helm takes a vendor's suffix (v1.30.4-eks-a1b2c3) for a pre-release, and refuses.
+  assert.match(meta.kubeVersion ?? '', /-0$/);
 });
 
 test('the CRDs in the chart are those that the schemas say', () => {

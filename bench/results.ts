@@ -1,0 +1,42 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { readSamples, type Sample, type Series } from './sample.ts';
+
+/** Writes bench/results.md from the kept samples: a bench that was not run today stays with its own commit and date. */
+export function writeResults(): void {
+  const text = [
+    '# Results',
+    '',
+    'Written by `npm run bench`; not to be edited. Every reading is in `bench/samples/`.',
+    ...readSamples().flatMap(section),
+    '',
+  ].join('\n');
+  writeFileSync(join(import.meta.dirname, 'results.md'), text);
+}
+
+function section({ title, method, series, commit, takenAt, node, machine }: Sample): string[] {
+  return [
+    '',
+    `## ${title}`,
+    '',
+    method,
+    '',
+    '| | quantity | median | lowest | highest | runs |',
+    '|---|---|---|---|---|---|',
+    ...series.map(row),
+    '',
+    `Commit ${commit}; Node ${node}; ${machine}; ${takenAt.slice(0, 10)}.`,
+  ];
+}
+
+function row({ variant, quantity, unit, readings }: Series): string {
+  const sorted = readings.toSorted((a, b) => a - b);
+  const cell = (value: number | undefined) =>
+    value === undefined ? '-' : `${value.toFixed(unit === 'ms' ? 0 : 1)} ${unit}`;
+  return `| ${variant} | ${quantity} | ${cell(median(sorted))} | ${cell(sorted[0])} | ${cell(sorted.at(-1))} | ${sorted.length} |`;
+}
+
+export function median(sorted: number[]): number | undefined {
+  const [low, high] = [sorted[Math.floor((sorted.length - 1) / 2)], sorted[Math.ceil((sorted.length - 1) / 2)]];
+  return low === undefined || high === undefined ? undefined : (low + high) / 2;
+}

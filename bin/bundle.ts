@@ -1,0 +1,134 @@
+/**
+ * `npm run bundle`: dist/localdns.js, the programs and the packages they import as few files. What the image ships.
+ *
+ * Code that one program needs and another does not stays in a file of its own (splitting), so that the agent's serving
+ * thread never loads what only the operator or the control thread imports. Needs no install script of esbuild.
+ */
+import { existsSync, globSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import { build, type Metafile, type Plugin } from 'esbuild';
+
+const root = resolve(import.meta.dirname, '..');
+const dist = join(root, 'dist');
+
+/** Loaded from node_modules at run time where it is there: a native addon cannot be part of a text file. */
+const external = ['koffi'];
+
+/** CommonJS packages expect these; an ES module has to make them. */
+const commonJs = `import { createRequire as localdnsRequire } from 'node:module';
+import { dirname as localdnsDirname } from 'node:path';
+const require = localdnsRequire(import.meta.url);
+const __filename = import.meta.filename, __dirname = localdnsDirname(__filename);`;
+
+const workerUrl = /new URL\((['"])(\.[^'"]+\.ts)\1,\s*import\.meta\.url\)/g;
+
+/** Sources that other sources start as threads of their own. */
+function workerEntries(): string[] {
+  const files = globSync('{agent,operator,cli,kube}/**/*.ts', { cwd: root }).filter(
+    (path) => !path.endsWith('.test.ts'),
+  );
+  return files.flatMap((path) => {
+    const text = readFileSync(join(root, path), 'utf8');
+    return [...text.matchAll(workerUrl)].map(([, , specifier = '']) => join(dirname(path), specifier));
+  });
+}
+
+/** `agent/control.ts` → `agent-control`: all files lie side by side in dist/, so a thread is found from any of them. */
+function entryName(path: string): string {
+  return path.replace(/\.ts$/, '').replaceAll('/', '-');
+}
+
+/** A worker is started by its file, which is another one in the bundle. */
+const workers: Plugin = {
+  name: 'workers',
+  setup(bundler) {
+    bundler.onLoad({ filter: /\.ts$/, namespace: 'file' }, ({ path }) => {
+      if (path.includes('/node_modules/')) return undefined;
+      const text = readFileSync(path, 'utf8');
+      if (text.match(workerUrl) === null) return undefined;
+      const contents = text.replace(workerUrl, (_, quote: string, specifier: string) => {
+        const entry = entryName(relative(root, join(dirname(path), specifier)));
+        return `new URL(${quote}./${entry}.js${quote}, import.meta.url)`;
+      });
+      return { contents, loader: 'ts' };
+    });
+  },
+};
+
+async function main(): Promise<void> {
+  rmSync(dist, { recursive: true, force: true });
+  const entries = new Map([['localdns', 'cli/main.ts']]);
+  for (const path of workerEntries()) entries.set(entryName(path), path);
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: Object.fromEntries(entries),
+    outdir: dist,
+    chunkNames: '[name]-[hash]',
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node24',
+    banner: { js: commonJs },
+    external,
+    plugins: [workers],
+    // Names stay, for stack traces that a person can read.
+    minifyWhitespace: true,
+    minifySyntax: true,
+    legalComments: 'inline',
+    metafile: true,
+    logLevel: 'warning',
+  });
+  const packages = bundledPackages(metafile);
+  writeFileSync(join(dist, 'LICENSES.txt'), licences(packages));
+  // The folder is a program of its own: nothing above it decides that these files are ES modules.
+  writeFileSync(join(dist, 'package.json'), `${JSON.stringify({ name: 'localdns', version, type: 'module' })}\n`);
+  report(metafile, packages, entries);
+}
+
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+
+function bundledPackages(metafile: Metafile): string[] {
+  const names = Object.keys(metafile.inputs).flatMap(
+    (path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? [],
+  );
+  return [...new Set(names)].sort();
+}
+
+/** What the licences of the bundled packages ask for: that their text comes along. */
+function licences(packages: string[]): string {
+  return packages
+    .map((folder) => {
+      const { name, version, license } = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8')) as {
+        name: string;
+        version: string;
+        license?: string;
+      };
+      const files = readdirSync(join(root, folder)).filter((file) => /^(licen[cs]e|notice)/i.test(file));
+      const texts = files.map((file) => readFileSync(join(root, folder, file), 'utf8').trim());
+      return [`${name} ${version}: ${license ?? 'see below'}`, ...texts].join('\n\n');
+    })
+    .join(`\n\n${'-'.repeat(80)}\n\n`);
+}
+
+/** Size of each entry: itself, and what it loads before its first line runs. */
+function report(metafile: Metafile, packages: string[], entries: Map<string, string>): void {
+  const kib = (bytes: number) => `${(bytes / 1024).toFixed(0).padStart(6)} KiB`;
+  const total = Object.values(metafile.outputs).reduce((sum, { bytes }) => sum + bytes, 0);
+  for (const name of entries.keys()) {
+    const output = `dist/${name}.js`;
+    console.log(`${kib(staticSize(metafile, output))}  ${output} with what it imports at its start`);
+  }
+  console.log(`${kib(total)}  all ${Object.keys(metafile.outputs).length} files, ${packages.length} packages`);
+  if (!existsSync(join(dist, 'localdns.js'))) throw new Error(`${basename(dist)}/localdns.js was not written`);
+}
+
+function staticSize(metafile: Metafile, output: string, seen = new Set<string>()): number {
+  const file = metafile.outputs[output];
+  if (file === undefined || seen.has(output)) return 0;
+  seen.add(output);
+  const imports = file.imports.filter(({ kind, external }) => kind === 'import-statement' && !external);
+  return imports.reduce((sum, { path }) => sum + staticSize(metafile, path, seen), file.bytes);
+}
+
+await main();
