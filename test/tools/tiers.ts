@@ -62,7 +62,7 @@ export const tiers: readonly Tier[] = [
     name: 'cluster',
     about: 'real etcd, kube-apiserver, CoreDNS, helm',
     files: ['test/cluster/**/*.test.ts'],
-    needs: [...controlPlane, 'coredns', 'helm', 'dig'],
+    needs: [...controlPlane, 'kube-controller-manager', 'coredns', 'helm', 'dig'],
     testLimitMs: 5 * minuteMs,
     atOnce: 1,
   },

@@ -1,0 +1,68 @@
+import { writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { ControlPlane } from './control-plane.ts';
+import type { Daemon } from './daemon.ts';
+import type { Page } from './insider.ts';
+
+const root = resolve(import.meta.dirname, '../..');
+const system = 'localdns-system';
+const operatorMetricsPort = 9354;
+const agentMetricsPort = 9353;
+
+/**
+ * LocalDNS as its chart installs it, roles and ServiceAccounts included. Its programs run as processes of the test,
+ * each with a token of its own ServiceAccount, so that a right which the chart forgets is a test that fails.
+ */
+export class Installation {
+  readonly #cluster: ControlPlane;
+  readonly #operatorKubeconfig: string;
+  readonly #agentKubeconfig: string;
+
+  private constructor(cluster: ControlPlane, operatorKubeconfig: string, agentKubeconfig: string) {
+    this.#cluster = cluster;
+    this.#operatorKubeconfig = operatorKubeconfig;
+    this.#agentKubeconfig = agentKubeconfig;
+  }
+
+  static async create(cluster: ControlPlane): Promise<Installation> {
+    const { code, stderr } = await cluster.helm(
+      ...['install', 'localdns', join(root, 'charts/localdns'), '-n', system, '--create-namespace'],
+    );
+    if (code !== 0) throw new Error(`helm install: ${stderr}`);
+    for (const kind of ['localdnsprofiles', 'localdnsnodes']) {
+      await cluster.kubectlOk('wait', '--for=condition=Established', `crd/${kind}.localdns.dev`, '--timeout=10s');
+    }
+    const operator = await cluster.kubeconfigFor({ serviceAccount: 'localdns-operator', namespace: system });
+    const agent = await cluster.kubeconfigFor({ serviceAccount: 'localdns-agent', namespace: system });
+    return new Installation(cluster, operator, agent);
+  }
+
+  startOperator(): Daemon {
+    return this.#cluster.startDaemon({
+      name: 'operator',
+      command: join(root, 'bin/localdns'),
+      args: ['operator', '--kubeconfig', this.#operatorKubeconfig, '--metrics', `127.0.0.1:${operatorMetricsPort}`],
+    });
+  }
+
+  /** The agent of a node, whose own resolver is at the given address. Started again, it finds its state of before. */
+  startAgent(node: string, nodeResolver: string): Daemon {
+    const folder = this.#cluster.makeFolder(`node-${node}`);
+    const resolvConf = join(folder, 'resolv.conf');
+    writeFileSync(resolvConf, `nameserver ${nodeResolver}\n`);
+    return this.#cluster.startDaemon({
+      name: `agent-${node}`,
+      command: join(root, 'bin/localdns'),
+      args: [
+        ...['agent', '--kubeconfig', this.#agentKubeconfig, '--state-dir', join(folder, 'state')],
+        ...['--resolv-conf', resolvConf, '--metrics', `127.0.0.1:${agentMetricsPort}`],
+      ],
+      env: { NODE_NAME: node },
+    });
+  }
+
+  /** A page of the agent's HTTP server: metrics, healthz or readyz. */
+  agentPage(page: string): Promise<Page> {
+    return this.#cluster.namespace.page({ url: `http://127.0.0.1:${agentMetricsPort}/${page}` });
+  }
+}
