@@ -25,7 +25,10 @@ export class Daemon {
     // Appended to: after a restart, what was said before the end is the interesting part.
     const log = openSync(this.#logPath, 'a');
     this.#logFrom = readFileSync(this.#logPath).length;
-    this.#child = namespace.exec(command, args, { stdio: ['ignore', log, log], env: { ...process.env, ...env } });
+    this.#child = namespace.exec(command, args, {
+      stdio: ['ignore', log, log],
+      env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...env },
+    });
     closeSync(log);
     this.#child.unref();
   }

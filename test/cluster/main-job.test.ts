@@ -3,7 +3,7 @@
  * Each test goes on from where the one before it has left the cluster, as a day in its life would.
  */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import { reasons } from '../../api/v1alpha1/conditions.ts';
 import { optOut, profileLabel, stateEnabled, stateLabel } from '../../api/v1alpha1/labels.ts';
 import { eventually } from '../tools/eventually.ts';
@@ -17,6 +17,10 @@ before(async () => {
 });
 
 after(() => scene?.stop());
+
+afterEach((context) => {
+  if ('passed' in context && !context.passed) console.log(scene?.lastWords);
+});
 
 test('a labelled node has its rendered configuration within two seconds, and no other node has one', async () => {
   await scene.applyProfile({});

@@ -1,6 +1,6 @@
 /** The parts die, one after the other; the agent's answers go on, and everything comes right again without help. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import { profileLabel } from '../../api/v1alpha1/labels.ts';
 import { eventually } from '../tools/eventually.ts';
 import { answerOf, clusterListener, corporate, kubernetes, nodeListener, pause, Scene, withOnprem } from './scene.ts';
@@ -18,6 +18,10 @@ before(async () => {
 });
 
 after(() => scene?.stop());
+
+afterEach((context) => {
+  if ('passed' in context && !context.passed) console.log(scene?.lastWords);
+});
 
 test('killed and restarted, the operator brings about what was asked for meanwhile', async () => {
   const load = await askSteadily(kubernetes.name);

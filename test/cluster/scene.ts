@@ -108,6 +108,9 @@ export class Scene {
 
   /** The node's configuration, once its agent says that this very revision is in force and served. */
   async applied(name = 'n1'): Promise<LocalDnsNode | undefined> {
+    // A program that has died shall say so itself, instead of being waited for.
+    this.operator.assertRunning();
+    this.agent.assertRunning();
     const node = await this.localDnsNode(name);
     const { appliedRevision, conditions } = node?.status ?? {};
     const isServed = isTrue(conditions, 'ConfigApplied') && isTrue(conditions, 'Serving');
@@ -130,6 +133,11 @@ export class Scene {
   async row(kind: string, name: string): Promise<string[]> {
     const [, line = ''] = (await this.cluster.kubectlOk('get', kind, name)).split('\n');
     return line.trim().split(/\s{2,}/);
+  }
+
+  /** What both programs said last: for the reader of a test that failed. */
+  get lastWords(): string {
+    return `${this.operator.lastWords}\n${this.agent.lastWords}`;
   }
 
   async stop(): Promise<void> {
