@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { parse, parseAllDocuments } from 'yaml';
+import { parseAgentOptions } from '../agent/options.ts';
 import { crdFiles } from '../api/crds.ts';
 import { group, stateEnabled, stateLabel } from '../api/v1alpha1/labels.ts';
 import { lacking, toolPath } from './tools/find.ts';
@@ -189,21 +190,29 @@ test('no role has a wildcard, and no program but ours is bound to one', withHelm
   }
 });
 
-test(
-  'the agent runs where the operator says, on the network of the node, and ahead of everything there',
-  withHelm,
-  () => {
-    const { pod, container } = podOf(only('DaemonSet'));
-    assert.deepEqual(pod.nodeSelector, { [stateLabel]: stateEnabled, 'kubernetes.io/os': 'linux' });
-    assert.deepEqual(pod.tolerations, [{ operator: 'Exists' }]);
-    assert.equal(pod.priorityClassName, 'system-node-critical');
-    assert.equal(pod.hostNetwork, true);
-    assert.equal(pod.dnsPolicy, 'Default');
-    assert.equal(container.args[0], 'agent');
-    const nodeName = container.env?.find(({ name }) => name === 'NODE_NAME');
-    assert.equal(nodeName?.valueFrom?.fieldRef?.fieldPath, 'spec.nodeName');
-  },
-);
+test('the agent runs where the operator says, on the network of the node, ahead of everything', withHelm, () => {
+  const { pod } = podOf(only('DaemonSet'));
+  assert.deepEqual(pod.nodeSelector, { [stateLabel]: stateEnabled, 'kubernetes.io/os': 'linux' });
+  assert.deepEqual(pod.tolerations, [{ operator: 'Exists' }]);
+  assert.equal(pod.priorityClassName, 'system-node-critical');
+  assert.equal(pod.hostNetwork, true);
+  assert.equal(pod.dnsPolicy, 'Default');
+});
+
+test('the agent reads its arguments and its environment as they are meant', withHelm, () => {
+  const { container } = podOf(only('DaemonSet'));
+  const fields = container.env?.map(({ name, valueFrom }) => [name, valueFrom?.fieldRef?.fieldPath]);
+  assert.deepEqual(fields, [
+    ['NODE_NAME', 'spec.nodeName'],
+    ['HOST_IP', 'status.hostIP'],
+  ]);
+  const [command, ...args] = container.args;
+  assert.equal(command, 'agent');
+  const options = parseAgentOptions(args, { NODE_NAME: 'node-1', HOST_IP: '192.0.2.7' });
+  assert.equal(options.nodeName, 'node-1');
+  assert.deepEqual(options.metrics, { address: '192.0.2.7', port: 9353 });
+  assert.equal(options.profile, undefined);
+});
 
 test('two agents can share a node during an update: it surges, and nothing declares a port', withHelm, () => {
   const daemonSet = only('DaemonSet');
@@ -280,18 +289,15 @@ test('every pod selects what it is labelled with, bounds its memory, and is neve
   }
 });
 
-test('another cluster DNS moves the roles to its namespace and is told to both programs', withHelm, () => {
+test('another cluster DNS moves the roles to its namespace and is told to the operator', withHelm, () => {
   const manifests = render('--set', 'clusterDNS.namespace=dns,clusterDNS.service=coredns');
   const roles = manifests.filter(({ kind, metadata }) => kind === 'Role' && !metadata.name.endsWith('-events'));
   assert.deepEqual(
     roles.map(({ metadata }) => metadata.namespace),
     ['dns', 'dns'],
   );
-  for (const kind of ['Deployment', 'DaemonSet']) {
-    const { container } = podOf(only(kind, manifests));
-    assert.equal(argument(container, '--cluster-dns-namespace'), 'dns', kind);
-    assert.equal(argument(container, '--cluster-dns-service'), 'coredns', kind);
-  }
+  const { container } = podOf(only('Deployment', manifests));
+  assert.equal(argument(container, '--cluster-dns-service'), 'dns/coredns');
 });
 
 test('names, labels and image are for the person who installs to choose', withHelm, () => {

@@ -174,6 +174,10 @@ test('metrics are named as Prometheus asks', () => {
   ] as const) {
     assert.match(told(metricOffences(named(type, name)))[0] ?? 'no offence', complaint);
   }
+  const viaFunction = { path: 'm.ts', text: "this.#counter(\n  'localdns_queries', 'Help', ['zone'])" };
+  assert.match(told(metricOffences(viaFunction))[0] ?? 'no offence', /does not end in _total/);
+  const escaped = { path: 'm.ts', text: "declare('localdns_queries')" };
+  assert.match(told(metricOffences(escaped))[0] ?? 'no offence', /does not read/);
   assert.deepEqual(metricOffences(named('client.Counter<"zone">', 'localdns_queries_total')), []);
   for (const path of ['operator/metrics.ts', 'agent/metrics.ts']) {
     const file = sourceFile(path);

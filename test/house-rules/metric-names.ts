@@ -5,18 +5,29 @@ export interface Metric {
   name: string;
 }
 
-/** The metrics that a file declares with prom-client's classes. */
+/** The metrics that a file declares: with prom-client's classes, or with functions that are called as they are. */
 export function metricsOf(text: string): Metric[] {
   const declared =
-    /\bnew\s+(?:\w+\.)?(Counter|Gauge|Histogram|Summary)\b[^({]*\(\s*\{[^}]*?\bname:\s*(['"`])([^'"`]+)\2/g;
-  return [...text.matchAll(declared)].map(([, type, , name]) => ({ type: type as Metric['type'], name: name ?? '' }));
+    /\b(counter|gauge|histogram|summary)\b(?:<[^(]*>)?\(\s*(?:\{[^}]*?\bname:\s*)?(['"`])(?<name>\w+)\2/gi;
+  return [...text.matchAll(declared)].map(([, type = '', , name = '']) => ({
+    type: `${type.charAt(0).toUpperCase()}${type.slice(1).toLowerCase()}` as Metric['type'],
+    name,
+  }));
 }
 
 /** "Metric and label naming" of Prometheus: one prefix, base units in the plural, `_total` for what only grows. */
 export function metricOffences({ path, text }: SourceFile): Offence[] {
-  return metricsOf(text).flatMap(({ type, name }) =>
-    complaints(type, name).map((complaint) => ({ path, message: `${name} ${complaint}` })),
-  );
+  const metrics = metricsOf(text);
+  // A name that is declared in some other way would escape the rule.
+  const unread = [...text.matchAll(/(['"`])(localdns_\w*)\1/g)]
+    .map(([, , name = '']) => name)
+    .filter((name) => !metrics.some((metric) => metric.name === name));
+  return [
+    ...metrics.flatMap(({ type, name }) =>
+      complaints(type, name).map((complaint) => ({ path, message: `${name} ${complaint}` })),
+    ),
+    ...unread.map((name) => ({ path, message: `${name} is declared in a way that this rule does not read` })),
+  ];
 }
 
 const otherUnits =

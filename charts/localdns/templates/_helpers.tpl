@@ -58,11 +58,3 @@ app.kubernetes.io/component: agent
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end -}}
 {{- end -}}
-
-{{/* Which Service is the cluster's DNS, for a program's arguments. */}}
-{{- define "localdns.clusterDnsArguments" -}}
-- --cluster-dns-namespace={{ .Values.clusterDNS.namespace }}
-{{- with .Values.clusterDNS.service }}
-- --cluster-dns-service={{ . }}
-{{- end }}
-{{- end -}}
