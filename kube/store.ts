@@ -101,6 +101,11 @@ export class Store<T extends KubeObject, K> {
     return this.#trouble;
   }
 
+  /** Which kind it follows, for messages and metrics. */
+  get plural(): string {
+    return this.#options.resource.plural;
+  }
+
   /** Starts following. A second call does nothing. */
   start(): void {
     this.#running ??= this.#follow();

@@ -1,0 +1,95 @@
+import { type Condition, type nodeConditions, reasons } from '../../api/v1alpha1/conditions.ts';
+import { profileLabel, stateLabel } from '../../api/v1alpha1/labels.ts';
+import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
+import { revisionOf } from '../../api/v1alpha1/node-config.ts';
+import type { KubeObject } from '../../kube/resource.ts';
+
+/**
+ * What the operator retains of each object: all that its decisions need, and nothing that changes without changing them
+ * (a kubelet renews its Node every few seconds; five thousand whole Nodes are 100 MB).
+ */
+export interface NodeFacts {
+  readonly name: string;
+  readonly uid: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly isReachable: boolean;
+}
+
+/** core/v1 Node, as far as it is read here. */
+export interface Node extends KubeObject {
+  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+}
+
+export function nodeFacts({ metadata, status }: Node): NodeFacts {
+  const ready = status?.conditions?.find(({ type }) => type === 'Ready');
+  return {
+    name: metadata.name,
+    uid: metadata.uid ?? '',
+    labels: metadata.labels ?? {},
+    // A node that never reported (no kubelet yet, or none at all) cannot be told from a healthy one: it counts.
+    isReachable: ready === undefined || ready.status === 'True',
+  };
+}
+
+export function isLinux({ labels }: NodeFacts): boolean {
+  return (labels['kubernetes.io/os'] ?? 'linux') === 'linux';
+}
+
+/** The profile that the node's own label asks for, `none` included. */
+export function profileLabelOf({ labels }: NodeFacts): string | undefined {
+  const name = labels[profileLabel];
+  return name === undefined || name === '' ? undefined : name;
+}
+
+export function stateLabelOf({ labels }: NodeFacts): string | undefined {
+  return labels[stateLabel];
+}
+
+/** A LocalDnsNode without its configuration, which at five thousand nodes would be most of the operator's memory. */
+export interface WrittenFacts {
+  readonly name: string;
+  readonly uid: string;
+  /** The uid of the Node that owns it. */
+  readonly ownerUid: string | undefined;
+  readonly profile: string;
+  readonly revision: string;
+  /** False where somebody changed the configuration behind the revision's back. */
+  readonly isIntact: boolean;
+  readonly report: AgentReport;
+}
+
+/** What the node's agent said last. */
+export interface AgentReport {
+  /** The revision in force on the node, or '' where there is none yet. */
+  readonly appliedRevision: string;
+  readonly isServing: boolean;
+  /** Why the newest configuration is refused or nothing is served; undefined where all is well or nothing was said yet. */
+  readonly failure: string | undefined;
+}
+
+export function writtenFacts({ metadata, spec, status }: LocalDnsNode & KubeObject): WrittenFacts {
+  return {
+    name: metadata.name,
+    uid: metadata.uid ?? '',
+    ownerUid: metadata.ownerReferences?.[0]?.uid,
+    profile: spec.profile,
+    revision: spec.revision,
+    isIntact: revisionOf(spec.config) === spec.revision,
+    report: agentReport(status, metadata.generation),
+  };
+}
+
+function agentReport(status: LocalDnsNode['status'], generation: number | undefined): AgentReport {
+  const condition = (type: (typeof nodeConditions)[number]): Condition | undefined =>
+    status?.conditions?.find((candidate) => candidate.type === type);
+  const applied = condition('ConfigApplied');
+  const serving = condition('Serving');
+  // A refusal counts only for the configuration that stands there now: the agent may not have seen the newest yet.
+  const isRefused = applied?.status === 'False' && (applied.observedGeneration ?? generation) === generation;
+  const failed = isRefused ? applied : serving?.status === 'False' ? serving : undefined;
+  return {
+    appliedRevision: status?.appliedRevision ?? '',
+    isServing: serving?.status === 'True',
+    failure: failed === undefined ? undefined : failed.message || failed.reason || reasons.refused,
+  };
+}

@@ -1,0 +1,35 @@
+import { formatVersion, type ListenerConfig, type NodeConfig } from '../../api/v1alpha1/node-config.ts';
+import type { DefaultedProfileSpec, DefaultedServerBlock } from '../../api/v1alpha1/profile-defaults.ts';
+import type { ClusterDns } from './cluster-dns.ts';
+
+/**
+ * The configuration that an agent gets for a profile. Pure; equal input renders equally, down to the order.
+ *
+ * Nothing in it differs between the nodes of one profile: what is a node's own (its resolvers, its addresses) the agent
+ * follows on the node. So the plan renders once for each profile, not five thousand times.
+ */
+export function renderNodeConfig(spec: DefaultedProfileSpec, clusterDns: ClusterDns): NodeConfig {
+  const { cluster, node } = spec.listeners;
+  return {
+    formatVersion,
+    clusterDomain: spec.clusterDomain,
+    clusterDNS: { ...clusterDns, addresses: [...clusterDns.addresses] },
+    listeners: [
+      ...(cluster === undefined ? [] : [listener('cluster', cluster.addresses, spec.kubeDNSOverrides)]),
+      ...(node === undefined ? [] : [listener('node', node.addresses, spec.vnetDNSOverrides)]),
+    ],
+    upstreams: spec.upstreams.map(({ name, servers }) => ({ name, servers: [...servers] })),
+  };
+}
+
+function listener(
+  name: ListenerConfig['name'],
+  addresses: readonly string[],
+  blocks: Readonly<Record<string, DefaultedServerBlock>>,
+): ListenerConfig {
+  return {
+    name,
+    addresses: [...addresses],
+    serverBlocks: Object.entries(blocks).map(([zone, block]) => ({ zone, ...block })),
+  };
+}

@@ -1,0 +1,213 @@
+import { isDeepStrictEqual } from 'node:util';
+import { type Condition, nextCondition, type ProfileConditionType, reasons } from '../../api/v1alpha1/conditions.ts';
+import { profileLabel } from '../../api/v1alpha1/labels.ts';
+import type { LocalDnsProfile, ProfileStatus } from '../../api/v1alpha1/profile.ts';
+import { formatFieldError } from '../../api/v1alpha1/profile-validation.ts';
+import type { ClusterDns } from './cluster-dns.ts';
+import type { NodeFacts, WrittenFacts } from './facts.ts';
+import type { ProfilePlan } from './plan.ts';
+
+/** Everything that the status of one profile is made of. */
+export interface StatusInput {
+  readonly profile: LocalDnsProfile;
+  readonly plan: ProfilePlan;
+  readonly node: (name: string) => NodeFacts | undefined;
+  readonly written: (name: string) => WrittenFacts | undefined;
+  readonly clusterDns: ClusterDns;
+  /** False where no cluster DNS Service was found, and `clusterDns` is where we looked. */
+  readonly isClusterDnsFound: boolean;
+  readonly nowMs: number;
+}
+
+/** Where the selected nodes stand. A node may be in several lists. */
+interface Progress {
+  /** What the nodes are measured by: of a profile that is not accepted, the revision that was accepted last. */
+  readonly revision: string | undefined;
+  readonly selected: readonly string[];
+  readonly updated: readonly string[];
+  readonly ready: readonly string[];
+  /** Refused its configuration or cannot serve, with why. */
+  readonly failed: readonly { readonly node: string; readonly failure: string }[];
+  readonly unreachable: readonly string[];
+  /** Reachable, and neither ready nor failed. */
+  readonly pending: readonly string[];
+  /** Nodes that hold a configuration at all. */
+  readonly configured: readonly string[];
+}
+
+type Verdict = Pick<Condition, 'status' | 'reason' | 'message'>;
+
+/** The status that a profile shall have. Pure; a condition whose status stays keeps its lastTransitionTime. */
+export function profileStatus(input: StatusInput): ProfileStatus {
+  const { profile, plan, nowMs } = input;
+  const progress = progressOf(input);
+  const verdicts: [ProfileConditionType, Verdict][] = [
+    ['Accepted', accepted(plan)],
+    ['Programmed', programmed(input, progress)],
+    ['Progressing', progressing(plan, progress)],
+    ['Degraded', degraded(input, progress)],
+    ['Conflicted', conflicted(profile, plan)],
+  ];
+  const old = profile.status?.conditions ?? [];
+  const generation = profile.metadata.generation;
+  const observed = generation === undefined ? {} : { observedGeneration: generation };
+  return {
+    ...observed,
+    ...(progress.revision === undefined ? {} : { revision: progress.revision }),
+    nodes: {
+      selected: progress.selected.length,
+      updated: progress.updated.length,
+      ready: progress.ready.length,
+      failed: progress.failed.length,
+    },
+    conditions: verdicts.map(([type, verdict]) => nextCondition(old, { type, ...observed, ...verdict }, nowMs)),
+  };
+}
+
+/** Whether writing `next` would change nothing; the order of conditions does not count (a list of type map). */
+export function isSameStatus(old: ProfileStatus | undefined, next: ProfileStatus): boolean {
+  return old !== undefined && isDeepStrictEqual(sorted(old), sorted(next));
+}
+
+/** Conditions that went to their bad side between two statuses: what a person wants an Event for. */
+export function newTroubles(old: ProfileStatus | undefined, next: ProfileStatus): Condition[] {
+  const bad: Readonly<Record<string, Condition['status']>> = {
+    Accepted: 'False',
+    Degraded: 'True',
+    Conflicted: 'True',
+  };
+  const before = new Map((old?.conditions ?? []).map(({ type, status }) => [type, status]));
+  return (next.conditions ?? []).filter(({ type, status }) => bad[type] === status && before.get(type) !== status);
+}
+
+function progressOf({ profile, plan, node, written }: StatusInput): Progress {
+  const { selected } = plan;
+  const revision = plan.revision ?? (plan.errors.length > 0 ? profile.status?.revision : undefined);
+  const isReachable = (name: string): boolean => node(name)?.isReachable ?? false;
+  const mine = (name: string): WrittenFacts | undefined => {
+    const facts = written(name);
+    return facts?.profile === profile.metadata.name ? facts : undefined;
+  };
+  const updated = selected.filter((name) => revision !== undefined && mine(name)?.report.appliedRevision === revision);
+  const ready = updated.filter((name) => mine(name)?.report.isServing === true);
+  const failed = selected.flatMap((name) => {
+    const failure = mine(name)?.report.failure;
+    return failure === undefined ? [] : [{ node: name, failure }];
+  });
+  const settled = new Set([...ready, ...failed.map(({ node: name }) => name)]);
+  return {
+    revision,
+    selected,
+    updated,
+    ready,
+    failed,
+    unreachable: selected.filter((name) => !isReachable(name)),
+    pending: selected.filter((name) => isReachable(name) && !settled.has(name)),
+    configured: selected.filter((name) => written(name) !== undefined),
+  };
+}
+
+function accepted({ errors }: ProfilePlan): Verdict {
+  if (errors.length === 0) return { status: 'True', reason: reasons.valid, message: 'The profile is valid.' };
+  const listed = errors.map(formatFieldError).join('; ');
+  return { status: 'False', reason: reasons.invalid, message: `${listed}. Nodes keep the last good configuration.` };
+}
+
+function programmed(
+  { profile, plan, node }: StatusInput,
+  { selected, ready, pending, failed, unreachable }: Progress,
+): Verdict {
+  if (plan.errors.length > 0) {
+    return {
+      status: 'False',
+      reason: reasons.invalid,
+      message: 'The profile is not accepted; nodes keep the last good configuration.',
+    };
+  }
+  if (plan.isDisabled)
+    return {
+      status: 'False',
+      reason: reasons.disabled,
+      message: 'mode is Disabled: the selected nodes are not served.',
+    };
+  if (selected.length === 0) {
+    const remedy = `label nodes ${profileLabel}=${profile.metadata.name}, or give the profile a nodeSelector that matches`;
+    return { status: 'True', reason: reasons.noNodesSelected, message: `No node is selected: ${remedy}.` };
+  }
+  const away = unreachable.length === 0 ? '' : ` ${unreachable.length} not reachable: ${some(unreachable)}.`;
+  const count = `${ready.length} of ${selected.length} nodes serve ${plan.revision}.`;
+  const waiting = [...pending, ...failed.map((failure) => failure.node)].filter(
+    (name) => node(name)?.isReachable === true,
+  );
+  if (waiting.length === 0) return { status: 'True', reason: reasons.allNodesProgrammed, message: `${count}${away}` };
+  const reason = pending.length > 0 ? reasons.nodesPending : reasons.nodesFailed;
+  return { status: 'False', reason, message: `${count} Not yet: ${some(waiting)}.${away}` };
+}
+
+function progressing(plan: ProfilePlan, { selected, pending, configured }: Progress): Verdict {
+  if (plan.errors.length > 0) {
+    return { status: 'False', reason: reasons.invalid, message: 'Nothing is rolled out: the profile is not accepted.' };
+  }
+  if (plan.isDisabled) {
+    if (configured.length === 0)
+      return { status: 'False', reason: reasons.disabled, message: 'No selected node is served.' };
+    return { status: 'True', reason: reasons.disabled, message: `Taking the configuration from ${some(configured)}.` };
+  }
+  if (selected.length === 0)
+    return { status: 'False', reason: reasons.noNodesSelected, message: 'No node is selected.' };
+  if (pending.length === 0)
+    return { status: 'False', reason: reasons.rolloutComplete, message: `No node waits for ${plan.revision}.` };
+  return {
+    status: 'True',
+    reason: reasons.nodesPending,
+    message: `${pending.length} of ${selected.length} nodes wait: ${some(pending)}.`,
+  };
+}
+
+function degraded({ plan, clusterDns, isClusterDnsFound }: StatusInput, { failed }: Progress): Verdict {
+  const [first] = failed;
+  if (first !== undefined) {
+    const names = some(failed.map(({ node }) => node));
+    return {
+      status: 'True',
+      reason: reasons.nodesFailed,
+      message: `${failed.length} failed: ${names}. ${first.node}: ${first.failure}`,
+    };
+  }
+  if (!isClusterDnsFound && plan.revision !== undefined) {
+    const { namespace, service } = clusterDns;
+    return {
+      status: 'True',
+      reason: reasons.clusterDnsNotFound,
+      message: `No cluster DNS Service was found (looked for ${namespace}/${service}): name it with --cluster-dns-service NAMESPACE/NAME.`,
+    };
+  }
+  return { status: 'False', reason: reasons.healthy, message: 'No node reports a failure.' };
+}
+
+function conflicted({ spec }: LocalDnsProfile, { conflict }: ProfilePlan): Verdict {
+  if (conflict === undefined)
+    return {
+      status: 'False',
+      reason: reasons.noConflict,
+      message: 'No other profile claims the same nodes with the same priority.',
+    };
+  const { profiles, nodes } = conflict;
+  return {
+    status: 'True',
+    reason: reasons.samePriority,
+    message: `Claims ${some(nodes)} with priority ${spec.priority ?? 0}, as ${some(profiles)} does; the oldest profile serves them. Give one of them another priority.`,
+  };
+}
+
+/** At most three names, and how many more. */
+function some(names: readonly string[]): string {
+  const shown = names.slice(0, 3).join(', ');
+  return names.length > 3 ? `${shown} and ${names.length - 3} more` : shown;
+}
+
+/** As JSON, so that a field that is absent and one that is undefined are the same. */
+function sorted(status: ProfileStatus): unknown {
+  const conditions = [...(status.conditions ?? [])].sort((a, b) => (a.type < b.type ? -1 : 1));
+  return JSON.parse(JSON.stringify({ ...status, conditions }));
+}

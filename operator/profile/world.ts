@@ -1,0 +1,111 @@
+import { clusterDnsLabel, group, nodeKind, profileKind, version } from '../../api/v1alpha1/labels.ts';
+import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
+import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
+import type { KubeClient } from '../../kube/client.ts';
+import type { Clock } from '../../kube/clock.ts';
+import { type KubeObject, NODES, type Resource, SERVICES } from '../../kube/resource.ts';
+import { Store, type StoreTiming, type Trouble } from '../../kube/store.ts';
+import {
+  type ClusterDns,
+  chooseClusterDns,
+  conventional,
+  type Service,
+  type ServiceFacts,
+  type ServiceName,
+  serviceFacts,
+} from './cluster-dns.ts';
+import { type Node, type NodeFacts, nodeFacts, type WrittenFacts, writtenFacts } from './facts.ts';
+
+export const PROFILES: Resource = { group, version, ...profileKind, namespaced: false };
+export const LOCAL_DNS_NODES: Resource = { group, version, ...nodeKind, namespaced: false };
+
+export type Profile = LocalDnsProfile & KubeObject;
+
+export interface WorldOptions {
+  readonly client: Pick<KubeClient, 'list' | 'watch'>;
+  /** Undefined: found by its label in kube-system. */
+  readonly clusterDnsService?: ServiceName | undefined;
+  readonly clock: Clock;
+  readonly onTrouble: (plural: string, trouble: Trouble | undefined) => void;
+  readonly timing?: Partial<StoreTiming>;
+}
+
+/** What changed, in the words of the reconciler's duties. */
+export interface Changes {
+  /** Who should be served, or with what, may have changed; so may what a node holds. */
+  plan(): void;
+  /** What the agents of this profile's nodes report has changed. */
+  report(profile: string): void;
+}
+
+/** All that the operator knows of the cluster: four stores, and what they mean. */
+export class World {
+  readonly profiles: Store<Profile, Profile>;
+  readonly nodes: Store<Node, NodeFacts>;
+  readonly written: Store<LocalDnsNode & KubeObject, WrittenFacts>;
+  readonly services: Store<Service, ServiceFacts>;
+  readonly #wantedDns: ServiceName;
+
+  constructor({ client, clusterDnsService, clock, onTrouble, timing = {} }: WorldOptions) {
+    const common = (resource: Resource) => ({
+      client,
+      resource,
+      clock,
+      timing,
+      onTrouble: (trouble: Trouble | undefined) => onTrouble(resource.plural, trouble),
+    });
+    this.#wantedDns = clusterDnsService ?? conventional;
+    const named = { fieldSelector: `metadata.name=${this.#wantedDns.name}` };
+    const marked = { labelSelector: `${clusterDnsLabel.key}=${clusterDnsLabel.value}` };
+    this.profiles = new Store({ ...common(PROFILES), keep: (profile: Profile) => profile });
+    this.nodes = new Store({ ...common(NODES), keep: nodeFacts });
+    this.written = new Store({ ...common(LOCAL_DNS_NODES), keep: writtenFacts });
+    this.services = new Store({
+      ...common(SERVICES),
+      namespace: this.#wantedDns.namespace,
+      ...(clusterDnsService === undefined ? marked : named),
+      keep: serviceFacts,
+    });
+  }
+
+  get stores(): readonly Pick<
+    Store<KubeObject, unknown>,
+    'start' | 'stop' | 'synced' | 'trouble' | 'plural' | 'size'
+  >[] {
+    return [this.profiles, this.nodes, this.written, this.services];
+  }
+
+  /** Tells `changes` of whatever may matter; more often than needed rather than less, since reconciling compares. */
+  follow(changes: Changes): void {
+    // Our own writes of a profile's status come back as changes of it: they change no plan.
+    this.profiles.onChange((_name, old, now) => {
+      if (old?.metadata.generation !== now?.metadata.generation || old?.metadata.uid !== now?.metadata.uid)
+        changes.plan();
+      else if (now !== undefined) changes.report(now.metadata.name);
+    });
+    this.nodes.onChange(() => changes.plan());
+    this.services.onChange(() => changes.plan());
+    this.written.onChange((_name, old, now) => {
+      if (!isSameWriting(old, now)) changes.plan();
+      for (const profile of new Set([old?.profile, now?.profile])) if (profile !== undefined) changes.report(profile);
+    });
+  }
+
+  /** The cluster DNS Service, or where we looked for it. */
+  clusterDns(): { readonly clusterDns: ClusterDns; readonly isFound: boolean } {
+    const found = chooseClusterDns(this.services.list());
+    if (found !== undefined) return { clusterDns: found, isFound: true };
+    const { namespace, name } = this.#wantedDns;
+    return { clusterDns: { namespace, service: name, addresses: [] }, isFound: false };
+  }
+}
+
+function isSameWriting(old: WrittenFacts | undefined, now: WrittenFacts | undefined): boolean {
+  return (
+    old?.uid === now?.uid &&
+    old?.ownerUid === now?.ownerUid &&
+    old?.profile === now?.profile &&
+    old?.revision === now?.revision &&
+    old?.isIntact === now?.isIntact
+  );
+}
