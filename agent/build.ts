@@ -1,0 +1,156 @@
+/** NodeConfig → what the serving thread runs on. The only file that knows both. */
+import { parseEndpoint } from '../api/v1alpha1/address.ts';
+import type { ListenerConfig, NodeConfig, ServerBlockConfig } from '../api/v1alpha1/node-config.ts';
+import { prefixLength, type ResponseCache } from './cache/response-cache.ts';
+import type { Clock } from './clock.ts';
+import { Forwarder } from './forward/forwarder.ts';
+import { InFlight } from './forward/in-flight.ts';
+import type { Transport } from './forward/transport.ts';
+import { Upstream, upstreamCounts } from './forward/upstream.ts';
+import { upstreamPolicy } from './forward/upstream-policy.ts';
+import type { ListenerName } from './listen/listeners.ts';
+import { identity } from './policy/identity.ts';
+import { type ListenerPlan, type Zone, zoneCounts } from './server/plan.ts';
+import type { Tallies } from './tallies.ts';
+import { ZoneTable } from './zone/zone-table.ts';
+
+/** What the built-in destinations mean at the moment: `ip:port` each. */
+export interface Destinations {
+  clusterDns: readonly string[];
+  nodeDns: readonly string[];
+}
+
+export type Plans = Map<ListenerName, ListenerPlan>;
+
+/**
+ * Builds plans and keeps what must survive a change of them: the cache of blocks that mean the same as before, and what is
+ * known about the health of upstream servers.
+ */
+export class Builder {
+  readonly #nodeName: string;
+  readonly #cache: ResponseCache;
+  readonly #transport: Transport;
+  readonly #clock: Clock;
+  readonly #tallies: Tallies;
+  readonly #upstreams = new Map<string, Upstream>();
+  readonly #prefixes = new Map<string, string>();
+  #nextPrefix = 0;
+
+  constructor(nodeName: string, cache: ResponseCache, transport: Transport, clock: Clock, tallies: Tallies) {
+    this.#nodeName = nodeName;
+    this.#cache = cache;
+    this.#transport = transport;
+    this.#clock = clock;
+    this.#tallies = tallies;
+  }
+
+  /** `config` has been parsed strictly. */
+  build(config: NodeConfig, destinations: Destinations): { plans: Plans; commit: () => void } {
+    const used = { upstreams: new Set<string>(), identities: new Set<string>() };
+    const plans: Plans = new Map(
+      config.listeners.map((listener) => [listener.name, this.#plan(listener, config, destinations, used)]),
+    );
+    return { plans, commit: () => this.#forget(used) };
+  }
+
+  #plan(
+    listener: ListenerConfig,
+    config: NodeConfig,
+    destinations: Destinations,
+    used: { upstreams: Set<string>; identities: Set<string> },
+  ): ListenerPlan {
+    const zones = listener.serverBlocks.map((block): [string, Zone] => {
+      const servers = serversOf(block.forwardDestination, config, destinations);
+      const upstreams = servers.map((server) => this.#upstream(server, block.protocol === 'ForceTCP', used.upstreams));
+      return [
+        block.zone,
+        {
+          name: block.zone,
+          cache: this.#cache.partition(this.#prefix(blockIdentity(listener, block, config), used.identities)),
+          bounds: {
+            maxTtlSeconds: block.cacheDurationInSeconds,
+            maxNegativeTtlSeconds: block.negativeCacheDurationInSeconds,
+            staleSeconds: block.serveStaleDurationInSeconds,
+          },
+          staleImmediately: block.serveStale === 'Immediate',
+          forwarder: new Forwarder({
+            upstreams,
+            policy: upstreamPolicy(block.forwardPolicy),
+            maxConcurrent: block.maxConcurrent,
+            clock: this.#clock,
+            destination: block.forwardDestination,
+          }),
+          inFlight: new InFlight(),
+          counts: this.#tallies.open('zone', { listener: listener.name, zone: block.zone }, zoneCounts),
+          logQueries: block.queryLogging === 'Log',
+        },
+      ];
+    });
+    return { zones: new ZoneTable(zones), policies: [identity(`${this.#nodeName}/${listener.name}`)] };
+  }
+
+  #upstream(server: string, overTcp: boolean, used: Set<string>): Upstream {
+    const transport = overTcp ? 'tcp' : 'udp';
+    const key = `${server} ${transport}`;
+    used.add(key);
+    let upstream = this.#upstreams.get(key);
+    if (upstream === undefined) {
+      const address = parseEndpoint(server);
+      if (address === undefined) throw new Error(`${server} is no server address`);
+      const counts = this.#tallies.open('upstream', { upstream: server, transport }, upstreamCounts);
+      upstream = new Upstream(address, overTcp, this.#transport, this.#clock, counts);
+      this.#upstreams.set(key, upstream);
+    }
+    return upstream;
+  }
+
+  #prefix(blockId: string, used: Set<string>): string {
+    used.add(blockId);
+    let prefix = this.#prefixes.get(blockId);
+    if (prefix === undefined) {
+      prefix = String.fromCharCode((this.#nextPrefix >> 8) & 0xff, this.#nextPrefix & 0xff);
+      this.#nextPrefix = (this.#nextPrefix + 1) % 256 ** prefixLength;
+      this.#prefixes.set(blockId, prefix);
+    }
+    return prefix;
+  }
+
+  #forget(used: { upstreams: Set<string>; identities: Set<string> }): void {
+    for (const [key, upstream] of this.#upstreams) {
+      if (used.upstreams.has(key)) continue;
+      upstream.close();
+      this.#upstreams.delete(key);
+    }
+    let gone = false;
+    for (const blockId of this.#prefixes.keys()) {
+      if (used.identities.has(blockId)) continue;
+      this.#prefixes.delete(blockId);
+      gone = true;
+    }
+    if (gone) this.#cache.retain(new Set(this.#prefixes.values()));
+  }
+}
+
+function serversOf(destination: string, config: NodeConfig, destinations: Destinations): readonly string[] {
+  switch (destination) {
+    case 'ClusterCoreDNS':
+      return destinations.clusterDns;
+    case 'VnetDNS':
+      return destinations.nodeDns;
+    default:
+      return config.upstreams.find(({ name }) => name === destination)?.servers ?? [];
+  }
+}
+
+/** What a block must share with its predecessor to keep its cache: where answers come from, and how long they hold. */
+function blockIdentity(listener: ListenerConfig, block: ServerBlockConfig, config: NodeConfig): string {
+  return JSON.stringify([
+    listener.name,
+    block.zone,
+    block.forwardDestination,
+    config.upstreams.find(({ name }) => name === block.forwardDestination)?.servers,
+    block.cacheDurationInSeconds,
+    block.negativeCacheDurationInSeconds,
+    block.serveStaleDurationInSeconds,
+  ]);
+}

@@ -1,0 +1,51 @@
+/** What the serving thread and the control worker say to each other. */
+import type { NodeConfig } from '../api/v1alpha1/node-config.ts';
+import type { Destinations } from './build.ts';
+import type { ListenAddresses, ListenerName } from './listen/listeners.ts';
+import type { TallyNotice } from './tallies.ts';
+
+/** One whole configuration: what to serve, where, and what the built-in destinations mean now. */
+export interface Desired {
+  config: NodeConfig;
+  listen: ListenAddresses;
+  destinations: Destinations;
+}
+
+export type ToServing =
+  /** `desired` undefined: this node is not served any more. */
+  | { kind: 'desired'; number: number; desired: Desired | undefined }
+  | { kind: 'ping'; number: number }
+  /** The worker cannot go on; its last lines for stderr. */
+  | { kind: 'fatal'; lines: string[] }
+  /** The worker has flushed its logs. */
+  | { kind: 'stopped' };
+
+export type ToControl =
+  | { kind: 'outcome'; number: number; outcome: Outcome }
+  | { kind: 'tally'; notice: TallyNotice }
+  | { kind: 'log'; records: LogRecord[] }
+  | { kind: 'pong'; number: number }
+  | { kind: 'stop' };
+
+/** What became of a {@link Desired}. */
+export interface Outcome {
+  /** Why the configuration is not in force; LISTEN: a socket could not be opened. Absent where it is. */
+  refused?: { code: 'LISTEN' | 'CONFIG'; error: string };
+  /** Why the listeners do not answer their own queries; absent where they do. */
+  silent?: string;
+  /** What is listened on now, whatever became of it. */
+  listening: ListeningAddress[];
+}
+
+export interface ListeningAddress {
+  name: ListenerName;
+  address: string;
+  port: number;
+}
+
+export interface LogRecord {
+  level: 'info' | 'warn' | 'error';
+  msg: string;
+  /** Stable words and numbers. */
+  fields: Record<string, unknown>;
+}

@@ -1,0 +1,20 @@
+/** Time as the serving thread sees it; scenarios bring their own. */
+export interface Clock {
+  /** Milliseconds on a clock that never goes back. */
+  nowMs(): number;
+  /** Calls once after `delayMs`; the timer keeps no process alive. */
+  after(delayMs: number, callback: () => void): Timer;
+}
+
+export interface Timer {
+  cancel(): void;
+}
+
+export const systemClock: Clock = {
+  nowMs: () => performance.now(),
+  after(delayMs, callback) {
+    const timer = setTimeout(callback, delayMs);
+    timer.unref();
+    return { cancel: () => clearTimeout(timer) };
+  },
+};

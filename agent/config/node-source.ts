@@ -1,0 +1,219 @@
+/** In a cluster: the node's own LocalDnsNode, followed over the API; the last good one from disk until the API server answers. */
+import { agentManager, group, nodeKind, version } from '../../api/v1alpha1/labels.ts';
+import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
+import { type NodeConfig, parseNodeConfig } from '../../api/v1alpha1/node-config.ts';
+import { KubeClient } from '../../kube/client.ts';
+import { KubeconfigError } from '../../kube/errors.ts';
+import { readAccess } from '../../kube/kubeconfig.ts';
+import type { KubeObject, Resource } from '../../kube/resource.ts';
+import { Store, type Trouble } from '../../kube/store.ts';
+import type { Outcome } from '../channel.ts';
+import type { AgentOptions } from '../options.ts';
+import { ClusterDns } from './cluster-dns.ts';
+import type { ConfigSink, ConfigSource } from './config-source.ts';
+import { type LastGood, LastGoodFile } from './last-good.ts';
+import { NodeStatus } from './node-status.ts';
+
+export const localDnsNodes: Resource = {
+  group,
+  version,
+  plural: nodeKind.plural,
+  kind: nodeKind.kind,
+  namespaced: false,
+};
+
+type StoredNode = KubeObject & Pick<LocalDnsNode, 'spec' | 'status'>;
+
+/** What is offered at the moment, and from which object. */
+interface Current extends LastGood {
+  generation: number;
+}
+
+/** What there is once there is a way to the API server. */
+interface Following {
+  client: KubeClient;
+  store: Store<StoredNode, StoredNode>;
+  status: NodeStatus;
+}
+
+const kubeconfigRetryMs = 5_000;
+
+export class NodeSource implements ConfigSource {
+  readonly #options: AgentOptions;
+  readonly #version: string;
+  readonly #sink: ConfigSink;
+  readonly #lastGood: LastGoodFile;
+  #following: Following | undefined;
+  #clusterDns: ClusterDns | undefined;
+  #followed = '';
+  #endpoints: string[] = [];
+  #current: Current | undefined;
+  #written = '';
+  #stopped = false;
+
+  constructor(options: AgentOptions, version: string, sink: ConfigSink) {
+    this.#options = options;
+    this.#version = version;
+    this.#sink = sink;
+    this.#lastGood = new LastGoodFile(options.stateDir);
+  }
+
+  /** Offers the last good configuration at once, and follows the API from then on. */
+  async start(): Promise<void> {
+    const { lastGood, trouble } = await this.#lastGood.read();
+    if (trouble !== undefined) this.#sink.log.warn({ trouble }, 'the last good configuration cannot be used');
+    if (lastGood !== undefined) {
+      this.#endpoints = lastGood.clusterDns;
+      this.#written = JSON.stringify(lastGood);
+      this.#sink.log.info({ revision: lastGood.revision }, 'starting from the last good configuration');
+      this.#adopt({ ...lastGood, generation: 0 });
+    }
+    this.#connect(lastGood !== undefined);
+  }
+
+  /** Without a kubeconfig the agent serves what it has, says so once, and looks again. */
+  #connect(serving: boolean, complained = ''): void {
+    if (this.#stopped) return;
+    try {
+      const client = new KubeClient({
+        access: () =>
+          readAccess({
+            ...(this.#options.kubeconfig !== undefined && { path: this.#options.kubeconfig }),
+            env: process.env,
+          }),
+        fieldManager: agentManager,
+        userAgent: `localdns-agent/${this.#version}`,
+      });
+      this.#follow(client, serving);
+    } catch (error) {
+      if (!(error instanceof KubeconfigError)) throw error;
+      if (error.message !== complained)
+        this.#sink.log.error({ code: error.code, error: error.message }, 'no kubeconfig; trying again');
+      setTimeout(() => this.#connect(serving, error.message), kubeconfigRetryMs);
+    }
+  }
+
+  #follow(client: KubeClient, serving: boolean): void {
+    const { nodeName } = this.#options;
+    const store = new Store<StoredNode, StoredNode>({
+      client,
+      resource: localDnsNodes,
+      fieldSelector: `metadata.name=${nodeName}`,
+      keep: (object) => object,
+      onTrouble: (trouble) => this.#tell('LocalDnsNode', trouble),
+    });
+    this.#following = { client, store, status: new NodeStatus(client, nodeName, this.#version, this.#sink.log) };
+    store.onChange((_name, _old, node) => this.#take(node));
+    store.start();
+    void store.synced.then(() => {
+      if (store.size > 0) return;
+      if (serving) this.#take(undefined);
+      else this.#sink.log.info({ node: nodeName }, 'no LocalDnsNode yet: this node is not served');
+    });
+    if (this.#current !== undefined) this.#followEndpoints(this.#current.config);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await Promise.all([this.#following?.store.stop(), this.#clusterDns?.stop()]);
+    this.#following?.client.close();
+  }
+
+  report(outcome: Outcome): void {
+    const current = this.#current;
+    if (current === undefined) return;
+    if (outcome.refused === undefined) this.#keep(current);
+    if (current.generation > 0) this.#following?.status.report(current, outcome);
+  }
+
+  #take(node: StoredNode | undefined): void {
+    if (node === undefined) {
+      this.#sink.log.info(
+        { node: this.#options.nodeName },
+        'the LocalDnsNode is gone: this node is not served any more',
+      );
+      this.#current = undefined;
+      this.#following?.status.forget();
+      this.#sink.offer(undefined);
+      this.#save(undefined);
+      return;
+    }
+    const { profile, revision } = node.spec;
+    const generation = node.metadata.generation ?? 1;
+    this.#following?.status.seen(node.status);
+    // Our own status comes back as an event; the same spec again is no news.
+    if (this.#current?.generation === generation) return;
+    const parsed = parseNodeConfig(node.spec.config);
+    if ('error' in parsed) {
+      this.#sink.log.error({ revision, error: parsed.error }, 'configuration refused');
+      this.#following?.status.report(
+        { revision, generation },
+        { refused: { code: 'CONFIG', error: parsed.error }, listening: [] },
+      );
+      return;
+    }
+    this.#adopt({ profile, revision, config: parsed.config, clusterDns: [], generation });
+  }
+
+  #adopt(current: Current): void {
+    this.#current = current;
+    this.#followEndpoints(current.config);
+    this.#offer();
+  }
+
+  #offer(): void {
+    if (this.#current === undefined) return;
+    this.#sink.offer({ config: this.#current.config, clusterDns: this.#clusterDnsServers(this.#current.config) });
+  }
+
+  /** Ready endpoints; the Service address where none is known; the addresses given win over both. */
+  #clusterDnsServers(config: NodeConfig): readonly string[] {
+    if (this.#options.clusterDns !== undefined) return this.#options.clusterDns;
+    if (this.#endpoints.length > 0) return this.#endpoints;
+    return config.clusterDNS.addresses.map((address) => (address.includes(':') ? `[${address}]:53` : `${address}:53`));
+  }
+
+  #followEndpoints({ clusterDNS: { namespace, service } }: NodeConfig): void {
+    const name = `${namespace}/${service}`;
+    const client = this.#following?.client;
+    if (client === undefined || this.#options.clusterDns !== undefined || service === '' || name === this.#followed)
+      return;
+    const before = this.#clusterDns;
+    void before?.stop();
+    if (before !== undefined) this.#endpoints = [];
+    this.#followed = name;
+    this.#clusterDns = new ClusterDns(
+      client,
+      { namespace, service },
+      (endpoints) => {
+        this.#sink.log.info({ endpoints }, 'cluster DNS endpoints');
+        this.#endpoints = endpoints;
+        this.#offer();
+      },
+      (trouble) => this.#tell('EndpointSlices of cluster DNS', trouble),
+    );
+    this.#clusterDns.start();
+  }
+
+  #keep({ profile, revision, config }: Current): void {
+    this.#save({ profile, revision, config, clusterDns: this.#endpoints });
+  }
+
+  #save(lastGood: LastGood | undefined): void {
+    const text = lastGood === undefined ? '' : JSON.stringify(lastGood);
+    if (text === this.#written) return;
+    this.#written = text;
+    this.#lastGood.write(lastGood).catch((error: Error) => {
+      this.#sink.log.warn({ error: error.message }, 'the last good configuration cannot be kept on disk');
+    });
+  }
+
+  #tell(what: string, trouble: Trouble | undefined): void {
+    if (trouble === undefined) this.#sink.log.info({ what }, 'following the API server again');
+    else
+      this.#sink.log.warn(
+        { what, code: trouble.code, error: trouble.message },
+        'cannot follow the API server; trying again',
+      );
+  }
+}

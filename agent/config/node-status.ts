@@ -1,0 +1,133 @@
+/** What the agent writes into its LocalDnsNode's status: on change alone, by server-side apply, and again where that fails. */
+import { type Condition, nextCondition, reasons } from '../../api/v1alpha1/conditions.ts';
+import { apiVersion, nodeKind } from '../../api/v1alpha1/labels.ts';
+import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
+import type { KubeClient } from '../../kube/client.ts';
+import { ApiError } from '../../kube/errors.ts';
+import type { Outcome } from '../channel.ts';
+import type { Log } from '../log.ts';
+import { localDnsNodes } from './node-source.ts';
+
+type Status = NonNullable<LocalDnsNode['status']>;
+
+const retryMs = 1_000;
+const maxErrorLength = 4096;
+
+export class NodeStatus {
+  readonly #client: KubeClient;
+  readonly #nodeName: string;
+  readonly #agentVersion: string;
+  readonly #log: Log;
+  #last: Status = {};
+  #appliedRevision: string | undefined;
+  #wanted: Status | undefined;
+  #writing = false;
+
+  constructor(client: KubeClient, nodeName: string, agentVersion: string, log: Log) {
+    this.#client = client;
+    this.#nodeName = nodeName;
+    this.#agentVersion = agentVersion;
+    this.#log = log;
+  }
+
+  /** What the API server has: conditions keep their transition times over a restart of the agent. */
+  seen(status: Status | undefined): void {
+    if (status !== undefined && this.#last.conditions === undefined) {
+      this.#last = status;
+      this.#appliedRevision ??= status.appliedRevision;
+    }
+  }
+
+  forget(): void {
+    this.#last = {};
+    this.#wanted = undefined;
+    this.#appliedRevision = undefined;
+  }
+
+  report({ revision, generation }: { revision: string; generation: number }, outcome: Outcome): void {
+    if (outcome.refused === undefined) this.#appliedRevision = revision;
+    const status = nodeStatus(
+      this.#last,
+      { revision, generation, appliedRevision: this.#appliedRevision },
+      outcome,
+      Date.now(),
+    );
+    this.#wanted = { ...status, agentVersion: this.#agentVersion };
+    this.#last = this.#wanted;
+    if (!this.#writing) void this.#write();
+  }
+
+  async #write(): Promise<void> {
+    this.#writing = true;
+    while (this.#wanted !== undefined) {
+      const status = this.#wanted;
+      try {
+        await this.#client.apply(
+          localDnsNodes,
+          { apiVersion, kind: nodeKind.kind, metadata: { name: this.#nodeName }, status } as never,
+          { subresource: 'status' },
+        );
+        if (this.#wanted === status) this.#wanted = undefined;
+      } catch (error) {
+        // Gone with its object: the store will say so.
+        if (error instanceof ApiError && error.isNotFound) this.#wanted = undefined;
+        else {
+          this.#log.warn({ error: (error as Error).message }, 'the status cannot be written; trying again');
+          await new Promise((resolve) => setTimeout(resolve, retryMs));
+        }
+      }
+    }
+    this.#writing = false;
+  }
+}
+
+/** The status after `outcome`; pure. `listening` empty means that nothing is served. */
+export function nodeStatus(
+  before: Status,
+  facts: { revision: string; generation: number; appliedRevision: string | undefined },
+  { refused, silent, listening }: Outcome,
+  nowMs: number,
+): Status {
+  const old: readonly Condition[] = before.conditions ?? [];
+  const observedGeneration = facts.generation;
+  const error = refused?.error ?? silent ?? '';
+  const where = listening.map(({ name, address, port }) => `${name} on ${address}:${port}`).join(', ');
+  const serving = listening.length > 0 && silent === undefined;
+  return {
+    observedGeneration,
+    ...(facts.appliedRevision !== undefined && { appliedRevision: facts.appliedRevision }),
+    lastError: error.slice(0, maxErrorLength),
+    conditions: [
+      nextCondition(
+        old,
+        {
+          type: 'ConfigApplied',
+          status: refused === undefined ? 'True' : 'False',
+          observedGeneration,
+          reason:
+            refused === undefined
+              ? reasons.applied
+              : refused.code === 'LISTEN'
+                ? reasons.listenFailed
+                : reasons.refused,
+          message:
+            refused === undefined
+              ? `revision ${facts.revision} is in force`
+              : `revision ${facts.revision} is not in force: ${refused.error}`,
+        },
+        nowMs,
+      ),
+      nextCondition(
+        old,
+        {
+          type: 'Serving',
+          status: serving ? 'True' : 'False',
+          observedGeneration,
+          reason: serving ? reasons.listenersAnswering : reasons.listenFailed,
+          message: serving ? `answering: ${where}` : error,
+        },
+        nowMs,
+      ),
+    ],
+  };
+}

@@ -1,0 +1,75 @@
+/** The node's own resolvers, as resolv.conf(5) lists them: what VnetDNS means. */
+import { readFile } from 'node:fs/promises';
+import { dnsPort, formatEndpoint, parseEndpoint } from '../../api/v1alpha1/address.ts';
+import { FileFollower } from './file-follower.ts';
+
+const standardPath = '/etc/resolv.conf';
+/** systemd-resolved writes the servers that its stub asks here (systemd-resolved.service(8)). */
+const resolvedPath = '/run/systemd/resolve/resolv.conf';
+const stubAddresses = new Set(['127.0.0.53', '127.0.0.54']);
+
+/** `ip:port` of each nameserver line, in order, each once. Scoped addresses (`fe80::1%eth0`) are passed over. */
+export function parseResolvConf(text: string): string[] {
+  const servers = text.split('\n').flatMap((line) => {
+    const [keyword, address] = line.trim().split(/\s+/);
+    const server = keyword === 'nameserver' && address !== undefined ? parseEndpoint(address, dnsPort) : undefined;
+    return server === undefined || address?.includes('%') ? [] : [formatEndpoint(server)];
+  });
+  return [...new Set(servers)];
+}
+
+/** The file to follow where none was given: systemd-resolved's own list if resolv.conf names nothing but its stub. */
+export async function resolvConfPath(): Promise<string> {
+  try {
+    const servers = parseResolvConf(await readFile(standardPath, 'utf8'));
+    const stubOnly =
+      servers.length > 0 && servers.every((server) => stubAddresses.has(parseEndpoint(server)?.address ?? ''));
+    return stubOnly ? resolvedPath : standardPath;
+  } catch {
+    return standardPath;
+  }
+}
+
+/**
+ * Follows a resolv.conf. The list never becomes empty and never names the agent: an edit that leaves nothing usable keeps what
+ * was known before.
+ */
+export class ResolvConf {
+  readonly #follower: FileFollower;
+  #servers: string[] = [];
+
+  /**
+   * @param isOwn true for an address that the agent itself listens on
+   * @param onServers called with each new list
+   * @param onTrouble called with a sentence where a change leaves nothing usable
+   */
+  constructor(
+    path: string,
+    isOwn: (server: string) => boolean,
+    onServers: (servers: readonly string[]) => void,
+    onTrouble: (sentence: string) => void,
+  ) {
+    this.#follower = new FileFollower(path, (contents) => {
+      if (contents === undefined) {
+        onTrouble(`${path} cannot be read`);
+        return;
+      }
+      const servers = parseResolvConf(contents).filter((server) => !isOwn(server));
+      if (servers.length === 0) {
+        onTrouble(`${path} names no resolver but the agent itself`);
+        return;
+      }
+      if (servers.join() === this.#servers.join()) return;
+      this.#servers = servers;
+      onServers(servers);
+    });
+  }
+
+  start(): Promise<void> {
+    return this.#follower.start();
+  }
+
+  stop(): void {
+    this.#follower.stop();
+  }
+}

@@ -1,0 +1,170 @@
+import type { Clock, Timer } from '../clock.ts';
+import { writeUpstreamQuery } from '../wire/answer.ts';
+import { extendedError } from '../wire/edns.ts';
+import * as header from '../wire/header.ts';
+import type { PendingQuery } from '../wire/query.ts';
+import { type RecordWalk, walkRecords } from '../wire/records.ts';
+import { ExchangeError } from './exchange-error.ts';
+import type { Upstream } from './upstream.ts';
+import type { UpstreamPolicy } from './upstream-policy.ts';
+
+/** Every query ends by then: with an answer, or with SERVFAIL. Clients give up after 5 s, and some after 2. */
+export const deadlineMs = 2_000;
+/** UDP loses packets: a server that has been asked already is asked again after this. */
+const repeatMs = 500;
+const udpRounds = 3;
+
+export interface Answered {
+  kind: 'answered';
+  message: Buffer;
+  walk: RecordWalk;
+}
+
+/** No answer: what the client is told instead (RFC 8914 §4). */
+export interface Failed {
+  kind: 'failed';
+  rcode: number;
+  extendedError: number;
+  /** For people. */
+  reason: string;
+}
+
+export type Outcome = Answered | Failed;
+
+export interface ForwarderOptions {
+  /** What the destination's servers are at the moment. */
+  upstreams: readonly Upstream[];
+  policy: UpstreamPolicy;
+  /** Upstream queries in flight at most; 0 for no bound. */
+  maxConcurrent: number;
+  clock: Clock;
+  /** The destination's name, for people. */
+  destination: string;
+}
+
+/** Asks the servers of one destination on behalf of one server block. */
+export class Forwarder {
+  readonly #options: ForwarderOptions;
+  #inFlight = 0;
+
+  constructor(options: ForwarderOptions) {
+    this.#options = options;
+  }
+
+  /** Exchanges under way. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /** Never rejects: a failure is an outcome. */
+  async forward(query: PendingQuery): Promise<Outcome> {
+    const { maxConcurrent, upstreams, destination } = this.#options;
+    if (maxConcurrent > 0 && this.#inFlight >= maxConcurrent) {
+      const reason = `${maxConcurrent} queries to ${destination} are in flight (maxConcurrent)`;
+      return failed(header.rcode.refused, extendedError.other, reason);
+    }
+    if (upstreams.length === 0) return servFail(extendedError.notReady, `no server of ${destination} is known`);
+    this.#inFlight += 1;
+    try {
+      return await this.#race(query);
+    } finally {
+      this.#inFlight -= 1;
+    }
+  }
+
+  /**
+   * The servers are asked one after the other: the next when the one before fails, or stays silent for longer than usual. The
+   * first good answer wins. Silence may be a lost packet, so over UDP a silent server is asked again; one that said no is not. A
+   * server that was passed over for its silence counts as down until it answers a probe.
+   */
+  #race(query: PendingQuery): Promise<Outcome> {
+    const { clock, policy, upstreams, destination } = this.#options;
+    const message = writeUpstreamQuery(query);
+    const order = policy(upstreams);
+    const turns = order[0]?.overTcp ? order : Array.from({ length: udpRounds }, () => order).flat();
+    return new Promise((resolve) => {
+      const endsAtMs = clock.nowMs() + deadlineMs;
+      const silent = new Set<Upstream>();
+      const failedAlready = new Set<Upstream>();
+      let outcome: Outcome = servFail(extendedError.noReachableAuthority, `no server of ${destination} answered`);
+      let turn = 0;
+      let waiting = 0;
+      let ended = false;
+      let hedge: Timer | undefined;
+      const end = (result: Outcome) => {
+        ended = true;
+        deadline.cancel();
+        hedge?.cancel();
+        resolve(result);
+      };
+      const deadline = clock.after(deadlineMs, () => end(outcome));
+      const next = () => {
+        hedge?.cancel();
+        while (turn < turns.length && failedAlready.has(turns[turn] as Upstream)) turn += 1;
+        const upstream = turns[turn];
+        if (upstream === undefined) {
+          if (waiting === 0) end(outcome);
+          return;
+        }
+        turn += 1;
+        waiting += 1;
+        hedge = clock.after(turn < order.length ? upstream.patienceMs : repeatMs, () => {
+          silent.add(upstream);
+          next();
+        });
+        this.#ask(upstream, query, message, endsAtMs).then((result) => {
+          waiting -= 1;
+          silent.delete(upstream);
+          if (ended) return;
+          if (isGood(result)) {
+            for (const passedOver of silent) passedOver.failed(message);
+            end(result);
+            return;
+          }
+          failedAlready.add(upstream);
+          if (result.kind === 'answered' || outcome.kind === 'failed') outcome = result;
+          next();
+        });
+      };
+      next();
+    });
+  }
+
+  async #ask(upstream: Upstream, query: PendingQuery, message: Buffer, endsAtMs: number): Promise<Outcome> {
+    const { clock } = this.#options;
+    try {
+      let reply = await upstream.ask(message, endsAtMs - clock.nowMs());
+      if (!upstream.overTcp && (header.flags(reply) & header.flag.truncated) !== 0) {
+        reply = await upstream.ask(message, Math.max(1, endsAtMs - clock.nowMs()), true);
+      }
+      const walk =
+        header.questionCount(reply) === 1
+          ? walkRecords(reply, header.headerLength + query.question.length, query.type)
+          : undefined;
+      if (walk === undefined) {
+        const reason = `${upstream.server.address} sent a malformed answer`;
+        return servFail(extendedError.networkError, reason);
+      }
+      return { kind: 'answered', message: reply, walk };
+    } catch (error) {
+      const timedOut = error instanceof ExchangeError && error.code === 'TIMEOUT';
+      const info = timedOut ? extendedError.noReachableAuthority : extendedError.networkError;
+      return servFail(info, `${upstream.server.address}: ${(error as Error).message}`);
+    }
+  }
+}
+
+/** What says something about the name; SERVFAIL, REFUSED and the like say something about the server. */
+function isGood(outcome: Outcome): boolean {
+  if (outcome.kind === 'failed' || outcome.walk.extendedRcode !== 0) return false;
+  const code = header.responseCode(outcome.message);
+  return code === header.rcode.noError || code === header.rcode.nxDomain;
+}
+
+function servFail(info: number, reason: string): Failed {
+  return failed(header.rcode.servFail, info, reason);
+}
+
+function failed(rcode: number, info: number, reason: string): Failed {
+  return { kind: 'failed', rcode, extendedError: info, reason };
+}

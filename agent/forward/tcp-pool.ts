@@ -1,0 +1,72 @@
+import type { Clock } from '../clock.ts';
+import { ExchangeError, type ServerAddress } from './exchange-error.ts';
+import { TcpConnection } from './tcp-connection.ts';
+
+/** CoreDNS answers one connection serially, so a few connections serve better than one deep pipeline. */
+const maxConnections = 4;
+/** With fewer queries than this ahead, one connection is shared rather than another one opened. */
+const sharedBelow = 8;
+
+/** Connections to one upstream server, opened on demand and closed when idle. */
+class TcpPool {
+  readonly #server: ServerAddress;
+  readonly #clock: Clock;
+  readonly #connections = new Set<TcpConnection>();
+
+  constructor(server: ServerAddress, clock: Clock) {
+    this.#server = server;
+    this.#clock = clock;
+  }
+
+  /** A connection that is lost under a query costs one retry on another, which the client does not see (RFC 7766 §6.2.4). */
+  async exchange(message: Buffer, timeoutMs: number): Promise<Buffer> {
+    const deadlineMs = this.#clock.nowMs() + timeoutMs;
+    const used = this.#connections.size > 0;
+    try {
+      return await this.#connection().ask(message, timeoutMs);
+    } catch (error) {
+      const remainingMs = deadlineMs - this.#clock.nowMs();
+      if (!used || !(error instanceof ExchangeError) || error.code !== 'NETWORK' || remainingMs <= 0) throw error;
+      return this.#connection().ask(message, remainingMs);
+    }
+  }
+
+  close(): void {
+    for (const connection of [...this.#connections]) connection.close();
+  }
+
+  #connection(): TcpConnection {
+    let least: TcpConnection | undefined;
+    for (const connection of this.#connections) {
+      if (least === undefined || connection.pending < least.pending) least = connection;
+    }
+    if (least !== undefined && (least.pending < sharedBelow || this.#connections.size >= maxConnections)) return least;
+    const opened: TcpConnection = new TcpConnection(this.#server, this.#clock, () => this.#connections.delete(opened));
+    this.#connections.add(opened);
+    return opened;
+  }
+}
+
+/** One pool for each server that is asked over TCP. */
+export class TcpPools {
+  readonly #clock: Clock;
+  readonly #pools = new Map<string, TcpPool>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  exchange(server: ServerAddress, message: Buffer, timeoutMs: number): Promise<Buffer> {
+    const key = `${server.address}#${server.port}`;
+    let pool = this.#pools.get(key);
+    if (pool === undefined) {
+      pool = new TcpPool(server, this.#clock);
+      this.#pools.set(key, pool);
+    }
+    return pool.exchange(message, timeoutMs);
+  }
+
+  close(): void {
+    for (const pool of this.#pools.values()) pool.close();
+  }
+}

@@ -1,0 +1,25 @@
+/**
+ * The seam between forwarding and the network. Scenarios put a scripted upstream here; the agent puts {@link networkTransport}.
+ */
+import type { Clock } from '../clock.ts';
+import type { ServerAddress } from './exchange-error.ts';
+import { TcpPools } from './tcp-pool.ts';
+import { udpExchange } from './udp-exchange.ts';
+
+export interface Transport {
+  /**
+   * Sends `message` under an unpredictable id (RFC 5452 §4) and resolves with the reply that has this id, comes from there
+   * and answers this question. Rejects with an ExchangeError after `timeoutMs` or when the network says no.
+   */
+  exchange(server: ServerAddress, overTcp: boolean, message: Buffer, timeoutMs: number): Promise<Buffer>;
+  close(): void;
+}
+
+export function networkTransport(clock: Clock): Transport {
+  const pools = new TcpPools(clock);
+  return {
+    exchange: (server, overTcp, message, timeoutMs) =>
+      overTcp ? pools.exchange(server, message, timeoutMs) : udpExchange(server, message, timeoutMs, clock),
+    close: () => pools.close(),
+  };
+}

@@ -1,0 +1,27 @@
+import type { Upstream } from './upstream.ts';
+
+/** The order in which one query tries its servers: those that are up first, those that are down as a last resort. */
+export type UpstreamPolicy = (upstreams: readonly Upstream[]) => Upstream[];
+
+export type PolicyName = 'Sequential' | 'RoundRobin' | 'Random';
+
+/** @param random a number in [0, 1), as Math.random gives */
+export function upstreamPolicy(name: PolicyName, random: () => number = Math.random): UpstreamPolicy {
+  let turn = 0;
+  const first: Record<PolicyName, (count: number) => number> = {
+    Sequential: () => 0,
+    RoundRobin: (count) => turn++ % count,
+    Random: (count) => Math.floor(random() * count),
+  };
+  return (upstreams) => {
+    const up = upstreams.filter(({ healthy }) => healthy);
+    const down = upstreams.filter(({ healthy }) => !healthy);
+    return [...rotate(up, first[name]), ...rotate(down, first[name])];
+  };
+}
+
+function rotate(upstreams: Upstream[], first: (count: number) => number): Upstream[] {
+  if (upstreams.length < 2) return upstreams;
+  const start = first(upstreams.length);
+  return [...upstreams.slice(start), ...upstreams.slice(0, start)];
+}

@@ -1,0 +1,118 @@
+import type { Clock, Timer } from '../clock.ts';
+import type { ServerAddress } from './exchange-error.ts';
+import type { Transport } from './transport.ts';
+
+/** What is counted for one upstream; places in its tally. */
+export const UpstreamCount = {
+  udpQueries: 0,
+  tcpQueries: 1,
+  failures: 2,
+  milliseconds: 3,
+  answers: 4,
+  down: 5,
+} as const;
+export const upstreamCounts = Object.keys(UpstreamCount).length;
+
+/** Wait before a down server is asked again, doubled up to the bound. */
+const firstProbeMs = 1_000;
+const lastProbeMs = 10_000;
+const probeTimeoutMs = 1_000;
+/** A server is given this multiple of its usual latency before the next one is asked as well. */
+const patience = 3;
+const minPatienceMs = 30;
+const maxPatienceMs = 250;
+/** Weight of a new latency in the smoothed one (RFC 6298 §2 uses the same). */
+const latencyWeight = 1 / 8;
+
+/**
+ * One server as it is asked in one way, with what traffic has taught about it. Health outlives configuration: it is kept for as
+ * long as any server block uses the server.
+ */
+export class Upstream {
+  readonly server: ServerAddress;
+  readonly overTcp: boolean;
+  readonly counts: Float64Array;
+  readonly #transport: Transport;
+  readonly #clock: Clock;
+  #smoothedMs: number | undefined;
+  #probeDelayMs = 0;
+  #probe: Timer | undefined;
+  #closed = false;
+
+  constructor(server: ServerAddress, overTcp: boolean, transport: Transport, clock: Clock, counts: Float64Array) {
+    this.server = server;
+    this.overTcp = overTcp;
+    this.counts = counts;
+    this.#transport = transport;
+    this.#clock = clock;
+  }
+
+  get healthy(): boolean {
+    return this.#probeDelayMs === 0;
+  }
+
+  /** How long to wait for this server before the next one is asked as well. */
+  get patienceMs(): number {
+    if (this.#smoothedMs === undefined) return maxPatienceMs;
+    return Math.min(maxPatienceMs, Math.max(minPatienceMs, this.#smoothedMs * patience));
+  }
+
+  /** @param overTcp false only where this server is asked over UDP first; a truncated answer is repeated over TCP */
+  async ask(message: Buffer, timeoutMs: number, overTcp = this.overTcp): Promise<Buffer> {
+    this.#count(overTcp ? UpstreamCount.tcpQueries : UpstreamCount.udpQueries);
+    const startedAtMs = this.#clock.nowMs();
+    try {
+      const reply = await this.#transport.exchange(this.server, overTcp, message, timeoutMs);
+      this.#succeeded(this.#clock.nowMs() - startedAtMs);
+      return reply;
+    } catch (error) {
+      this.failed(message);
+      throw error;
+    }
+  }
+
+  /** Marks the server as down and probes it with the query that it left unanswered until it answers one. */
+  failed(message: Buffer): void {
+    this.#count(UpstreamCount.failures);
+    if (this.#closed || !this.healthy) return;
+    this.#probeDelayMs = firstProbeMs;
+    this.counts[UpstreamCount.down] = 1;
+    this.#scheduleProbe(message);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#probe?.cancel();
+  }
+
+  #scheduleProbe(message: Buffer): void {
+    this.#probe = this.#clock.after(this.#probeDelayMs, () => {
+      this.#transport.exchange(this.server, this.overTcp, message, probeTimeoutMs).then(
+        () => this.#recovered(),
+        () => {
+          if (this.#closed || this.healthy) return;
+          this.#probeDelayMs = Math.min(this.#probeDelayMs * 2, lastProbeMs);
+          this.#scheduleProbe(message);
+        },
+      );
+    });
+  }
+
+  #succeeded(latencyMs: number): void {
+    const before = this.#smoothedMs ?? latencyMs;
+    this.#smoothedMs = before + (latencyMs - before) * latencyWeight;
+    this.#count(UpstreamCount.answers);
+    this.#count(UpstreamCount.milliseconds, latencyMs);
+    this.#recovered();
+  }
+
+  #recovered(): void {
+    this.#probe?.cancel();
+    this.#probeDelayMs = 0;
+    this.counts[UpstreamCount.down] = 0;
+  }
+
+  #count(what: number, by = 1): void {
+    this.counts[what] = (this.counts[what] ?? 0) + by;
+  }
+}

@@ -1,0 +1,76 @@
+import { type ListenAddress, ListenError, type Listener, type ServePacket } from './listener.ts';
+import { openTcp } from './tcp.ts';
+import { openUdp } from './udp.ts';
+
+export type ListenerName = 'cluster' | 'node';
+export type ListenAddresses = Partial<Record<ListenerName, ListenAddress[]>>;
+
+interface Open {
+  name: ListenerName;
+  at: ListenAddress;
+  sockets: Listener[];
+}
+
+const openTries = 20;
+
+/** Everything that is listened on, over UDP and TCP. A change keeps the sockets of addresses that stay. */
+export class Listeners {
+  readonly #open = new Map<string, Open>();
+  readonly #serve: (name: ListenerName) => ServePacket;
+
+  constructor(serve: (name: ListenerName) => ServePacket) {
+    this.#serve = serve;
+  }
+
+  /** What is listened on, with the ports that the system gave. */
+  get addresses(): { name: ListenerName; address: string; port: number }[] {
+    return [...this.#open.values()].map(({ name, at, sockets }) => ({
+      name,
+      address: at.address,
+      port: sockets[0]?.port ?? at.port,
+    }));
+  }
+
+  /**
+   * Opens what is missing, all of it or nothing: rejects with a ListenError and leaves everything as it was.
+   * @returns closes what is not wanted any more, once the new configuration serves
+   */
+  async open(wanted: ListenAddresses): Promise<(graceMs: number) => Promise<void>> {
+    const keys = new Set<string>();
+    const opened: [string, Open][] = [];
+    try {
+      for (const [name, addresses] of Object.entries(wanted) as [ListenerName, ListenAddress[]][]) {
+        for (const at of addresses) {
+          const key = `${name} ${at.address} ${at.port}`;
+          keys.add(key);
+          if (this.#open.has(key)) continue;
+          opened.push([key, { name, at, sockets: await this.#openBoth(name, at) }]);
+        }
+      }
+    } catch (error) {
+      await Promise.all(opened.flatMap(([, { sockets }]) => sockets.map((socket) => socket.close(0))));
+      throw error;
+    }
+    for (const [key, open] of opened) this.#open.set(key, open);
+    return async (graceMs) => {
+      const obsolete = [...this.#open].filter(([key]) => !keys.has(key));
+      for (const [key] of obsolete) this.#open.delete(key);
+      await Promise.all(obsolete.flatMap(([, { sockets }]) => sockets.map((socket) => socket.close(graceMs))));
+    };
+  }
+
+  /** UDP and TCP on the same port: where the system picks it, TCP may find it taken, and another one is picked. */
+  async #openBoth(name: ListenerName, at: ListenAddress): Promise<Listener[]> {
+    const serve = this.#serve(name);
+    for (let left = openTries; ; left -= 1) {
+      const udp = await openUdp(at, serve);
+      try {
+        return [udp, await openTcp({ address: at.address, port: udp.port }, serve)];
+      } catch (error) {
+        await udp.close(0);
+        const another = at.port === 0 && error instanceof ListenError && error.code === 'EADDRINUSE' && left > 0;
+        if (!another) throw error;
+      }
+    }
+  }
+}

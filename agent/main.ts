@@ -1,0 +1,164 @@
+/**
+ * The agent's main thread: it serves, and does nothing else. Everything that may be slow (watches, files, logs, metrics) is done
+ * by one worker, which sends whole configurations; if the worker dies, serving goes on and the worker is started again.
+ */
+import { Worker } from 'node:worker_threads';
+import { Builder } from './build.ts';
+import { ResponseCache } from './cache/response-cache.ts';
+import { updateCacheTally } from './cache-tally.ts';
+import type { LogRecord, Outcome, ToControl, ToServing } from './channel.ts';
+import { type Clock, systemClock } from './clock.ts';
+import { Swap } from './config/swap.ts';
+import { networkTransport } from './forward/transport.ts';
+import { ListenError } from './listen/listener.ts';
+import type { ServerLog } from './server/server.ts';
+import { Tallies } from './tallies.ts';
+
+/** Bytes of cached answers, over all server blocks. */
+const cacheBytes = 32 * 1024 * 1024;
+const workerRestartMs = 1_000;
+/** How long the last logs may take once everything has stopped. */
+const flushMs = 500;
+
+export interface ServingOptions {
+  /** The module that runs in the control worker, and what it is given. */
+  control: URL;
+  controlData: unknown;
+  /** What `id.server` answers with. */
+  nodeName: string;
+}
+
+/** Serves until a signal; resolves with the exit code. */
+export function serve(options: ServingOptions): Promise<number> {
+  return new Promise((resolve) => new Agent(options, systemClock, resolve).start());
+}
+
+class Agent {
+  readonly #options: ServingOptions;
+  readonly #exit: (code: number) => void;
+  readonly #swap: Swap;
+  #worker: Worker | undefined;
+  #logs: LogRecord[] = [];
+  #stopping = false;
+  #code = 0;
+  #everServed = false;
+  /** Configurations are applied one at a time, in the order in which they come. */
+  #applying: Promise<void> = Promise.resolve();
+  readonly #tallies: Tallies;
+  readonly #notices: Extract<ToControl, { kind: 'tally' }>[] = [];
+
+  constructor(options: ServingOptions, clock: Clock, exit: (code: number) => void) {
+    this.#options = options;
+    this.#exit = exit;
+    this.#tallies = new Tallies((notice) => {
+      const message = { kind: 'tally', notice } as const;
+      this.#notices.push(message);
+      this.#tell(message);
+    });
+    const cache = new ResponseCache(cacheBytes);
+    updateCacheTally(cache, this.#tallies, clock);
+    const transport = networkTransport(clock);
+    const builder = new Builder(options.nodeName, cache, transport, clock, this.#tallies);
+    this.#swap = new Swap(builder, clock, transport, this.#tallies, this.#serverLog());
+  }
+
+  start(): void {
+    process.on('SIGTERM', () => void this.#stop(0));
+    process.on('SIGINT', () => void this.#stop(0));
+    this.#startWorker();
+  }
+
+  #startWorker(): void {
+    const worker = new Worker(this.#options.control, { workerData: this.#options.controlData });
+    this.#worker = worker;
+    for (const notice of this.#notices) worker.postMessage(notice);
+    worker.on('message', (message: ToServing) => this.#hear(message));
+    worker.on('error', (error) =>
+      process.stderr.write(`localdns: the control worker failed: ${(error as Error).stack ?? error}\n`),
+    );
+    worker.once('exit', () => {
+      if (this.#stopping) return;
+      // Before anything was served there is nothing to protect, and a failure at every start should be seen.
+      if (!this.#everServed) void this.#stop(2);
+      else setTimeout(() => this.#startWorker(), workerRestartMs);
+    });
+  }
+
+  #hear(message: ToServing): void {
+    switch (message.kind) {
+      case 'desired':
+        this.#applying = this.#applying.then(async () => {
+          const outcome = await this.#apply(message);
+          this.#tell({ kind: 'outcome', number: message.number, outcome });
+        });
+        break;
+      case 'ping':
+        this.#tell({ kind: 'pong', number: message.number });
+        break;
+      case 'fatal':
+        process.stderr.write(message.lines.map((line) => `localdns: ${line}\n`).join(''));
+        void this.#stop(2);
+        break;
+      case 'stopped':
+        void this.#end();
+        break;
+    }
+  }
+
+  async #apply({ desired }: Extract<ToServing, { kind: 'desired' }>): Promise<Outcome> {
+    if (desired === undefined) {
+      await this.#swap.close();
+      return { listening: [] };
+    }
+    try {
+      await this.#swap.apply(desired);
+    } catch (error) {
+      const code = error instanceof ListenError ? 'LISTEN' : 'CONFIG';
+      return { refused: { code, error: (error as Error).message }, listening: this.#swap.listening };
+    }
+    this.#everServed = true;
+    const silent = await this.#swap.querySelf();
+    return { ...(silent !== undefined && { silent }), listening: this.#swap.listening };
+  }
+
+  async #stop(code: number): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#code = code;
+    await this.#applying;
+    await this.#swap.close();
+    this.#flushLogs();
+    this.#tell({ kind: 'stop' });
+    setTimeout(() => void this.#end(), flushMs).unref();
+  }
+
+  async #end(): Promise<void> {
+    await this.#worker?.terminate();
+    this.#exit(this.#code);
+  }
+
+  #tell(message: ToControl): void {
+    this.#worker?.postMessage(message);
+  }
+
+  /** Lines of one loop turn travel together; the worker formats and writes them. */
+  #log(level: LogRecord['level'], msg: string, fields: Record<string, unknown>): void {
+    if (this.#logs.length === 0) setImmediate(() => this.#flushLogs());
+    this.#logs.push({ level, msg, fields });
+  }
+
+  #flushLogs(): void {
+    if (this.#logs.length === 0) return;
+    this.#tell({ kind: 'log', records: this.#logs });
+    this.#logs = [];
+  }
+
+  #serverLog(): ServerLog {
+    return {
+      query: (line) => this.#log('info', 'query', { ...line }),
+      failure: (line) => this.#log('error', 'query failed', { ...line }),
+      exception: (error) =>
+        this.#log('error', 'serving a query threw', { error: (error as Error).stack ?? String(error) }),
+    };
+  }
+}

@@ -1,0 +1,180 @@
+/** The one door to prom-client: shared tallies become metrics when somebody looks. */
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { CacheCount } from './cache-tally.ts';
+import { UpstreamCount } from './forward/upstream.ts';
+import { firstRcodeCount, ListenerCount, ZoneCount } from './server/plan.ts';
+import type { TallyNotice } from './tallies.ts';
+
+interface Tally {
+  labels: Record<string, string>;
+  counts: Float64Array;
+}
+
+const rcodeNames = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED'];
+
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #tallies: Record<TallyNotice['kind'], Tally[]> = { listener: [], zone: [], upstream: [], cache: [] };
+  readonly configurations: Counter;
+  readonly serving: Gauge;
+
+  constructor(version: string) {
+    collectDefaultMetrics({ register: this.#registry });
+    this.#fromListeners();
+    this.#fromZones();
+    this.#fromUpstreams();
+    this.#fromCache();
+    const registers = [this.#registry];
+    this.configurations = new Counter({
+      name: 'localdns_configurations_total',
+      help: 'Configurations that came to this agent, by what became of them.',
+      labelNames: ['outcome'],
+      registers,
+    });
+    this.serving = new Gauge({ name: 'localdns_serving', help: '1 while every listener answers.', registers });
+    new Gauge({
+      name: 'localdns_build_info',
+      help: 'The version of this agent.',
+      labelNames: ['version'],
+      registers,
+    }).set({ version }, 1);
+  }
+
+  add({ kind, labels, buffer }: TallyNotice): void {
+    this.#tallies[kind].push({ labels: { ...labels }, counts: new Float64Array(buffer) });
+  }
+
+  expose(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  #fromListeners(): void {
+    const tallies = this.#tallies.listener;
+    this.#counter('localdns_queries_total', 'Packets received, by transport.', ['listener', 'transport'], () =>
+      tallies.flatMap(({ labels, counts }) => [
+        [{ ...labels, transport: 'udp' }, counts[ListenerCount.udpQueries]],
+        [{ ...labels, transport: 'tcp' }, counts[ListenerCount.tcpQueries]],
+      ]),
+    );
+    this.#counter('localdns_answers_total', 'Answers sent, by response code.', ['listener', 'rcode'], () =>
+      tallies.flatMap(({ labels, counts }) =>
+        rcodeNames.map((rcode, code): Sample => [{ ...labels, rcode }, counts[firstRcodeCount + code]]),
+      ),
+    );
+    this.#counter(
+      'localdns_rejected_total',
+      'Packets that were not served: malformed ones are answered with an error, dropped ones are no queries, exceptions are bugs.',
+      ['listener', 'reason'],
+      () =>
+        tallies.flatMap(({ labels, counts }) =>
+          (['malformed', 'dropped', 'exceptions'] as const).map(
+            (reason): Sample => [{ ...labels, reason }, counts[ListenerCount[reason]]],
+          ),
+        ),
+    );
+    this.#counter('localdns_truncated_total', 'Answers sent with TC=1.', ['listener'], () =>
+      tallies.map(({ labels, counts }) => [labels, counts[ListenerCount.truncated]]),
+    );
+    this.#counter('localdns_local_answers_total', 'Answers made on the node itself.', ['listener'], () =>
+      tallies.map(({ labels, counts }) => [labels, counts[ListenerCount.local]]),
+    );
+  }
+
+  #fromZones(): void {
+    const tallies = this.#tallies.zone;
+    const origins = ['cache', 'stale', 'forwarded', 'failed', 'refused'] as const;
+    this.#counter(
+      'localdns_zone_answers_total',
+      'Answers of a server block by origin; failed: no upstream answered, refused: over maxConcurrent (each counted once for all who waited).',
+      ['listener', 'zone', 'origin'],
+      () =>
+        tallies.flatMap(({ labels, counts }) =>
+          origins.map((origin): Sample => [{ ...labels, origin }, counts[ZoneCount[origin]]]),
+        ),
+    );
+    this.#counter(
+      'localdns_coalesced_total',
+      'Queries that shared the upstream query of an equal one.',
+      ['listener', 'zone'],
+      () => tallies.map(({ labels, counts }) => [labels, counts[ZoneCount.coalesced]]),
+    );
+    this.#gauge('localdns_upstream_in_flight', 'Upstream queries under way.', ['listener', 'zone'], () =>
+      tallies.map(({ labels, counts }) => [labels, counts[ZoneCount.inFlight]]),
+    );
+  }
+
+  #fromUpstreams(): void {
+    const tallies = this.#tallies.upstream;
+    const labelNames = ['upstream', 'transport'];
+    this.#counter('localdns_upstream_queries_total', 'Queries sent, by the transport they took.', labelNames, () => {
+      const samples = new Map<string, [Record<string, string>, number]>();
+      for (const { labels, counts } of tallies) {
+        for (const [transport, at] of [
+          ['udp', UpstreamCount.udpQueries],
+          ['tcp', UpstreamCount.tcpQueries],
+        ] as const) {
+          const key = `${labels.upstream} ${transport}`;
+          const before = samples.get(key)?.[1] ?? 0;
+          samples.set(key, [{ upstream: labels.upstream ?? '', transport }, before + (counts[at] ?? 0)]);
+        }
+      }
+      return [...samples.values()];
+    });
+    this.#counter('localdns_upstream_failures_total', 'Queries without a usable answer.', labelNames, () =>
+      tallies.map(({ labels, counts }) => [labels, counts[UpstreamCount.failures]]),
+    );
+    this.#counter('localdns_upstream_answers_total', 'Answers received.', labelNames, () =>
+      tallies.map(({ labels, counts }) => [labels, counts[UpstreamCount.answers]]),
+    );
+    this.#counter('localdns_upstream_answer_seconds_total', 'Time that the answers took, added up.', labelNames, () =>
+      tallies.map(({ labels, counts }) => [labels, (counts[UpstreamCount.milliseconds] ?? 0) / 1000]),
+    );
+    this.#gauge('localdns_upstream_up', '0 while the server counts as down and is probed.', labelNames, () =>
+      tallies.map(({ labels, counts }) => [labels, 1 - (counts[UpstreamCount.down] ?? 0)]),
+    );
+  }
+
+  #fromCache(): void {
+    const read = (at: number) => () => this.#tallies.cache.map(({ counts }): Sample => [{}, counts[at]]);
+    this.#gauge('localdns_cache_entries', 'Cached answers.', [], read(CacheCount.entries));
+    this.#gauge('localdns_cache_bytes', 'Memory that the cached answers are charged with.', [], read(CacheCount.bytes));
+    this.#counter(
+      'localdns_cache_evictions_total',
+      'Answers pushed out by the byte budget.',
+      [],
+      read(CacheCount.evictions),
+    );
+  }
+
+  #counter(name: string, help: string, labelNames: string[], read: () => Sample[]): void {
+    new Counter({
+      name,
+      help,
+      labelNames,
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        for (const [labels, value] of read()) this.inc(labels, value ?? 0);
+      },
+    });
+  }
+
+  #gauge(name: string, help: string, labelNames: string[], read: () => Sample[]): void {
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        for (const [labels, value] of read()) this.set(labels, value ?? 0);
+      },
+    });
+  }
+}
+
+type Sample = [labels: Record<string, string>, value: number | undefined];

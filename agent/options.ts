@@ -1,0 +1,121 @@
+/** The agent's options, read once. */
+import { homedir, hostname } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { formatEndpoint, parseEndpoint } from '../api/v1alpha1/address.ts';
+import type { ListenAddress } from './listen/listener.ts';
+import type { ListenAddresses } from './listen/listeners.ts';
+
+export interface AgentOptions {
+  /** Stand-alone: the profile file; undefined in a cluster. */
+  readonly profile: string | undefined;
+  readonly nodeName: string;
+  readonly kubeconfig: string | undefined;
+  /** Replace the addresses that the configuration names. */
+  readonly listen: ListenAddresses;
+  /** `ip:port` each; where given, EndpointSlices are not followed. */
+  readonly clusterDns: readonly string[] | undefined;
+  /** Stand-alone: start a cluster DNS inside, from this file of Services where it is named. */
+  readonly embedded: { services: string | undefined } | undefined;
+  /** `ip:port` each; where given, resolv.conf is not followed. */
+  readonly nodeDns: readonly string[] | undefined;
+  readonly metrics: ListenAddress;
+  readonly stateDir: string;
+  /** Undefined: /etc/resolv.conf, or systemd-resolved's own list where that names only its stub. */
+  readonly resolvConf: string | undefined;
+  /** Exists while the agent serves; what a readiness probe looks at. */
+  readonly readyFile: string | undefined;
+  readonly logLevel: 'info' | 'warn' | 'error';
+}
+
+export class OptionError extends Error {}
+
+const metricsPort = 9353;
+
+/** Throws an {@link OptionError} that names the option. */
+export function parseAgentOptions(argv: readonly string[], env: NodeJS.ProcessEnv): AgentOptions {
+  const values = parse(argv);
+  const standalone = values.profile !== undefined;
+  const nodeName = values['node-name'] ?? env.NODE_NAME ?? (standalone ? hostname() : undefined);
+  if (nodeName === undefined || nodeName === '') {
+    throw new OptionError('give --profile FILE to run stand-alone, or --node-name (or NODE_NAME) to run in a cluster');
+  }
+  const clusterDns = values['cluster-dns'];
+  const embedded = clusterDns === undefined ? null : /^embedded(?::(.+))?$/.exec(clusterDns);
+  if (embedded && !standalone) throw new OptionError('--cluster-dns embedded needs --profile: it is for trying out');
+  const logLevel = values['log-level'] ?? 'info';
+  if (logLevel !== 'info' && logLevel !== 'warn' && logLevel !== 'error') {
+    throw new OptionError(`--log-level ${logLevel}: use info, warn or error`);
+  }
+  return Object.freeze({
+    profile: values.profile,
+    nodeName,
+    kubeconfig: values.kubeconfig ?? env.KUBECONFIG,
+    listen: {
+      ...(values['listen-cluster'] && {
+        cluster: values['listen-cluster'].map((text) => listenAddress('--listen-cluster', text)),
+      }),
+      ...(values['listen-node'] && { node: values['listen-node'].map((text) => listenAddress('--listen-node', text)) }),
+    },
+    clusterDns: clusterDns === undefined || embedded ? undefined : servers('--cluster-dns', clusterDns),
+    embedded: embedded ? { services: embedded[1] } : undefined,
+    nodeDns: values['node-dns'] === undefined ? undefined : servers('--node-dns', values['node-dns']),
+    metrics: listenAddress(
+      '--metrics',
+      values.metrics ?? `${(!standalone && env.HOST_IP) || '127.0.0.1'}:${metricsPort}`,
+    ),
+    stateDir: values['state-dir'] ?? (standalone ? userStateDir(env) : '/var/lib/localdns'),
+    resolvConf: values['resolv-conf'],
+    readyFile: values['ready-file'],
+    logLevel,
+  });
+}
+
+function parse(argv: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...argv],
+      options: {
+        profile: { type: 'string' },
+        'node-name': { type: 'string' },
+        kubeconfig: { type: 'string' },
+        'listen-cluster': { type: 'string', multiple: true },
+        'listen-node': { type: 'string', multiple: true },
+        'cluster-dns': { type: 'string' },
+        'node-dns': { type: 'string' },
+        metrics: { type: 'string' },
+        'state-dir': { type: 'string' },
+        'resolv-conf': { type: 'string' },
+        'ready-file': { type: 'string' },
+        'log-level': { type: 'string' },
+      },
+    }).values;
+  } catch (error) {
+    throw new OptionError((error as Error).message);
+  }
+}
+
+function userStateDir(env: NodeJS.ProcessEnv): string {
+  return join(env.XDG_STATE_HOME ?? join(homedir(), '.local', 'state'), 'localdns');
+}
+
+/** `127.0.0.1:1053`; port 0 asks the system for one. */
+function listenAddress(option: string, text: string): ListenAddress {
+  const address = parseEndpoint(text.replace(/:0$/, ':1'));
+  if (address === undefined || !/:\d+$/.test(text)) {
+    throw new OptionError(`${option} ${text}: write an IP address and a port, such as 127.0.0.1:1053`);
+  }
+  return text.endsWith(':0') ? { ...address, port: 0 } : address;
+}
+
+function servers(option: string, list: string): string[] {
+  return list.split(',').map((text) => {
+    const server = parseEndpoint(text.trim());
+    if (server === undefined) {
+      throw new OptionError(
+        `${option} ${text}: write IP addresses with an optional port, such as 10.96.0.10,10.96.0.11:53`,
+      );
+    }
+    return formatEndpoint(server);
+  });
+}

@@ -1,0 +1,54 @@
+/** What one listener serves by: built aside from a configuration, and swapped whole. */
+import type { CacheBounds } from '../cache/cacheability.ts';
+import type { Entry } from '../cache/entry.ts';
+import type { CachePartition } from '../cache/response-cache.ts';
+import type { Failed, Forwarder } from '../forward/forwarder.ts';
+import type { InFlight } from '../forward/in-flight.ts';
+import type { Policy } from '../policy/policy.ts';
+import type { ZoneTable } from '../zone/zone-table.ts';
+
+/** One server block. */
+export interface Zone {
+  /** Presentation form, for logs. */
+  readonly name: string;
+  readonly cache: CachePartition;
+  readonly bounds: CacheBounds;
+  /** Answer from an expired entry at once, and refresh it behind (serveStale: Immediate). */
+  readonly staleImmediately: boolean;
+  readonly forwarder: Forwarder;
+  /** Equal questions that wait for one upstream query. */
+  readonly inFlight: InFlight<Entry | Failed>;
+  /** Indexed by {@link ZoneCount}. */
+  readonly counts: Float64Array;
+  readonly logQueries: boolean;
+}
+
+export interface ListenerPlan {
+  readonly zones: ZoneTable<Zone>;
+  readonly policies: readonly Policy[];
+}
+
+/** What is counted for a server block; places in its tally. */
+export const ZoneCount = {
+  cache: 0,
+  stale: 1,
+  forwarded: 2,
+  failed: 3,
+  coalesced: 4,
+  refused: 5,
+  inFlight: 6,
+} as const;
+export const zoneCounts = Object.keys(ZoneCount).length;
+
+/** What is counted for a listener; places in its tally. Response codes take the places from {@link firstRcodeCount} on. */
+export const ListenerCount = {
+  udpQueries: 0,
+  tcpQueries: 1,
+  dropped: 2,
+  malformed: 3,
+  local: 4,
+  exceptions: 5,
+  truncated: 6,
+} as const;
+export const firstRcodeCount = Object.keys(ListenerCount).length;
+export const listenerCounts = firstRcodeCount + 16;

@@ -1,0 +1,227 @@
+import { boundTtls, cacheableSeconds } from '../cache/cacheability.ts';
+import { Entry } from '../cache/entry.ts';
+import { isRefreshDue, isServableStale, postponeRefresh } from '../cache/serve-stale.ts';
+import type { Clock } from '../clock.ts';
+import type { Failed } from '../forward/forwarder.ts';
+import { maxMessageLength, sizeLimit, writeEmptyAnswer, writeRefusal } from '../wire/answer.ts';
+import { type Origin, origin } from '../wire/edns.ts';
+import * as header from '../wire/header.ts';
+import { nameToText } from '../wire/name.ts';
+import { Accept, type PendingQuery, Query } from '../wire/query.ts';
+import { firstRcodeCount, ListenerCount, type ListenerPlan, type Zone, ZoneCount } from './plan.ts';
+
+/** Where the answer to one packet goes. Exactly one of {@link Reply.send} and {@link Reply.drop} is called for each. */
+export interface Reply {
+  readonly overTcp: boolean;
+  /** The client's address, for logs. */
+  readonly client: string;
+  /** Takes `message[0, length)` before it returns; the buffer is used again. */
+  send(message: Buffer, length: number): void;
+  /** There will be no answer. */
+  drop(): void;
+}
+
+export interface ServerLog {
+  /** One line a query, for zones with queryLogging: Log. */
+  query(line: QueryLine): void;
+  /** A query that no upstream answered; at most one line a second and zone, which says how many it stands for. */
+  failure(line: { zone: string; name: string; reason: string; failures: number }): void;
+  /** A bug: serving one packet threw. */
+  exception(error: unknown): void;
+}
+
+export interface QueryLine {
+  client: string;
+  transport: 'tcp' | 'udp';
+  name: string;
+  type: number;
+  rcode: number;
+  origin: keyof typeof origin;
+  durationMs: number;
+}
+
+const failureLogMs = 1_000;
+const originNames = Object.fromEntries(Object.entries(origin).map(([name, value]) => [value, name])) as Record<
+  Origin,
+  keyof typeof origin
+>;
+
+/** Serves one listener's packets: parse, policies, zone, cache, forward. */
+export class Server {
+  #plan: ListenerPlan;
+  readonly #clock: Clock;
+  readonly #log: ServerLog;
+  readonly #counts: Float64Array;
+  readonly #query = new Query();
+  readonly #out = Buffer.alloc(maxMessageLength);
+  readonly #failures = new WeakMap<Zone, { loggedAtMs: number; unlogged: number }>();
+
+  constructor(plan: ListenerPlan, clock: Clock, counts: Float64Array, log: ServerLog) {
+    this.#plan = plan;
+    this.#clock = clock;
+    this.#counts = counts;
+    this.#log = log;
+  }
+
+  /** What comes next is served by `plan`; what is in flight ends on the old one. */
+  swap(plan: ListenerPlan): void {
+    this.#plan = plan;
+  }
+
+  /** Never throws. The packet is not used after the return. */
+  serve(packet: Buffer, reply: Reply): void {
+    try {
+      this.#serve(packet, reply);
+    } catch (error) {
+      this.#exception(error, reply);
+    }
+  }
+
+  #exception(error: unknown, reply: Reply): void {
+    this.#count(ListenerCount.exceptions);
+    this.#log.exception(error);
+    reply.drop();
+  }
+
+  #serve(packet: Buffer, reply: Reply): void {
+    const plan = this.#plan;
+    const query = this.#query;
+    const out = this.#out;
+    const verdict = query.parse(packet);
+    this.#count(reply.overTcp ? ListenerCount.tcpQueries : ListenerCount.udpQueries);
+    if (verdict !== Accept.Yes) {
+      this.#count(verdict === Accept.Drop ? ListenerCount.dropped : ListenerCount.malformed);
+      this.#send(reply, writeRefusal(out, query, verdict));
+      return;
+    }
+    const limit = sizeLimit(query, reply.overTcp);
+    for (const policy of plan.policies) {
+      const length = policy(query, out, limit);
+      if (length > 0) {
+        this.#count(ListenerCount.local);
+        this.#send(reply, length);
+        return;
+      }
+    }
+    const zone = plan.zones.match(query.name);
+    const nowMs = this.#clock.nowMs();
+    const entry = zone.cache.lookup(query.key);
+    if (entry?.isFresh(nowMs)) {
+      this.#answer(entry, query, zone, reply, nowMs, origin.cache);
+      return;
+    }
+    if (entry !== undefined && zone.staleImmediately && isServableStale(entry, nowMs)) {
+      if (isRefreshDue(entry, nowMs) && zone.inFlight.find(query.key) === undefined) {
+        void this.#resolve(query.detach(), zone, entry);
+      }
+      this.#answer(entry, query, zone, reply, nowMs, origin.stale);
+      return;
+    }
+    void this.#forward(query.detach(), zone, reply, nowMs);
+  }
+
+  /** The part that waits, on a copy of the query. */
+  async #forward(query: PendingQuery, zone: Zone, reply: Reply, startedAtMs: number): Promise<void> {
+    const shared = zone.inFlight.find(query.key);
+    if (shared !== undefined) bump(zone.counts, ZoneCount.coalesced);
+    const result = await (shared ?? this.#resolve(query, zone));
+    try {
+      if (result instanceof Entry) {
+        this.#answer(result, query, zone, reply, startedAtMs, origin.forwarded);
+        return;
+      }
+      const { rcode, extendedError, reason } = result;
+      const from = query.asksOrigin ? origin.local : -1;
+      this.#send(reply, writeEmptyAnswer(this.#out, query, rcode, extendedError, reason, from));
+      if (zone.logQueries) this.#logQuery(query, reply, origin.local, startedAtMs);
+    } catch (error) {
+      this.#exception(error, reply);
+    }
+  }
+
+  /** Asks upstream once for all who wait, and moves the answer into the cache. Never rejects. */
+  #resolve(query: PendingQuery, zone: Zone, stale?: Entry): Promise<Entry | Failed> {
+    return zone.inFlight.start(query.key, async () => {
+      zone.counts[ZoneCount.inFlight] = zone.forwarder.inFlight + 1;
+      const outcome = await zone.forwarder.forward(query);
+      zone.counts[ZoneCount.inFlight] = zone.forwarder.inFlight;
+      const nowMs = this.#clock.nowMs();
+      if (outcome.kind === 'failed') {
+        if (stale !== undefined) postponeRefresh(stale, nowMs);
+        bump(zone.counts, outcome.rcode === header.rcode.refused ? ZoneCount.refused : ZoneCount.failed);
+        this.#logFailure(query, zone, outcome, nowMs);
+        return outcome;
+      }
+      const { message, walk } = outcome;
+      boundTtls(message, walk, zone.bounds);
+      const seconds = cacheableSeconds(message, walk, query.type, zone.bounds);
+      const entry = new Entry(message, walk, nowMs, seconds, zone.bounds.staleSeconds);
+      if (seconds > 0) zone.cache.store(query.key, entry);
+      else if (stale !== undefined && isFailure(entry.rcode)) postponeRefresh(stale, nowMs);
+      else zone.cache.drop(query.key);
+      return entry;
+    });
+  }
+
+  #answer(entry: Entry, query: PendingQuery, zone: Zone, reply: Reply, startedAtMs: number, from: Origin): void {
+    const limit = sizeLimit(query, reply.overTcp);
+    const nowMs = from === origin.forwarded ? entry.storedAtMs : startedAtMs;
+    const length = entry.write(this.#out, query, limit, nowMs, from);
+    bump(zone.counts, zoneCountOf[from]);
+    this.#send(reply, length);
+    if (zone.logQueries) this.#logQuery(query, reply, from, startedAtMs);
+  }
+
+  #send(reply: Reply, length: number): void {
+    if (length === 0) {
+      reply.drop();
+      return;
+    }
+    const flags = header.flags(this.#out);
+    this.#count(firstRcodeCount + (flags & 0xf));
+    if ((flags & header.flag.truncated) !== 0) this.#count(ListenerCount.truncated);
+    reply.send(this.#out, length);
+  }
+
+  #logQuery(query: PendingQuery, reply: Reply, from: Origin, startedAtMs: number): void {
+    this.#log.query({
+      client: reply.client,
+      transport: reply.overTcp ? 'tcp' : 'udp',
+      name: nameToText(query.name),
+      type: query.type,
+      rcode: header.responseCode(this.#out),
+      origin: originNames[from],
+      durationMs: this.#clock.nowMs() - startedAtMs,
+    });
+  }
+
+  #logFailure(query: PendingQuery, zone: Zone, { reason }: Failed, nowMs: number): void {
+    const state = this.#failures.get(zone) ?? { loggedAtMs: Number.NEGATIVE_INFINITY, unlogged: 0 };
+    this.#failures.set(zone, state);
+    state.unlogged += 1;
+    if (nowMs - state.loggedAtMs < failureLogMs) return;
+    this.#log.failure({ zone: zone.name, name: nameToText(query.name), reason, failures: state.unlogged });
+    state.loggedAtMs = nowMs;
+    state.unlogged = 0;
+  }
+
+  #count(what: number): void {
+    bump(this.#counts, what);
+  }
+}
+
+const zoneCountOf: Record<Origin, number> = {
+  [origin.forwarded]: ZoneCount.forwarded,
+  [origin.cache]: ZoneCount.cache,
+  [origin.stale]: ZoneCount.stale,
+  [origin.local]: ZoneCount.failed,
+};
+
+/** The upstream could not say: what was known before is still the best that is known. */
+function isFailure(code: number): boolean {
+  return code !== header.rcode.noError && code !== header.rcode.nxDomain;
+}
+
+function bump(counts: Float64Array, what: number): void {
+  counts[what] = (counts[what] ?? 0) + 1;
+}

@@ -1,0 +1,109 @@
+/** Writing messages: answers made here, and queries to upstreams. Answers out of the cache are written by its entries. */
+import { dnssecOkBit, type EdnsAnswer, ednsLength, maxUdpSize, minUdpSize, typeOpt, writeEdns } from './edns.ts';
+import * as header from './header.ts';
+import { setU16, u16 } from './octets.ts';
+import { Accept, type PendingQuery } from './query.ts';
+
+/** RFC 1035 §4.2.2: what a TCP length can say. */
+export const maxMessageLength = 65535;
+
+/** Longest answer that this client may get over this transport. */
+export function sizeLimit(query: PendingQuery, overTcp: boolean): number {
+  if (overTcp) return maxMessageLength;
+  return query.edns ? Math.min(query.udpSize, maxUdpSize) : minUdpSize;
+}
+
+const noEdns: EdnsAnswer = { dnssecOk: false, extendedRcode: 0, extendedError: -1, extraText: '', origin: -1 };
+
+/** Flags that every answer shares: RA=1, AA=0 (a forwarder is no authority); RD, CD and opcode are the client's. */
+export function answerFlags(query: PendingQuery, code: number): number {
+  const echoed = query.flags & (0x7800 | header.flag.recursionDesired | header.flag.checkingDisabled);
+  return header.flag.response | header.flag.recursionAvailable | echoed | (code & 0xf);
+}
+
+/**
+ * An answer without records: an error, or a sign to ask again over TCP. Written into `out`; returns its length.
+ * @param info RFC 8914 info code, or -1; sent only to clients that sent OPT (RFC 6891 §6.1.1)
+ */
+export function writeEmptyAnswer(
+  out: Buffer,
+  query: PendingQuery,
+  code: number,
+  info = -1,
+  extraText = '',
+  from = -1,
+  extraFlags = 0,
+): number {
+  const { question } = query;
+  const counts = { question: question.length > 0 ? 1 : 0, answer: 0, authority: 0, additional: query.edns ? 1 : 0 };
+  header.writeHeader(out, query.id, answerFlags(query, code) | extraFlags, counts);
+  question.copy(out, header.headerLength);
+  const end = header.headerLength + question.length;
+  if (!query.edns) return end;
+  return writeEdns(out, end, {
+    dnssecOk: query.dnssecOk,
+    extendedRcode: code >> 4,
+    extendedError: info,
+    extraText,
+    origin: query.asksOrigin ? from : -1,
+  });
+}
+
+/** The answer to a packet that is not served, or 0 for silence. */
+export function writeRefusal(out: Buffer, query: PendingQuery, verdict: Accept): number {
+  switch (verdict) {
+    case Accept.FormErr:
+      return writeEmptyAnswer(out, query, header.rcode.formErr);
+    case Accept.NotImp:
+      return writeEmptyAnswer(out, query, header.rcode.notImp);
+    case Accept.BadVers:
+      return writeEmptyAnswer(out, query, header.rcode.badVers);
+    default:
+      return 0;
+  }
+}
+
+/**
+ * Adds an OPT record to the answer in `out[0, end)` if the client sent one, or cuts the answer down to its question with TC=1
+ * where it is longer than `limit` (RFC 2181 §9: nothing partial). Returns the final length.
+ */
+export function finishAnswer(
+  out: Buffer,
+  end: number,
+  query: PendingQuery,
+  limit: number,
+  edns: EdnsAnswer = noEdns,
+): number {
+  const length = query.edns ? end + ednsLength(edns) : end;
+  if (length > limit) {
+    return writeEmptyAnswer(
+      out,
+      query,
+      u16(out, 2) & 0xf,
+      edns.extendedError,
+      edns.extraText,
+      edns.origin,
+      header.flag.truncated,
+    );
+  }
+  if (!query.edns) return end;
+  setU16(out, 10, header.additionalCount(out) + 1);
+  return writeEdns(out, end, edns);
+}
+
+/**
+ * A query to an upstream: RD and AD set (RFC 6840 §5.7), CD and DO as the client has them, the client's spelling kept, and an
+ * OPT record of our own. The id is left 0: the transport draws it.
+ */
+export function writeUpstreamQuery(query: PendingQuery): Buffer {
+  const { question } = query;
+  const message = Buffer.alloc(header.headerLength + question.length + 11);
+  const flags = header.flag.recursionDesired | header.flag.authenticData | (query.flags & header.flag.checkingDisabled);
+  header.writeHeader(message, 0, flags, { question: 1, answer: 0, authority: 0, additional: 1 });
+  question.copy(message, header.headerLength);
+  const at = header.headerLength + question.length;
+  setU16(message, at + 1, typeOpt);
+  setU16(message, at + 3, maxUdpSize);
+  setU16(message, at + 7, query.dnssecOk ? dnssecOkBit : 0);
+  return message;
+}

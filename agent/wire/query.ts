@@ -1,0 +1,151 @@
+/**
+ * The first gate. A listener owns one Query and points it at each packet; it is valid until the next parse, so whatever waits
+ * works on a copy ({@link Query.detach}). Parsing never throws: the verdict says what a packet deserves.
+ */
+import { dnssecOkBit, minUdpSize, optionCode, typeOpt } from './edns.ts';
+import * as header from './header.ts';
+import { copyCanonicalName, maxNameLength, skipName } from './name.ts';
+import { u8, u16 } from './octets.ts';
+
+/** What to do with a packet. */
+export const Accept = {
+  /** Serve it. */
+  Yes: 0,
+  /** Say nothing: not a query, or too short to trust its header. */
+  Drop: 1,
+  /** RFC 1035 §4.1.1: cannot be interpreted. */
+  FormErr: 2,
+  /** RFC 8906 §3.1.4: an opcode or a transfer that is not implemented. */
+  NotImp: 3,
+  /** RFC 6891 §6.1.3: an EDNS version above 0. */
+  BadVers: 4,
+} as const;
+export type Accept = (typeof Accept)[keyof typeof Accept];
+
+export const classIn = 1;
+export const classChaos = 3;
+const typeIxfr = 251;
+const typeAxfr = 252;
+
+/** More records than any query has: an OPT and a transaction signature (RFC 8945 §5.1) stand in the additional section. */
+const maxAdditional = 2;
+
+/** A query as it waits for its answer: a copy, independent of the packet. */
+export interface PendingQuery {
+  readonly id: number;
+  readonly flags: number;
+  /** Octets of the question as the client spelled it: name, type, class. */
+  readonly question: Buffer;
+  readonly name: string;
+  readonly key: string;
+  readonly type: number;
+  readonly class: number;
+  readonly edns: boolean;
+  /** Largest UDP answer that the client takes. */
+  readonly udpSize: number;
+  readonly dnssecOk: boolean;
+  readonly asksOrigin: boolean;
+}
+
+export class Query implements PendingQuery {
+  packet: Buffer = Buffer.alloc(0);
+  id = 0;
+  flags = 0;
+  /** Canonical wire form. */
+  name = '';
+  /** Name, type, class, DO and CD: what two queries must share to share an answer (RFC 4035 §4.7, RFC 3225). */
+  key = '';
+  type = 0;
+  class = 0;
+  questionEnd = 0;
+  edns = false;
+  udpSize: number = minUdpSize;
+  dnssecOk = false;
+  asksOrigin = false;
+
+  readonly #scratch = Buffer.alloc(maxNameLength + 5);
+
+  get question(): Buffer {
+    return this.packet.subarray(header.headerLength, this.questionEnd);
+  }
+
+  parse(packet: Buffer): Accept {
+    this.packet = packet;
+    this.questionEnd = 0;
+    this.edns = false;
+    this.udpSize = minUdpSize;
+    this.dnssecOk = false;
+    this.asksOrigin = false;
+    if (packet.length < header.headerLength) return Accept.Drop;
+    this.id = header.id(packet);
+    this.flags = header.flags(packet);
+    if ((this.flags & header.flag.response) !== 0) return Accept.Drop;
+    if (header.opcode(packet) !== 0) return Accept.NotImp;
+    if (header.questionCount(packet) !== 1) return Accept.FormErr; // RFC 9619 §3
+    if (header.answerCount(packet) + header.authorityCount(packet) > 1) return Accept.FormErr;
+    if (header.additionalCount(packet) > maxAdditional) return Accept.FormErr;
+    const scratch = this.#scratch;
+    const nameEnd = copyCanonicalName(packet, header.headerLength, scratch, 0);
+    if (nameEnd < 0 || header.headerLength + nameEnd + 4 > packet.length) return Accept.FormErr;
+    this.questionEnd = header.headerLength + nameEnd + 4;
+    this.type = u16(packet, this.questionEnd - 4);
+    this.class = u16(packet, this.questionEnd - 2);
+    const verdict = this.#records(packet);
+    if (verdict !== Accept.Yes) return verdict;
+    packet.copy(scratch, nameEnd, this.questionEnd - 4, this.questionEnd);
+    scratch[nameEnd + 4] = (this.dnssecOk ? 2 : 0) | ((this.flags & header.flag.checkingDisabled) !== 0 ? 1 : 0);
+    this.key = scratch.toString('latin1', 0, nameEnd + 5);
+    this.name = this.key.slice(0, nameEnd);
+    if (this.type === typeAxfr || this.type === typeIxfr) return Accept.NotImp;
+    return Accept.Yes;
+  }
+
+  #records(packet: Buffer): Accept {
+    const count = header.answerCount(packet) + header.authorityCount(packet) + header.additionalCount(packet);
+    let at = this.questionEnd;
+    for (let record = 0; record < count; record += 1) {
+      const nameEnd = skipName(packet, at);
+      if (nameEnd < 0 || nameEnd + 10 > packet.length) return Accept.FormErr;
+      const end = nameEnd + 10 + u16(packet, nameEnd + 8);
+      if (end > packet.length) return Accept.FormErr;
+      if (u16(packet, nameEnd) === typeOpt) {
+        if (this.edns || nameEnd !== at + 1) return Accept.FormErr; // RFC 6891 §6.1.1: one OPT, named root
+        this.edns = true;
+        this.udpSize = Math.max(minUdpSize, u16(packet, nameEnd + 2));
+        this.dnssecOk = (u16(packet, nameEnd + 6) & dnssecOkBit) !== 0;
+        if (u8(packet, nameEnd + 5) > 0) return Accept.BadVers;
+        if (!this.#options(packet, nameEnd + 10, end)) return Accept.FormErr;
+      }
+      at = end;
+    }
+    return Accept.Yes;
+  }
+
+  #options(packet: Buffer, from: number, to: number): boolean {
+    for (let at = from; at < to; ) {
+      if (at + 4 > to) return false;
+      const end = at + 4 + u16(packet, at + 2);
+      if (end > to) return false;
+      if (u16(packet, at) === optionCode.origin) this.asksOrigin = true;
+      at = end;
+    }
+    return true;
+  }
+
+  /** A copy that outlives the packet. */
+  detach(): PendingQuery {
+    return {
+      id: this.id,
+      flags: this.flags,
+      question: Buffer.from(this.question),
+      name: this.name,
+      key: this.key,
+      type: this.type,
+      class: this.class,
+      edns: this.edns,
+      udpSize: this.udpSize,
+      dnssecOk: this.dnssecOk,
+      asksOrigin: this.asksOrigin,
+    };
+  }
+}

@@ -1,0 +1,44 @@
+import { serve } from '../agent/main.ts';
+import { OptionError, parseAgentOptions } from '../agent/options.ts';
+import manifest from '../package.json' with { type: 'json' };
+import { UsageError } from './command.ts';
+
+export const usage = `Usage: localdns agent --profile FILE [options]
+       localdns agent --node-name NAME [options]
+
+Answers DNS on this node, from a profile file (stand-alone) or from the node's LocalDnsNode (in a cluster).
+
+  --profile FILE           render FILE and follow its edits; no cluster is needed
+  --node-name NAME         the node whose LocalDnsNode is followed (NODE_NAME)
+  --kubeconfig FILE        how to reach the API server (KUBECONFIG; in a pod its ServiceAccount)
+  --listen-cluster A:P     replaces the addresses of the cluster listener; may repeat
+  --listen-node A:P        replaces the addresses of the node listener; may repeat
+  --cluster-dns A[:P],…    the servers that ClusterCoreDNS means, in place of the cluster DNS Service's endpoints;
+                           embedded[:FILE] starts a small cluster DNS inside, to try things out (with --profile)
+  --node-dns A[:P],…       the servers that VnetDNS means, in place of those in resolv.conf
+  --resolv-conf FILE       where the node's resolvers are listed (/etc/resolv.conf, or systemd-resolved's own list)
+  --metrics A:P            metrics and health (127.0.0.1:9353; in a cluster on HOST_IP)
+  --state-dir DIR          keeps the last good configuration (/var/lib/localdns; stand-alone below the user's state folder)
+  --ready-file FILE        exists while the agent serves
+  --log-level LEVEL        info, warn or error (info)
+
+A stand-alone agent whose profile names no listeners serves on 127.0.0.1:1053 (cluster) and 127.0.0.1:1054 (node).
+`;
+
+export function run(argv: string[]): Promise<number> {
+  const options = parse(argv);
+  const control =
+    options.profile === undefined
+      ? new URL('../agent/node-control.ts', import.meta.url)
+      : new URL('./standalone-control.ts', import.meta.url);
+  return serve({ control, controlData: { options, version: manifest.version }, nodeName: options.nodeName });
+}
+
+function parse(argv: string[]) {
+  try {
+    return parseAgentOptions(argv, process.env);
+  } catch (error) {
+    if (error instanceof OptionError) throw new UsageError(error.message);
+    throw error;
+  }
+}
