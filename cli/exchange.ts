@@ -56,10 +56,9 @@ function askUdp(query: Buffer, server: Endpoint, isOurs: IsOurs, deadline: Abort
   socket.connect(server.port, server.address, () => {
     const startedAt = performance.now();
     socket.on('message', (packet) => {
+      const timeMs = performance.now() - startedAt;
       const reply = readReply(packet);
-      if (reply !== undefined && isOurs(reply)) {
-        resolve({ reply, transport: 'UDP', timeMs: performance.now() - startedAt });
-      }
+      if (reply !== undefined && isOurs(reply)) resolve({ reply, transport: 'UDP', timeMs });
     });
     socket.send(query, (error) => {
       if (error !== null) reject(error);
@@ -83,11 +82,12 @@ function askTcp(query: Buffer, server: Endpoint, isOurs: IsOurs, deadline: Abort
     socket.write(Buffer.concat([length, query]));
   });
   socket.on('data', (chunk: Buffer) => {
+    const timeMs = performance.now() - startedAt;
     received = Buffer.concat([received, chunk]);
     if (received.length < 2 || received.length < 2 + received.readUInt16BE(0)) return;
     const reply = readReply(received.subarray(2, 2 + received.readUInt16BE(0)));
     if (reply === undefined || !isOurs(reply)) reject(new Error('sent something that is no answer to the question'));
-    else resolve({ reply, transport: 'TCP', timeMs: performance.now() - startedAt });
+    else resolve({ reply, transport: 'TCP', timeMs });
   });
   return promise.finally(() => socket.destroy());
 }

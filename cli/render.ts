@@ -1,0 +1,105 @@
+import { isIP } from 'node:net';
+import { parseArgs } from 'node:util';
+import { canonicalAddress } from '../api/v1alpha1/address.ts';
+import { optOut, profileLabel } from '../api/v1alpha1/labels.ts';
+import { type NodeConfig, revisionOf } from '../api/v1alpha1/node-config.ts';
+import type { LocalDnsProfile } from '../api/v1alpha1/profile.ts';
+import { defaultProfileSpec } from '../api/v1alpha1/profile-defaults.ts';
+import { conventional } from '../operator/profile/cluster-dns.ts';
+import { isLinux, type NodeFacts, nodeFacts, profileLabelOf } from '../operator/profile/facts.ts';
+import { renderNodeConfig } from '../operator/profile/render.ts';
+import { select } from '../operator/profile/select.ts';
+import { exitCode, UsageError } from './command.ts';
+import { formatManifest, readManifest } from './manifest.ts';
+import { fileLabel, readProfileFile } from './profile-file.ts';
+
+export const usage = `Usage: localdns render -f PROFILE --node NODE.yaml [options]
+
+Prints the configuration that a node gets from a profile, as the operator would write it. Asks no cluster.
+
+  -f, --file PROFILE         the LocalDnsProfile, YAML or JSON; - reads standard input
+  --node NODE.yaml           the Node, as 'kubectl get node NAME -o yaml' prints it
+  --cluster-dns ADDRESS,...  addresses of the cluster DNS Service
+  -o, --output yaml|json     the form (yaml)
+
+Exit code: 0 where it is printed, 1 where the profile is invalid or does not serve the node, 2 where a file cannot be read.
+`;
+
+export async function run(argv: string[]): Promise<number> {
+  const { file, nodeFile, addresses, output } = parseOptions(argv);
+  const [read, node] = [await readProfileFile(file), await readNode(nodeFile)];
+  if ('unreadable' in read) return complain([read.unreadable], exitCode.couldNotRun);
+  if ('invalid' in read) return complain(read.invalid, exitCode.foundWrong);
+  if ('error' in node) return complain([`${fileLabel(nodeFile)}: ${node.error}`], exitCode.couldNotRun);
+
+  const { profile } = read;
+  const reason = whyNotServed(profile, node);
+  const title = `profile ${profile.metadata.name}`;
+  if (reason !== undefined) {
+    return complain([`${title} does not serve node ${node.name}: ${reason}`], exitCode.foundWrong);
+  }
+  const clusterDns = { namespace: conventional.namespace, service: conventional.name, addresses };
+  const config = renderNodeConfig(defaultProfileSpec(profile.spec), clusterDns);
+  process.stdout.write(format(config, output, `# node ${node.name}, ${title}, revision ${revisionOf(config)}`));
+  return exitCode.good;
+}
+
+function parseOptions(argv: string[]) {
+  const { values } = parseArgs({
+    args: argv,
+    options: {
+      file: { type: 'string', short: 'f' },
+      node: { type: 'string' },
+      'cluster-dns': { type: 'string', default: '' },
+      output: { type: 'string', short: 'o', default: 'yaml' },
+    },
+  });
+  const { file, node: nodeFile, output } = values;
+  if (file === undefined) throw new UsageError('-f PROFILE is missing: which profile shall be rendered?');
+  if (nodeFile === undefined) throw new UsageError('--node NODE.yaml is missing: for which node?');
+  if (file === '-' && nodeFile === '-') throw new UsageError('-f and --node cannot both read standard input');
+  if (output !== 'yaml' && output !== 'json') throw new UsageError(`--output is yaml or json: ${output}`);
+  const addresses = values['cluster-dns'].split(',').filter((address) => address !== '');
+  const bad = addresses.find((address) => isIP(address) === 0);
+  if (bad !== undefined) throw new UsageError(`--cluster-dns takes IP addresses without a port: ${bad}`);
+  return { file, nodeFile, output, addresses: addresses.map(canonicalAddress) } as const;
+}
+
+async function readNode(path: string): Promise<NodeFacts | { error: string }> {
+  const manifest = await readManifest(path);
+  if ('unreadable' in manifest) return { error: manifest.unreadable };
+  if ('error' in manifest) return manifest;
+  const { kind, metadata } = (manifest.value ?? {}) as {
+    kind?: unknown;
+    metadata?: { name?: unknown; labels?: unknown };
+  };
+  if (kind !== 'Node') return { error: `kind: a Node is expected, not ${JSON.stringify(kind)}` };
+  if (typeof metadata?.name !== 'string') return { error: 'metadata.name: is required' };
+  const labels = Object.entries(metadata.labels ?? {});
+  const bad = labels.find(([, value]) => typeof value !== 'string');
+  if (bad !== undefined) return { error: `metadata.labels[${JSON.stringify(bad[0])}]: must be a string: quote it` };
+  return nodeFacts({ metadata: { name: metadata.name, labels: Object.fromEntries(labels) } });
+}
+
+function whyNotServed(profile: LocalDnsProfile, node: NodeFacts): string | undefined {
+  const { mode, nodeSelector } = profile.spec;
+  const choice = select([profile], [node]).choices.get(node.name);
+  if (choice?.kind === 'profile') return mode === 'Disabled' ? 'its mode is Disabled' : undefined;
+  if (!isLinux(node)) return 'only Linux nodes are served';
+  const label = profileLabelOf(node);
+  if (label === optOut) return `the node opted out by its label ${profileLabel}=${optOut}`;
+  if (label !== undefined) return `the label ${profileLabel} of the node names ${label}`;
+  if (nodeSelector === undefined) {
+    return `it has no nodeSelector, and the node has no label ${profileLabel}=${profile.metadata.name}`;
+  }
+  return 'its nodeSelector does not match the labels of the node';
+}
+
+function format(config: NodeConfig, output: 'yaml' | 'json', title: string): string {
+  return output === 'json' ? `${JSON.stringify(config, null, 2)}\n` : `${title}\n${formatManifest(config)}`;
+}
+
+function complain(lines: string[], code: number): number {
+  for (const line of lines) console.error(line);
+  return code;
+}
