@@ -38,19 +38,23 @@ function entryName(path: string): string {
   return path.replace(/\.ts$/, '').replaceAll('/', '-');
 }
 
-/** A worker is started by its file, which is another one in the bundle. */
-const workers: Plugin = {
-  name: 'workers',
+/** package.json, as sources in folders of the root find it: in the bundle it lies beside them. */
+const manifestUrl = /new URL\((['"])\.\.\/package\.json\1,\s*import\.meta\.url\)/g;
+
+/** What a source finds by its own place in the tree is found by its place in the bundle. */
+const places: Plugin = {
+  name: 'places',
   setup(bundler) {
     bundler.onLoad({ filter: /\.ts$/, namespace: 'file' }, ({ path }) => {
       if (path.includes('/node_modules/')) return undefined;
       const text = readFileSync(path, 'utf8');
-      if (text.match(workerUrl) === null) return undefined;
-      const contents = text.replace(workerUrl, (_, quote: string, specifier: string) => {
-        const entry = entryName(relative(root, join(dirname(path), specifier)));
-        return `new URL(${quote}./${entry}.js${quote}, import.meta.url)`;
-      });
-      return { contents, loader: 'ts' };
+      const contents = text
+        .replace(manifestUrl, (_, quote: string) => `new URL(${quote}./package.json${quote}, import.meta.url)`)
+        .replace(workerUrl, (_, quote: string, specifier: string) => {
+          const entry = entryName(relative(root, join(dirname(path), specifier)));
+          return `new URL(${quote}./${entry}.js${quote}, import.meta.url)`;
+        });
+      return contents === text ? undefined : { contents, loader: 'ts' };
     });
   },
 };
@@ -71,7 +75,7 @@ async function main(): Promise<void> {
     target: 'node24',
     banner: { js: commonJs },
     external,
-    plugins: [workers],
+    plugins: [places],
     // Names stay, for stack traces that a person can read.
     minifyWhitespace: true,
     minifySyntax: true,

@@ -83,7 +83,8 @@ function inputOffence(from: string, specifier: string, text: string): string | u
 
 function directionOffence(from: string, specifier: string): string | undefined {
   const to = target(from, specifier);
-  if (to === undefined) return undefined;
+  // package.json is no program: everybody may know the version.
+  if (to === undefined || to === 'package.json') return undefined;
   if (isTest(to)) return `imports ${to}, which is for tests alone`;
   const [program = ''] = from.split('/');
   const [other = ''] = to.split('/');

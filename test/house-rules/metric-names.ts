@@ -18,8 +18,8 @@ export function metricsOf(text: string): Metric[] {
 /** "Metric and label naming" of Prometheus: one prefix, base units in the plural, `_total` for what only grows. */
 export function metricOffences({ path, text }: SourceFile): Offence[] {
   const metrics = metricsOf(text);
-  // A name that is declared in some other way would escape the rule.
-  const unread = [...text.matchAll(/(['"`])(localdns_\w*)\1/g)]
+  // A name that is declared in some other way would escape the rule; one that ends in _ is a prefix.
+  const unread = [...text.matchAll(/(['"`])(localdns_\w*[^\W_])\1/g)]
     .map(([, , name = '']) => name)
     .filter((name) => !metrics.some((metric) => metric.name === name));
   return [
