@@ -23,7 +23,7 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
   const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
   const skips: string[] = [];
   const output = new Map<string, string[]>();
-  const failures: string[] = [];
+  let lastReason = '';
   let dots = 0;
 
   for await (const { type, data } of events) {
@@ -41,9 +41,12 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
         const at = `${place(data)} ${data.name}`;
         if (type === 'test:fail' && data.todo === undefined) {
           totals.failed++;
-          failures.push(`${at}\n${indent(describe(data.details.error))}`);
+          const reason = indent(describe(data.details.error));
           // At once and in full, so that a run which is cut off later has still said what it knew.
-          yield `${dots % dotsPerLine === 0 ? '' : '\n'}FAILED ${failures.at(-1)}\n${said(output, data.file)}`;
+          yield `${dots % dotsPerLine === 0 ? '' : '\n'}FAILED ${at}\n`;
+          // A hook that fails takes every test of its file along, each with the same words.
+          yield reason === lastReason ? '    for the same reason\n' : `${reason}\n${said(output, data.file)}`;
+          lastReason = reason;
           dots = 0;
           break;
         }
