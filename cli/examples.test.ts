@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { test } from 'node:test';
+import { parseProfile } from '../api/v1alpha1/profile-validation.ts';
+import { parseManifest } from './manifest.ts';
+import { parseServices } from './quickstart/services-file.ts';
+import { Zones } from './quickstart/zone.ts';
+
+const folder = resolve(import.meta.dirname, '../examples');
+const others = ['node.yaml', 'quickstart-services.yaml'];
+const profiles = globSync('*.yaml', { cwd: folder }).filter((name) => !others.includes(name));
+
+function contentsOf(name: string): unknown {
+  const parsed = parseManifest(readFileSync(join(folder, name), 'utf8'));
+  assert.ok('value' in parsed, JSON.stringify(parsed));
+  return parsed.value;
+}
+
+for (const name of profiles) {
+  test(`${name} is a valid profile, named as its file`, () => {
+    const parsed = parseProfile(contentsOf(name));
+    assert.ok('profile' in parsed, JSON.stringify(parsed));
+    assert.equal(parsed.profile.metadata.name, basename(name, '.yaml'));
+  });
+}
+
+test('there are examples', () => assert.ok(profiles.length >= 3, String(profiles)));
+
+test('the quick start sends to its cluster DNS what that knows, and nothing that it refuses', () => {
+  const services = parseServices(contentsOf('quickstart-services.yaml'));
+  assert.ok('list' in services, JSON.stringify(services));
+  const zones = new Zones(services.list, 'cluster.local', 1);
+  const parsed = parseProfile(contentsOf('quickstart.yaml'));
+  assert.ok('profile' in parsed);
+  const blocks = Object.entries(parsed.profile.spec.kubeDNSOverrides ?? {});
+  const sent = blocks.flatMap(([zone, block]) => (block.forwardDestination === 'ClusterCoreDNS' ? [zone] : []));
+  assert.deepEqual(sent.sort(), ['10.in-addr.arpa', 'cluster.local', 'corp.example']);
+  for (const { name } of services.list.records) {
+    assert.ok(
+      sent.some((zone) => name.endsWith(`.${zone}`)),
+      `${name} is never asked for here`,
+    );
+  }
+  assert.equal(zones.lookup('nope.corp.example', 'A').rcode, 'NXDOMAIN');
+});
