@@ -19,7 +19,7 @@ export class Metrics {
   readonly serving: Gauge;
 
   constructor(version: string) {
-    collectDefaultMetrics({ register: this.#registry });
+    collectDefaultMetrics({ register: this.#registry, prefix: 'localdns_' });
     this.#fromListeners();
     this.#fromZones();
     this.#fromUpstreams();
