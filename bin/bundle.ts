@@ -1,15 +1,15 @@
 /**
- * `npm run bundle`: dist/localdns.js, the programs and the packages they import as few files. What the image ships.
+ * `npm run bundle [-- FOLDER]`: dist/localdns.js, the programs and the packages they import as few files. What the image ships.
  *
  * Code that one program needs and another does not stays in a file of its own (splitting), so that the agent's serving
  * thread never loads what only the operator or the control thread imports. Needs no install script of esbuild.
  */
-import { existsSync, globSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join, relative, resolve } from 'node:path';
+import { globSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
 import { build, type Metafile, type Plugin } from 'esbuild';
 
 const root = resolve(import.meta.dirname, '..');
-const dist = join(root, 'dist');
+const dist = resolve(process.argv[2] ?? join(root, 'dist'));
 
 /** Loaded from node_modules at run time where it is there: a native addon cannot be part of a text file. */
 const external = ['koffi'];
@@ -87,7 +87,7 @@ async function main(): Promise<void> {
   writeFileSync(join(dist, 'LICENSES.txt'), licences(packages));
   // The folder is a program of its own: nothing above it decides that these files are ES modules.
   writeFileSync(join(dist, 'package.json'), `${JSON.stringify({ name: 'localdns', version, type: 'module' })}\n`);
-  report(metafile, packages, entries);
+  report(metafile, packages);
 }
 
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
@@ -115,16 +115,21 @@ function licences(packages: string[]): string {
     .join(`\n\n${'-'.repeat(80)}\n\n`);
 }
 
-/** Size of each entry: itself, and what it loads before its first line runs. */
-function report(metafile: Metafile, packages: string[], entries: Map<string, string>): void {
+/** What each program and each thread loads before its first line runs. */
+function report(metafile: Metafile, packages: string[]): void {
   const kib = (bytes: number) => `${(bytes / 1024).toFixed(0).padStart(6)} KiB`;
-  const total = Object.values(metafile.outputs).reduce((sum, { bytes }) => sum + bytes, 0);
-  for (const name of entries.keys()) {
-    const output = `dist/${name}.js`;
-    console.log(`${kib(staticSize(metafile, output))}  ${output} with what it imports at its start`);
+  const programs = Object.entries(metafile.outputs).filter(([, { entryPoint }]) =>
+    /^(cli|agent)\//.test(entryPoint ?? ''),
+  );
+  for (const [path, { entryPoint }] of programs.sort(([, a], [, b]) =>
+    (a.entryPoint ?? '').localeCompare(b.entryPoint ?? ''),
+  )) {
+    console.log(`${kib(staticSize(metafile, path))}  ${entryPoint}`);
   }
-  console.log(`${kib(total)}  all ${Object.keys(metafile.outputs).length} files, ${packages.length} packages`);
-  if (!existsSync(join(dist, 'localdns.js'))) throw new Error(`${basename(dist)}/localdns.js was not written`);
+  const total = Object.values(metafile.outputs).reduce((sum, { bytes }) => sum + bytes, 0);
+  console.log(
+    `${kib(total)}  all ${Object.keys(metafile.outputs).length} files, from ${packages.length} packages and our own`,
+  );
 }
 
 function staticSize(metafile: Metafile, output: string, seen = new Set<string>()): number {

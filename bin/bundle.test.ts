@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, before, test } from 'node:test';
+
+const root = resolve(import.meta.dirname, '..');
+let folder = '';
+let program = '';
+
+before(() => {
+  // Far from node_modules and package.json: what the bundle does not bring is not there.
+  folder = mkdtempSync(join(tmpdir(), 'localdns-bundle-'));
+  program = join(folder, 'dist/localdns.js');
+  execFileSync(process.execPath, [join(root, 'bin/bundle.ts'), join(folder, 'dist')]);
+});
+
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+test('the bundled program is complete: every command loads', () => {
+  const run = (...args: string[]) => execFileSync(process.execPath, [program, ...args], { encoding: 'utf8' });
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+  assert.equal(run('--version').trim(), version);
+  const commands = [...run('--help').matchAll(/^ {2}([a-z]+) {2}/gm)].map(([, name = '']) => name);
+  assert.ok(commands.includes('agent') && commands.includes('operator'));
+  for (const command of commands) assert.match(run(command, '--help'), /^Usage: localdns/);
+});
+
+test('the bundled agent finds its control thread, serves, and answers', async () => {
+  const profile = join(folder, 'profile.json');
+  const manifest = { apiVersion: 'localdns.dev/v1alpha1', kind: 'LocalDnsProfile', metadata: { name: 'a' }, spec: {} };
+  writeFileSync(profile, JSON.stringify(manifest));
+  const anyPort = '127.0.0.1:0';
+  const agent = spawn(process.execPath, [
+    ...[program, 'agent', '--profile', profile, '--cluster-dns', 'embedded', '--node-dns', '127.0.0.1'],
+    ...[
+      '--listen-cluster',
+      anyPort,
+      '--listen-node',
+      anyPort,
+      '--metrics',
+      anyPort,
+      '--state-dir',
+      join(folder, 'state'),
+    ],
+  ]);
+  const end = once(agent, 'exit');
+  try {
+    const port = await servingPort(agent.stdout);
+    const query = [program, 'query', 'kubernetes.default.svc.cluster.local', '--server', `127.0.0.1:${port}`];
+    assert.match(execFileSync(process.execPath, query, { encoding: 'utf8' }), /\bA\s+10\.96\.0\.1\b/);
+  } finally {
+    agent.kill('SIGTERM');
+  }
+  assert.deepEqual(await end, [0, null]);
+});
+
+test('the libraries that only some kubeconfigs need can be loaded from the bundle', async () => {
+  const chunks = readdirSync(join(folder, 'dist')).filter((name) => /^(exec_auth|dist)-\w+\.js$/.test(name));
+  assert.equal(chunks.length, 2, 'ExecAuth and the whole client library are apart from what every program loads');
+  for (const chunk of chunks) await import(join(folder, 'dist', chunk));
+});
+
+test('the licences of all bundled packages come along', () => {
+  const text = readFileSync(join(folder, 'dist/LICENSES.txt'), 'utf8');
+  for (const name of ['pino', 'prom-client', 'lru-cache', 'dns-packet', 'yaml', 'zod']) {
+    assert.match(text, new RegExp(`^${name} \\d+\\.\\d+\\.\\d+: `, 'm'));
+  }
+});
+
+async function servingPort(stdout: NodeJS.ReadableStream): Promise<number> {
+  for await (const line of createInterface({ input: stdout })) {
+    const record = JSON.parse(line) as { msg: string; listening: { name: string; port: number }[] };
+    if (record.msg !== 'serving') continue;
+    return record.listening.find(({ name }) => name === 'cluster')?.port ?? 0;
+  }
+  throw new Error('the agent ended before it served');
+}
