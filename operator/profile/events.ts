@@ -38,8 +38,8 @@ const REPEAT_AFTER_MS = 3_600_000;
 const MAX_PER_SUBJECT = 10;
 /** Remembered subjects; beyond, the oldest is forgotten and may be told once more. */
 const MAX_SUBJECTS = 5_000;
-/** The API's bound on a note, in bytes (events.k8s.io/v1, validation). */
-const MAX_NOTE = 1_000;
+/** The API refuses longer notes (events.k8s.io/v1, `note`). */
+const MAX_NOTE_BYTES = 1_024;
 
 /**
  * Tells people on the object itself what an edit of theirs came to. The same words about the same object are told once an
@@ -74,7 +74,7 @@ export class EventRecorder {
         type: 'Warning',
         reason,
         action: 'Reconcile',
-        note: note.slice(0, MAX_NOTE),
+        note: cut(note),
         regarding: subject,
       });
     } catch (error) {
@@ -96,4 +96,15 @@ export class EventRecorder {
     told.words.add(words);
     return true;
   }
+}
+
+/** By bytes, without half a character at the end. */
+function cut(note: string): string {
+  const bytes = Buffer.from(note);
+  return bytes.length <= MAX_NOTE_BYTES
+    ? note
+    : bytes
+        .subarray(0, MAX_NOTE_BYTES)
+        .toString()
+        .replace(/\uFFFD$/, '');
 }

@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { FakeApiServer } from '../kube/api-server.fake.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'localdns-operator-'));
+const program = `import { runOperator } from ${JSON.stringify(new URL('main.ts', import.meta.url).href)};
+process.exitCode = await runOperator(process.argv.slice(1));`;
+let running: { child: ChildProcess; output: () => string } | undefined;
+
+afterEach(() => running?.child.kill('SIGKILL'));
+after(() => rmSync(folder, { recursive: true }));
+
+test('the operator says ready once it knows the cluster, tells its numbers, and ends with 0 on SIGTERM', async () => {
+  const server = new FakeApiServer(['localdnsprofiles', 'localdnsnodes', 'nodes', 'services', 'events']);
+  const port = await freePort();
+  const started = operator('--kubeconfig', kubeconfig(await server.start()), '--metrics', `127.0.0.1:${port}`);
+  await until(() => lines().some(({ msg }) => msg === 'ready'));
+  const page = async (path: string): Promise<Response> => fetch(`http://127.0.0.1:${port}${path}`);
+  assert.deepEqual([(await page('/healthz')).status, (await page('/readyz')).status], [200, 200]);
+  const metrics = await (await page('/metrics')).text();
+  assert.match(metrics, /localdns_operator_api_requests_total\{verb="list",resource="nodes",code="200"\} 1/);
+  assert.match(metrics, /localdns_operator_following\{resource="localdnsprofiles"\} 1/);
+  const stoppedAt = performance.now();
+  started.kill('SIGTERM');
+  assert.deepEqual(await once(started, 'exit'), [0, null]);
+  assert.ok(performance.now() - stoppedAt < 1500);
+  await server.stop();
+});
+
+test('an API server that is away and CRDs that are missing are one line each, and then all is well', async () => {
+  const server = new FakeApiServer(['nodes', 'services']);
+  const url = await server.start();
+  const port = Number(new URL(url).port);
+  await server.stop();
+  const metricsPort = await freePort();
+  operator('--kubeconfig', kubeconfig(url), '--metrics', `127.0.0.1:${metricsPort}`);
+  await until(() => lines().length > 0);
+  assert.equal((await fetch(`http://127.0.0.1:${metricsPort}/readyz`)).status, 503);
+  await server.start(port);
+  await until(() => lines().length === 3);
+  server.know('localdnsprofiles');
+  server.know('localdnsnodes');
+  await until(() => lines().some(({ msg }) => msg === 'ready'));
+  const [away, ...missing] = lines().filter(({ level }) => level === 'warn');
+  assert.match(away?.msg ?? '', new RegExp(`cannot reach the API server at ${url}.*retrying`));
+  assert.deepEqual(
+    missing.slice(0, 2).map(({ code }) => code),
+    ['KUBE_RESOURCE_MISSING', 'KUBE_RESOURCE_MISSING'],
+  );
+  await server.stop();
+});
+
+for (const [title, argv, message] of [
+  ['a kubeconfig that is not there', ['--kubeconfig', '/nowhere/kubeconfig'], /nowhere\/kubeconfig does not exist/],
+  ['a wrong option', ['--metrics', 'x'], /--metrics x: must be ADDRESS:PORT/],
+] as const) {
+  test(`${title} ends the operator with 2 and one line`, async () => {
+    const started = operator(...argv);
+    assert.deepEqual(await once(started, 'exit'), [2, null]);
+    const output = running?.output().trim() ?? '';
+    assert.match(output, message);
+    assert.equal(output.split('\n').length, 1);
+  });
+}
+
+test('a metrics port that is taken ends the operator with 2, the address and the option that helps', async () => {
+  const server = new FakeApiServer([]);
+  const url = await server.start();
+  const started = operator('--kubeconfig', kubeconfig(url), '--metrics', new URL(url).host);
+  assert.deepEqual(await once(started, 'exit'), [2, null]);
+  assert.match(lines()[0]?.msg ?? '', /EADDRINUSE.*--metrics/);
+  await server.stop();
+});
+
+function kubeconfig(server: string): string {
+  const file = join(folder, 'kubeconfig');
+  const parts = {
+    clusters: [{ name: 'c', cluster: { server } }],
+    contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+  };
+  writeFileSync(file, JSON.stringify({ 'current-context': 'x', ...parts }));
+  return file;
+}
+
+function operator(...argv: string[]): ChildProcess {
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', program, '--', ...argv], {
+    env: { PATH: process.env.PATH },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+  }
+  running = { child, output: () => output };
+  return child;
+}
+
+function lines(): { level: string; code?: string; msg: string }[] {
+  const complete = running?.output().split('\n').slice(0, -1) ?? [];
+  return complete.map((line) => JSON.parse(line) as { level: string; code?: string; msg: string });
+}
+
+async function freePort(): Promise<number> {
+  const server = new FakeApiServer([]);
+  const { port } = new URL(await server.start());
+  await server.stop();
+  return Number(port);
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  for (let tries = 0; tries < 1500; tries++) {
+    if (holds()) return;
+    await delay(10);
+  }
+  assert.fail(`never came true: ${holds}; output: ${running?.output()}`);
+}

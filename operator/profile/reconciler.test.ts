@@ -1,0 +1,323 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { operatorManager } from '../../api/v1alpha1/labels.ts';
+import type { NodeConfig } from '../../api/v1alpha1/node-config.ts';
+import type { ProfileStatus } from '../../api/v1alpha1/profile.ts';
+import { FakeApiServer, fail, type Seen, type Stored } from '../../kube/api-server.fake.ts';
+import { KubeClient } from '../../kube/client.ts';
+import { type Clock, systemClock } from '../../kube/clock.ts';
+import { Controller } from '../runtime/controller.ts';
+import { WorkQueue } from '../runtime/work-queue.ts';
+import { EventRecorder } from './events.ts';
+import { Reconciler } from './reconciler.ts';
+import { World } from './world.ts';
+
+/** Waits are a hundred times shorter here; order and number of things stay as they are. */
+const clock: Clock = { ...systemClock, after: (delayMs, run) => systemClock.after(delayMs / 100, run) };
+
+let server: FakeApiServer;
+let client: KubeClient;
+let world: World;
+let controller: Controller;
+
+beforeEach(async () => {
+  server = new FakeApiServer(['localdnsprofiles', 'localdnsnodes', 'nodes', 'services', 'events']);
+  const url = await server.start();
+  client = new KubeClient({
+    access: () => ({ server: url, origin: '', tls: {} }),
+    fieldManager: operatorManager,
+    userAgent: 'test',
+  });
+  service('kube-dns', '10.96.0.10');
+  await startOperator();
+});
+
+afterEach(async () => {
+  await stopOperator();
+  client.close();
+  await server.stop();
+});
+
+test('a labelled node gets its configuration, owned by the node, and then the label that brings the agent', async () => {
+  profile('default', {});
+  const { metadata } = node('n1', { 'localdns.dev/profile': 'default' });
+  node('n2');
+  await until(() => isMarked('n1'));
+  const written = configured('n1');
+  assert.deepEqual(written?.metadata.ownerReferences, [
+    { apiVersion: 'v1', kind: 'Node', name: 'n1', uid: metadata.uid },
+  ]);
+  const spec = specOf('n1');
+  assert.equal(spec?.profile, 'default');
+  assert.deepEqual(spec?.config.clusterDNS, {
+    namespace: 'kube-system',
+    service: 'kube-dns',
+    addresses: ['10.96.0.10'],
+  });
+  assert.equal(statusOf('default')?.revision, spec?.revision);
+  const order = writes().flatMap(({ verb, plural }) => (plural === 'localdnsprofiles' ? [] : `${verb} ${plural}`));
+  assert.deepEqual([...new Set(order)], ['apply localdnsnodes', 'apply nodes']);
+  assert.equal(configured('n2'), undefined);
+});
+
+test('when all is as it should be, nothing is written: not on other changes of a node, not after a restart', async () => {
+  await serve('n1');
+  await quiet();
+  const before = writes().length;
+  const known = server.get('nodes', 'n1') ?? assert.fail();
+  server.put('nodes', { ...known, status: { beat: 1 } });
+  await stopOperator();
+  await startOperator();
+  node('n3');
+  await quiet();
+  assert.equal(writes().length, before);
+});
+
+test('a change of one node writes nothing for the others', async () => {
+  profile('all', { nodeSelector: {} });
+  for (let count = 0; count < 20; count++) node(`n${count}`);
+  await until(() => server.all('localdnsnodes').length === 20 && isMarked('n19'));
+  await quiet();
+  const before = writes().length;
+  node('new');
+  await until(() => isMarked('new'));
+  await quiet();
+  const after = writes()
+    .slice(before)
+    .filter(({ plural }) => plural !== 'localdnsprofiles');
+  assert.deepEqual([...new Set(after.map(({ name }) => name))], ['new']);
+});
+
+for (const [title, undo] of [
+  ['its label is removed', () => node('n1')],
+  ['its label says none', () => node('n1', { 'localdns.dev/profile': 'none' })],
+  ['its profile is disabled', () => profile('default', { mode: 'Disabled' })],
+  [
+    'it turns out to run Windows',
+    () => node('n1', { 'localdns.dev/profile': 'default', 'kubernetes.io/os': 'windows' }),
+  ],
+] as const) {
+  test(`a served node is served no more when ${title}: first the configuration goes, then the label`, async () => {
+    await serve('n1');
+    undo();
+    await until(() => configured('n1') === undefined && !isMarked('n1'));
+    const [removed, unmarked] = writes().filter(({ verb }) => verb === 'delete' || verb === 'patch');
+    assert.deepEqual([removed?.verb, removed?.plural, unmarked?.plural], ['delete', 'localdnsnodes', 'nodes']);
+  });
+}
+
+test('a profile that selected its nodes and is deleted takes their configuration along', async () => {
+  profile('all', { nodeSelector: {} });
+  node('n1');
+  await until(() => isMarked('n1'));
+  server.remove('localdnsprofiles', 'all');
+  await until(() => configured('n1') === undefined && !isMarked('n1'));
+});
+
+test('a node that another profile takes over is rendered anew, never deleted in between', async () => {
+  profile('low', { nodeSelector: {} });
+  node('n1');
+  await until(() => isMarked('n1'));
+  profile('high', { nodeSelector: {}, priority: 5 });
+  await until(() => profileOf('n1') === 'high');
+  assert.equal(server.requests('delete', 'localdnsnodes').length, 0);
+  assert.ok(isMarked('n1'));
+});
+
+test('a label that names no profile keeps what the node had, and says so in one Event', async () => {
+  await serve('n1');
+  node('n1', { 'localdns.dev/profile': 'lost', 'localdns.dev/state': 'enabled' });
+  await until(() => server.all('events').length === 1);
+  node('n1', { 'localdns.dev/profile': 'lost', 'localdns.dev/state': 'enabled', other: 'x' });
+  await quiet();
+  assert.equal(profileOf('n1'), 'default');
+  const [event] = server.all('events') as (Stored & { reason: string; note: string; regarding: { kind: string } })[];
+  assert.equal(server.all('events').length, 1);
+  assert.deepEqual(
+    [event?.reason, event?.regarding.kind, event?.metadata.namespace],
+    ['ProfileNotFound', 'Node', 'default'],
+  );
+  assert.match(event?.note ?? '', /localdns.dev\/profile=lost/);
+});
+
+test('a profile that became invalid is not Accepted, gets an Event, and its nodes keep the last good configuration', async () => {
+  await serve('n1');
+  const good = configured('n1')?.spec;
+  profile('default', { kubeDNSOverrides: { '.': { forwardDestination: 'nowhere' } } });
+  await until(() => condition('default', 'Accepted') === 'False');
+  await until(() => server.all('events').length === 1);
+  await quiet();
+  assert.deepEqual(configured('n1')?.spec, good);
+  profile('default', { clusterDomain: 'k8s.example' });
+  await until(() => condition('default', 'Accepted') === 'True');
+});
+
+test('a configuration that somebody edits, deletes or leaves from a node of the past is put right', async () => {
+  await serve('n1');
+  const good = configured('n1')?.spec as { config: object };
+  server.put('localdnsnodes', {
+    ...configured('n1'),
+    metadata: { name: 'n1' },
+    spec: { ...good, config: { edited: true } },
+  });
+  await until(() => JSON.stringify(configured('n1')?.spec) === JSON.stringify(good));
+  server.remove('localdnsnodes', 'n1');
+  await until(() => configured('n1') !== undefined);
+  server.remove('nodes', 'n1');
+  const again = node('n1', { 'localdns.dev/profile': 'default' });
+  await until(() => configured('n1')?.metadata.ownerReferences?.[0]?.uid === again.metadata.uid);
+});
+
+test('the configuration of a node that is gone is deleted', async () => {
+  await serve('n1');
+  server.remove('nodes', 'n1');
+  await until(() => configured('n1') === undefined);
+});
+
+test('what the agent reports becomes the status of the profile, which is written once', async () => {
+  await serve('n1');
+  await until(() => condition('default', 'Programmed') === 'False');
+  report('n1', { appliedRevision: specOf('n1')?.revision });
+  await until(() => condition('default', 'Programmed') === 'True');
+  assert.deepEqual(statusOf('default')?.nodes, { selected: 1, updated: 1, ready: 1, failed: 0 });
+  await quiet();
+  const before = writes().length;
+  report('n1', { appliedRevision: specOf('n1')?.revision, agentVersion: 'same, but newer' });
+  await quiet();
+  assert.equal(writes().length, before);
+});
+
+test('a cluster DNS Service that changes its address reaches every configuration', async () => {
+  await serve('n1');
+  service('kube-dns', '10.96.0.99');
+  await until(() => JSON.stringify(configured('n1')?.spec).includes('10.96.0.99'));
+});
+
+test('without a cluster DNS Service nodes are served, and the profile says what is missing', async () => {
+  server.remove('services', 'kube-system/kube-dns');
+  await serve('n1');
+  await until(() => condition('default', 'Degraded') === 'True');
+  await until(() => specOf('n1')?.config.clusterDNS.addresses.length === 0);
+});
+
+test('a node that cannot be written is tried again, and holds up no other', async () => {
+  let refusals = 0;
+  server.script = ({ verb, plural, name }, response) => {
+    if (verb !== 'apply' || plural !== 'localdnsnodes' || name !== 'n1' || ++refusals > 3) return false;
+    fail(response, 500, 'InternalError', 'as scripted', { name: 'n1' });
+    return true;
+  };
+  profile('all', { nodeSelector: {} });
+  node('n1');
+  node('n2');
+  await until(() => isMarked('n2'));
+  await until(() => isMarked('n1'));
+  assert.equal(controller.tally.transient, 3);
+});
+
+test('two profiles that claim the same node alike both say so, and one of them serves it', async () => {
+  server.put('localdnsprofiles', {
+    metadata: { name: 'a', creationTimestamp: '2026-01-02T00:00:00Z' },
+    spec: { nodeSelector: {} },
+  });
+  server.put('localdnsprofiles', {
+    metadata: { name: 'b', creationTimestamp: '2026-01-01T00:00:00Z' },
+    spec: { nodeSelector: {} },
+  });
+  node('n1');
+  await until(() => condition('a', 'Conflicted') === 'True' && condition('b', 'Conflicted') === 'True');
+  await until(() => profileOf('n1') === 'b');
+});
+
+async function startOperator(): Promise<void> {
+  const queue = new WorkQueue(clock);
+  world = new World({ client, clock, onTrouble: () => {} });
+  const events = new EventRecorder(client, clock, 'test', () => {});
+  const reconciler = new Reconciler({ world, client, events, queue, clock });
+  controller = new Controller({
+    queue,
+    workers: 4,
+    reconcile: (key) => reconciler.reconcile(key),
+    onFailure: () => {},
+  });
+  for (const store of world.stores) store.start();
+  await Promise.all(world.stores.map(({ synced }) => synced));
+  controller.start();
+}
+
+async function stopOperator(): Promise<void> {
+  await Promise.all([...world.stores.map((store) => store.stop()), controller.stop()]);
+}
+
+function profile(name: string, spec: object): Stored {
+  return server.put('localdnsprofiles', { ...server.get('localdnsprofiles', name), metadata: { name }, spec });
+}
+
+/** Writes a node with these labels, keeping the operator's own. */
+function node(name: string, labels: Record<string, string> = {}): Stored {
+  const state = server.get('nodes', name)?.metadata.labels?.['localdns.dev/state'];
+  const kept = state === undefined ? {} : { 'localdns.dev/state': state };
+  return server.put('nodes', { metadata: { name, labels: { ...labels, ...kept } } });
+}
+
+function service(name: string, clusterIP: string): void {
+  const labels = { 'k8s-app': 'kube-dns' };
+  server.put('services', { metadata: { name, namespace: 'kube-system', labels }, spec: { clusterIPs: [clusterIP] } });
+}
+
+async function serve(name: string): Promise<void> {
+  profile('default', {});
+  node(name, { 'localdns.dev/profile': 'default' });
+  await until(() => isMarked(name) && configured(name) !== undefined);
+}
+
+function report(name: string, status: object): void {
+  const conditions = [{ type: 'Serving', status: 'True', reason: 'x', message: '', lastTransitionTime: '' }];
+  const stored = configured(name) ?? assert.fail(`${name} has no configuration`);
+  server.put('localdnsnodes', { ...stored, status: { conditions, ...status } });
+}
+
+function configured(name: string): Stored | undefined {
+  return server.get('localdnsnodes', name);
+}
+
+function specOf(name: string): { profile: string; revision: string; config: NodeConfig } | undefined {
+  return configured(name)?.spec as { profile: string; revision: string; config: NodeConfig } | undefined;
+}
+
+function profileOf(name: string): string | undefined {
+  return specOf(name)?.profile;
+}
+
+function isMarked(name: string): boolean {
+  return server.get('nodes', name)?.metadata.labels?.['localdns.dev/state'] === 'enabled';
+}
+
+function statusOf(name: string): ProfileStatus | undefined {
+  return server.get('localdnsprofiles', name)?.status as ProfileStatus | undefined;
+}
+
+function condition(profileName: string, type: string): string | undefined {
+  return statusOf(profileName)?.conditions?.find((candidate) => candidate.type === type)?.status;
+}
+
+function writes(): Seen[] {
+  return server.seen.filter(({ verb }) => !['get', 'list', 'watch'].includes(verb));
+}
+
+/** Until nobody has written for a while. */
+async function quiet(): Promise<void> {
+  for (let before = -1; before !== writes().length; ) {
+    before = writes().length;
+    await delay(40);
+  }
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  for (let tries = 0; tries < 1000; tries++) {
+    if (holds()) return;
+    await delay(2);
+  }
+  assert.fail(`never came true: ${holds}`);
+}

@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Condition } from '../../api/v1alpha1/conditions.ts';
+import type { LocalDnsProfile, ProfileStatus } from '../../api/v1alpha1/profile.ts';
+import { type AgentReport, type NodeFacts, writtenFacts } from './facts.ts';
+import type { ProfilePlan } from './plan.ts';
+import { isSameStatus, newTroubles, profileStatus, type StatusInput } from './status.ts';
+
+interface Scene extends Partial<Omit<StatusInput, 'plan'>> {
+  readonly plan?: Partial<ProfilePlan>;
+  readonly unreachable?: readonly string[];
+  /** What each agent reports; a node that is absent has no configuration yet. */
+  readonly reports?: Readonly<Record<string, Partial<AgentReport>>>;
+}
+
+const serving = { appliedRevision: 'r2', isServing: true };
+const profile: LocalDnsProfile = { metadata: { name: 'p', generation: 3 }, spec: {} };
+
+function status({ plan, unreachable = [], reports = {}, ...more }: Scene): ProfileStatus {
+  return profileStatus({
+    profile,
+    plan: { errors: [], revision: 'r2', isDisabled: false, selected: ['a', 'b'], conflict: undefined, ...plan },
+    node: (name): NodeFacts => ({ name, uid: '', labels: {}, isReachable: !unreachable.includes(name) }),
+    written: (name) => {
+      const report = reports[name];
+      if (report === undefined) return undefined;
+      const none = { appliedRevision: '', isServing: false, failure: undefined };
+      return {
+        name,
+        uid: '',
+        ownerUid: '',
+        profile: 'p',
+        revision: 'r2',
+        isIntact: true,
+        report: { ...none, ...report },
+      };
+    },
+    clusterDns: { namespace: 'kube-system', service: 'kube-dns', addresses: [] },
+    isClusterDnsFound: true,
+    nowMs: Date.UTC(2026, 0, 1),
+    ...more,
+  });
+}
+
+function condition(of: ProfileStatus, type: string): Condition {
+  return of.conditions?.find((candidate) => candidate.type === type) ?? assert.fail(`no condition ${type}`);
+}
+
+function summary(of: ProfileStatus): Record<string, string> {
+  return Object.fromEntries((of.conditions ?? []).map(({ type, status, reason }) => [type, `${status} ${reason}`]));
+}
+
+test('when every node serves the revision, the profile is Programmed and nothing else is said against it', () => {
+  const all = status({ reports: { a: serving, b: serving } });
+  assert.deepEqual(all.nodes, { selected: 2, updated: 2, ready: 2, failed: 0 });
+  assert.equal(all.revision, 'r2');
+  assert.equal(all.observedGeneration, 3);
+  assert.deepEqual(summary(all), {
+    Accepted: 'True Valid',
+    Programmed: 'True AllNodesProgrammed',
+    Progressing: 'False RolloutComplete',
+    Degraded: 'False Healthy',
+    Conflicted: 'False NoConflict',
+  });
+  assert.ok(all.conditions?.every(({ observedGeneration }) => observedGeneration === 3));
+});
+
+test('a node at the old revision is pending, and one that applied without serving is updated but not ready', () => {
+  const some = status({ reports: { a: { ...serving, isServing: false }, b: { ...serving, appliedRevision: 'r1' } } });
+  assert.deepEqual(some.nodes, { selected: 2, updated: 1, ready: 0, failed: 0 });
+  assert.equal(summary(some).Programmed, 'False NodesPending');
+  assert.equal(summary(some).Progressing, 'True NodesPending');
+  assert.match(condition(some, 'Programmed').message, /0 of 2 nodes serve r2. Not yet: a, b/);
+});
+
+test('a node that is not reachable does not hold Programmed back, and is named', () => {
+  const away = status({ reports: { a: serving }, unreachable: ['b'] });
+  assert.equal(summary(away).Programmed, 'True AllNodesProgrammed');
+  assert.match(condition(away, 'Programmed').message, /1 not reachable: b/);
+  assert.equal(summary(away).Progressing, 'False RolloutComplete');
+});
+
+test('a node that refuses its configuration is failed, with its words, and nobody waits for it', () => {
+  const failed = status({
+    reports: { a: serving, b: { appliedRevision: 'r1', isServing: true, failure: 'port 53 is taken' } },
+  });
+  assert.equal(failed.nodes?.failed, 1);
+  assert.deepEqual(
+    [summary(failed).Programmed, summary(failed).Progressing, summary(failed).Degraded],
+    ['False NodesFailed', 'False RolloutComplete', 'True NodesFailed'],
+  );
+  assert.match(condition(failed, 'Degraded').message, /b: port 53 is taken/);
+});
+
+test('a configuration of another profile that a node still holds does not count', () => {
+  const written: StatusInput['written'] = (name) => ({
+    ...{ name, uid: '', ownerUid: '', profile: 'other', revision: 'r2', isIntact: true },
+    report: { appliedRevision: 'r2', isServing: true, failure: undefined },
+  });
+  assert.equal(status({ written }).nodes?.updated, 0);
+});
+
+test('errors make it not Accepted with each field, and the nodes are measured by the revision accepted last', () => {
+  const before = { ...profile, status: { revision: 'r1' } };
+  const refused = status({
+    profile: before,
+    plan: {
+      revision: undefined,
+      errors: [
+        { field: 'spec.mode', message: 'bad' },
+        { field: 'spec.priority', message: 'worse' },
+      ],
+    },
+    reports: { a: { appliedRevision: 'r1', isServing: true }, b: { appliedRevision: 'r1', isServing: true } },
+  });
+  assert.equal(summary(refused).Accepted, 'False Invalid');
+  assert.match(
+    condition(refused, 'Accepted').message,
+    /^spec.mode: bad; spec.priority: worse. Nodes keep the last good/,
+  );
+  assert.equal(summary(refused).Programmed, 'False Invalid');
+  assert.equal(refused.revision, 'r1');
+  assert.equal(refused.nodes?.ready, 2);
+});
+
+test('a disabled profile says so, and names the nodes that are still being taken out', () => {
+  const disabled = { isDisabled: true, revision: undefined };
+  assert.equal(summary(status({ plan: disabled })).Progressing, 'False ModeDisabled');
+  const leaving = status({ plan: disabled, reports: { b: serving } });
+  assert.equal(summary(leaving).Progressing, 'True ModeDisabled');
+  assert.match(condition(leaving, 'Progressing').message, /b/);
+  assert.equal(summary(leaving).Programmed, 'False ModeDisabled');
+});
+
+test('a profile without nodes says how to give it some', () => {
+  const empty = status({ plan: { selected: [] } });
+  assert.equal(summary(empty).Programmed, 'True NoNodesSelected');
+  assert.match(condition(empty, 'Programmed').message, /label nodes localdns.dev\/profile=p/);
+});
+
+test('without a cluster DNS Service the profile is Degraded with the option that helps', () => {
+  const lost = status({ isClusterDnsFound: false, reports: { a: serving, b: serving } });
+  assert.equal(summary(lost).Degraded, 'True ClusterDNSNotFound');
+  assert.match(condition(lost, 'Degraded').message, /--cluster-dns-service/);
+});
+
+test('a conflict names the other profile and the nodes', () => {
+  const tied = status({ plan: { conflict: { profiles: ['q'], nodes: ['a', 'b', 'c', 'd'] } } });
+  assert.equal(summary(tied).Conflicted, 'True SamePriority');
+  assert.match(condition(tied, 'Conflicted').message, /a, b, c and 1 more with priority 0, as q does/);
+});
+
+test('a condition keeps its transition time until its status changes', () => {
+  const first = status({ reports: { a: serving, b: serving } });
+  const later = { profile: { ...profile, status: first }, nowMs: Date.UTC(2026, 0, 2) };
+  assert.ok(isSameStatus(first, status({ ...later, reports: { a: serving, b: serving } })));
+  const changed = status({ ...later, reports: { a: serving } });
+  assert.equal(condition(changed, 'Programmed').lastTransitionTime, '2026-01-02T00:00:00Z');
+  assert.equal(condition(changed, 'Accepted').lastTransitionTime, '2026-01-01T00:00:00Z');
+  assert.ok(!isSameStatus(first, changed));
+});
+
+test('a status read back with its conditions in another order is the same', () => {
+  const first = status({});
+  assert.ok(isSameStatus({ ...first, conditions: [...(first.conditions ?? [])].reverse() }, first));
+});
+
+test('only what has just become bad is worth an event', () => {
+  const good = status({ reports: { a: serving, b: serving } });
+  const bad = status({ reports: { a: { failure: 'no' }, b: serving } });
+  assert.deepEqual(
+    newTroubles(good, bad).map(({ type }) => type),
+    ['Degraded'],
+  );
+  assert.deepEqual(newTroubles(bad, bad), []);
+  assert.deepEqual(newTroubles(bad, good), []);
+  assert.deepEqual(newTroubles(undefined, good), []);
+});
+
+test('what an agent said of an older configuration is no failure of the one that stands there now', () => {
+  const refused = (observedGeneration: number) => ({
+    metadata: { name: 'n', generation: 2 },
+    spec: { profile: 'p', revision: 'r', config: {} },
+    status: {
+      conditions: [
+        {
+          type: 'ConfigApplied',
+          status: 'False' as const,
+          reason: 'Refused',
+          message: 'no',
+          lastTransitionTime: '',
+          observedGeneration,
+        },
+      ],
+    },
+  });
+  assert.equal(writtenFacts(refused(1)).report.failure, undefined);
+  assert.equal(writtenFacts(refused(2)).report.failure, 'no');
+});
