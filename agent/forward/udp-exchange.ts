@@ -20,8 +20,10 @@ export function udpExchange(server: ServerAddress, message: Buffer, timeoutMs: n
     const question = query.subarray(header.headerLength, questionEnd(query));
     const socket = createSocket({
       type: isIPv6(server.address) ? 'udp6' : 'udp4',
-      lookup: (_host, _options, done) => done(null, server.address, isIPv6(server.address) ? 6 : 4),
+      // Asked for the local address as well, which must stay the wildcard. Both are literals: there is nothing to look up.
+      lookup: (host, _options, done) => done(null, host, isIPv6(host) ? 6 : 4),
     });
+    socket.unref();
     const fail = (code: ExchangeError['code'], reason: string) => {
       timer.cancel();
       socket.close();
@@ -36,7 +38,11 @@ export function udpExchange(server: ServerAddress, message: Buffer, timeoutMs: n
       socket.close();
       resolve(reply);
     });
-    socket.connect(server.port, server.address, () => socket.send(query));
+    // Without a route the callback is given the error, which the type does not say.
+    socket.connect(server.port, server.address, (error?: Error) => {
+      if (error === undefined) socket.send(query);
+      else fail('NETWORK', error.message);
+    });
   });
 }
 
