@@ -14,7 +14,7 @@ export function writeResults(): void {
   writeFileSync(join(import.meta.dirname, 'results.md'), text);
 }
 
-function section({ title, method, series, commit, takenAt, node, machine }: Sample): string[] {
+function section({ title, method, series, commit, takenAt, node, machine, load }: Sample): string[] {
   return [
     '',
     `## ${title}`,
@@ -25,7 +25,7 @@ function section({ title, method, series, commit, takenAt, node, machine }: Samp
     '|---|---|---|---|---|---|',
     ...series.map(row),
     '',
-    `Commit ${commit}; Node ${node}; ${machine}; ${takenAt.slice(0, 10)}.`,
+    `Commit ${commit}; Node ${node}; ${machine}, load ${load}; ${takenAt.slice(0, 10)}.`,
   ];
 }
 

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus, release, totalmem } from 'node:os';
+import { cpus, loadavg, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 
 /** One measured quantity of one variant, every single reading kept. */
@@ -28,6 +28,8 @@ export interface Sample {
   takenAt: string;
   node: string;
   machine: string;
+  /** Processes that wanted a core in the minute before it ended: above the number of cores, times are too long. */
+  load: number;
   series: Series[];
 }
 
@@ -42,6 +44,7 @@ export function takeSample({ name, title, method }: Bench, series: Series[], tak
     takenAt: takenAt.toISOString(),
     node: process.version,
     machine: machine(),
+    load: Math.round((loadavg()[0] ?? 0) * 10) / 10,
     series,
   };
   writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(sample, null, 2)}\n`);

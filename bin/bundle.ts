@@ -20,7 +20,7 @@ import { dirname as localdnsDirname } from 'node:path';
 const require = localdnsRequire(import.meta.url);
 const __filename = import.meta.filename, __dirname = localdnsDirname(__filename);`;
 
-const workerUrl = /new URL\((['"])(\.[^'"]+\.ts)\1,\s*import\.meta\.url\)/g;
+const workerUrl = /new URL\((['"])([^'"]+\.ts)\1,\s*import\.meta\.url\)/g;
 
 /** Sources that other sources start as threads of their own. */
 function workerEntries(): string[] {

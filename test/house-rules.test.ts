@@ -30,6 +30,7 @@ export type * from './types-again.ts';
 const later = await import('./later.ts');
 let inType: import('./in-type.ts').T;
 new Worker(new URL('./worker.ts', import.meta.url));
+const program = new URL('program.ts', import.meta.url);
 const from = 'nowhere';
 // import x from './commented.ts';
 `;
@@ -41,6 +42,7 @@ const from = 'nowhere';
     './in-type.ts',
     './later.ts',
     './many-lines.ts',
+    './program.ts',
     './types-again.ts',
     './worker.ts',
     'node:fs',

@@ -10,9 +10,12 @@ export function importsOf(text: string): string[] {
     /^[ \t]*(?:import|export)\b[^;'"`]*?\bfrom\s*(['"])(?<specifier>[^'"]+)\1/gm,
     /^[ \t]*import\s*(['"])(?<specifier>[^'"]+)\1/gm,
     /\bimport\s*\(\s*(['"])(?<specifier>[^'"]+)\1\s*[,)]/g,
-    /\bnew URL\(\s*(['"])(?<specifier>[^'"]+\.ts)\1\s*,\s*import\.meta\.url/g,
   ];
-  return patterns.flatMap((pattern) => [...text.matchAll(pattern)].map(({ groups }) => groups?.specifier ?? ''));
+  const urls = /\bnew URL\(\s*(['"])(?:\.\/)?(?<path>[^'"]+\.ts)\1\s*,\s*import\.meta\.url/g;
+  return [
+    ...patterns.flatMap((pattern) => [...text.matchAll(pattern)].map(({ groups }) => groups?.specifier ?? '')),
+    ...[...text.matchAll(urls)].map(({ groups }) => `./${groups?.path ?? ''}`),
+  ];
 }
 
 /** The path of a file of ours that an import leads to; undefined for Node's own modules and for packages. */
