@@ -1,60 +1,46 @@
 import type { Clock, Timer } from '../../agent/clock.ts';
 
-interface Due {
-  readonly atMs: number;
-  readonly order: number;
-  readonly callback: () => void;
-}
-
-/** Loop turns in which everything in memory that was set off has run its course. */
-const turns = 3;
-
-/** The agent's clock under the test's hand: time passes in {@link FakeClock.advance} alone. */
+/** Time that passes when the test says so. */
 export class FakeClock implements Clock {
-  #nowMs: number;
-  #order = 0;
-  readonly #timers = new Set<Due>();
-
-  /** @param startMs above 0, so that nothing passes because "never" and "at the start" look alike */
-  constructor(startMs = 1_000_000) {
-    this.#nowMs = startMs;
-  }
+  #nowMs = 1_000_000;
+  #timers: { dueAtMs: number; callback: () => void }[] = [];
 
   nowMs(): number {
     return this.#nowMs;
   }
 
   after(delayMs: number, callback: () => void): Timer {
-    this.#order += 1;
-    const due: Due = { atMs: this.#nowMs + delayMs, order: this.#order, callback };
-    this.#timers.add(due);
-    return { cancel: () => void this.#timers.delete(due) };
+    const timer = { dueAtMs: this.#nowMs + delayMs, callback };
+    this.#timers.push(timer);
+    return {
+      cancel: () => {
+        this.#timers = this.#timers.filter((other) => other !== timer);
+      },
+    };
   }
 
-  /** Timers that are set and neither ran nor were cancelled. */
-  get pending(): number {
-    return this.#timers.size;
+  /** Timers that have not run and were not cancelled. */
+  get timers(): number {
+    return this.#timers.length;
   }
 
-  /** Lets `ms` pass: each timer runs at its own time, in order, and what it set off has run its course before the next one. */
-  async advance(ms: number): Promise<void> {
-    const untilMs = this.#nowMs + ms;
-    await settle();
+  /** Lets time pass: timers run in the order in which they are due, each at its own time. */
+  async advance(byMs: number): Promise<void> {
+    const untilMs = this.#nowMs + byMs;
+    await settled();
     for (;;) {
-      const due = [...this.#timers]
-        .filter(({ atMs }) => atMs <= untilMs)
-        .sort((a, b) => a.atMs - b.atMs || a.order - b.order)[0];
-      if (due === undefined) break;
-      this.#timers.delete(due);
-      this.#nowMs = Math.max(this.#nowMs, due.atMs);
-      due.callback();
-      await settle();
+      const [next] = this.#timers.filter(({ dueAtMs }) => dueAtMs <= untilMs).sort((a, b) => a.dueAtMs - b.dueAtMs);
+      if (next === undefined) break;
+      this.#timers = this.#timers.filter((other) => other !== next);
+      this.#nowMs = Math.max(this.#nowMs, next.dueAtMs);
+      next.callback();
+      await settled();
     }
     this.#nowMs = untilMs;
   }
 }
 
-/** Resolves once all promises that can settle without time or network have done so. */
-export async function settle(): Promise<void> {
-  for (let turn = 0; turn < turns; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+/** Every promise that can go on without time or network has done so. */
+export function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

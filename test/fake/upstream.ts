@@ -1,70 +1,56 @@
 import type { Clock } from '../../agent/clock.ts';
 import { ExchangeError, type ServerAddress } from '../../agent/forward/exchange-error.ts';
 import type { Transport } from '../../agent/forward/transport.ts';
-import { formatEndpoint } from '../../api/v1alpha1/address.ts';
-import { type AnswerParts, buildAnswer, type Message, readMessage } from './message.ts';
 
-/** One query as an upstream server received it. It stays unanswered until the test says otherwise. */
+/** A query as it arrived at an upstream server. */
 export interface UpstreamQuery {
-  /** `ip:port` of the server that was asked. */
-  readonly server: string;
-  readonly overTcp: boolean;
-  readonly bytes: Buffer;
-  readonly question: Message;
-  readonly atMs: number;
-  answer(parts?: AnswerParts): void;
-  /** Octets as they are. */
-  send(message: Buffer): void;
-  /** The port is closed, or the connection is lost. */
-  fail(reason?: string): void;
+  server: ServerAddress;
+  overTcp: boolean;
+  message: Buffer;
+  reply(message: Buffer): void;
+  /** The network says no. */
+  refuse(): void;
 }
 
-export type Respond = (query: UpstreamQuery) => void;
-
-/**
- * Upstream servers in memory, in the place of the network. Queries are collected in {@link FakeUpstreams.queries}; `respond` may
- * answer them as they come. One that nobody answers times out by the clock.
- */
-export class FakeUpstreams implements Transport {
-  /** All that were asked, in order. */
-  readonly queries: UpstreamQuery[] = [];
-  respond: Respond;
-  closed = false;
+/** Upstream servers that do what the test says; without an answer, a query times out on the fake clock. */
+export class FakeUpstream implements Transport {
+  readonly asked: UpstreamQuery[] = [];
+  /** Called for each query; undefined leaves it waiting for {@link UpstreamQuery.reply}. */
+  answer: (query: UpstreamQuery) => Buffer | undefined = () => undefined;
   readonly #clock: Clock;
 
-  constructor(clock: Clock, respond: Respond = () => {}) {
+  constructor(clock: Clock) {
     this.#clock = clock;
-    this.respond = respond;
   }
 
   exchange(server: ServerAddress, overTcp: boolean, message: Buffer, timeoutMs: number): Promise<Buffer> {
     return new Promise((resolve, reject) => {
-      const timer = this.#clock.after(timeoutMs, () =>
-        reject(new ExchangeError('TIMEOUT', `no reply over ${overTcp ? 'TCP' : 'UDP'} within ${timeoutMs} ms`)),
-      );
-      const bytes = Buffer.from(message);
+      const timer = this.#clock.after(timeoutMs, () => reject(new ExchangeError('TIMEOUT', 'silence')));
       const query: UpstreamQuery = {
-        server: formatEndpoint(server),
+        server,
         overTcp,
-        bytes,
-        question: readMessage(bytes),
-        atMs: this.#clock.nowMs(),
-        answer: (parts) => query.send(buildAnswer(bytes, parts)),
-        send: (reply) => {
+        message,
+        reply: (reply) => {
           timer.cancel();
-          resolve(reply);
+          resolve(Buffer.from(reply));
         },
-        fail: (reason = overTcp ? 'the upstream closed the connection' : 'connection refused') => {
+        refuse: () => {
           timer.cancel();
-          reject(new ExchangeError('NETWORK', reason));
+          reject(new ExchangeError('NETWORK', 'refused'));
         },
       };
-      this.queries.push(query);
-      this.respond(query);
+      this.asked.push(query);
+      const reply = this.answer(query);
+      if (reply !== undefined) query.reply(reply);
     });
   }
 
-  close(): void {
-    this.closed = true;
+  /** The query that came last. */
+  get last(): UpstreamQuery {
+    const query = this.asked.at(-1);
+    if (query === undefined) throw new Error('no upstream was asked');
+    return query;
   }
+
+  close(): void {}
 }

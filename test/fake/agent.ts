@@ -1,0 +1,115 @@
+/** The serving half of an agent, whole, between scripted clients and scripted upstreams, on a clock of the test's own. */
+
+import { Builder, type Destinations } from '../../agent/build.ts';
+import { ResponseCache } from '../../agent/cache/response-cache.ts';
+import { ListenerCount, type ListenerPlan, listenerCounts } from '../../agent/server/plan.ts';
+import { type QueryLine, Server } from '../../agent/server/server.ts';
+import { Tallies } from '../../agent/tallies.ts';
+import type { ListenerConfig, NodeConfig, ServerBlockConfig } from '../../api/v1alpha1/node-config.ts';
+import { FakeClock, settled } from './clock.ts';
+import { type Reading, read } from './message.ts';
+import { FakeUpstream } from './upstream.ts';
+
+export const nodeDns = '192.0.2.1:53';
+export const clusterDns = '192.0.2.10:53';
+
+const rootBlock: ServerBlockConfig = {
+  zone: '.',
+  queryLogging: 'Error',
+  protocol: 'PreferUDP',
+  forwardDestination: 'VnetDNS',
+  forwardPolicy: 'Sequential',
+  maxConcurrent: 0,
+  cacheDurationInSeconds: 3600,
+  negativeCacheDurationInSeconds: 60,
+  serveStaleDurationInSeconds: 3600,
+  serveStale: 'Disable',
+};
+
+export interface AgentOptions {
+  /** Changes to the root block. */
+  root?: Partial<ServerBlockConfig>;
+  /** Further blocks. */
+  blocks?: ({ zone: string } & Partial<ServerBlockConfig>)[];
+  upstreams?: NodeConfig['upstreams'];
+  destinations?: Partial<Destinations>;
+  cacheBytes?: number;
+}
+
+/** What became of one packet. */
+export interface Asked {
+  answer: Buffer | undefined;
+  dropped: boolean;
+}
+
+export class FakeAgent {
+  readonly clock = new FakeClock();
+  readonly upstream = new FakeUpstream(this.clock);
+  readonly cache: ResponseCache;
+  readonly counts = new Float64Array(listenerCounts);
+  readonly queryLines: QueryLine[] = [];
+  readonly exceptions: unknown[] = [];
+  readonly server: Server;
+
+  constructor({ root, blocks = [], upstreams = [], destinations, cacheBytes = 1 << 20 }: AgentOptions = {}) {
+    this.cache = new ResponseCache(cacheBytes);
+    const listener: ListenerConfig = {
+      name: 'node',
+      addresses: ['192.0.2.100'],
+      serverBlocks: [{ ...rootBlock, ...root }, ...blocks.map((block) => ({ ...rootBlock, ...block }))],
+    };
+    const config: NodeConfig = {
+      formatVersion: 1,
+      clusterDomain: 'cluster.local',
+      clusterDNS: { namespace: 'kube-system', service: 'kube-dns', addresses: [] },
+      listeners: [listener],
+      upstreams,
+    };
+    const builder = new Builder('node-1', this.cache, this.upstream, this.clock, new Tallies(() => {}));
+    const { plans } = builder.build(config, { nodeDns: [nodeDns], clusterDns: [clusterDns], ...destinations });
+    this.server = new Server(plans.get('node') as ListenerPlan, this.clock, this.counts, {
+      query: (line) => this.queryLines.push(line),
+      failure: () => {},
+      exception: (error) => this.exceptions.push(error),
+    });
+  }
+
+  count(what: keyof typeof ListenerCount): number {
+    return this.counts[ListenerCount[what]] ?? 0;
+  }
+
+  /** Serves one packet; what becomes of it shows when it does. */
+  ask(packet: Buffer, overTcp = false): Asked {
+    const asked: Asked = { answer: undefined, dropped: false };
+    const once = (what: string) => {
+      if (asked.answer !== undefined || asked.dropped) throw new Error(`${what} after the end of a query`);
+    };
+    this.server.serve(packet, {
+      overTcp,
+      client: '198.51.100.7',
+      send: (message, length) => {
+        once('a second answer');
+        asked.answer = Buffer.from(message.subarray(0, length));
+      },
+      drop: () => {
+        once('a drop');
+        asked.dropped = true;
+      },
+    });
+    // As in a listener, the packet's memory is used again at once.
+    packet.fill(0xff);
+    return asked;
+  }
+
+  /** The answer in octets; throws where there is none without time passing. */
+  async octets(packet: Buffer, overTcp = false): Promise<Buffer> {
+    const asked = this.ask(Buffer.from(packet), overTcp);
+    await settled();
+    if (asked.answer === undefined) throw new Error(asked.dropped ? 'no answer' : 'the answer is still awaited');
+    return asked.answer;
+  }
+
+  async answer(packet: Buffer, overTcp = false): Promise<Reading> {
+    return read(await this.octets(packet, overTcp));
+  }
+}
