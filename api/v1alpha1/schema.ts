@@ -79,8 +79,7 @@ function structural(node: unknown): unknown {
   if (typeof node !== 'object' || node === null) return node;
   const out: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(node)) {
-    if (key === '$schema') continue;
-    if (key === 'additionalProperties' && (value === false || Object.keys(value).length === 0)) continue;
+    if (key === 'additionalProperties' && Object.keys(value).length === 0) continue;
     out[key] = key === 'default' || key === 'enum' ? value : structural(value);
   }
   return out;
