@@ -108,11 +108,20 @@ export class Builder {
     used.add(blockId);
     let prefix = this.#prefixes.get(blockId);
     if (prefix === undefined) {
-      prefix = String.fromCharCode((this.#nextPrefix >> 8) & 0xff, this.#nextPrefix & 0xff);
-      this.#nextPrefix = (this.#nextPrefix + 1) % 256 ** prefixLength;
+      prefix = this.#freePrefix();
       this.#prefixes.set(blockId, prefix);
     }
     return prefix;
+  }
+
+  /** Comes round after 65,536 blocks; those that live keep theirs. */
+  #freePrefix(): string {
+    const taken = new Set(this.#prefixes.values());
+    for (;;) {
+      const prefix = String.fromCharCode(this.#nextPrefix >> 8, this.#nextPrefix & 0xff);
+      this.#nextPrefix = (this.#nextPrefix + 1) % 256 ** prefixLength;
+      if (!taken.has(prefix)) return prefix;
+    }
   }
 
   #forget(used: { upstreams: Set<string>; identities: Set<string> }): void {

@@ -36,6 +36,8 @@ export class Control implements ConfigSink {
   #nodeDns: readonly string[];
   #desired: Desired | undefined;
   #number = 0;
+  /** The outcome of the newest number has come. */
+  #settled = false;
   #outcome: Outcome | undefined;
   #retry: NodeJS.Timeout | undefined;
   readonly #pongs = new Map<number, () => void>();
@@ -90,7 +92,11 @@ export class Control implements ConfigSink {
       listen: this.#listen(this.#offered),
       destinations: { clusterDns: this.#offered.clusterDns, nodeDns: this.#nodeDns },
     };
-    if (this.#number > 0 && isDeepStrictEqual(desired, this.#desired)) return;
+    if (this.#number > 0 && isDeepStrictEqual(desired, this.#desired)) {
+      // What it became is known, or will be told soon; whoever offered it again wants to know.
+      if (this.#settled && this.#outcome !== undefined) this.#source.report(this.#outcome);
+      return;
+    }
     this.#desired = desired;
     this.#sendDesired();
   }
@@ -98,6 +104,7 @@ export class Control implements ConfigSink {
   #sendDesired(): void {
     clearTimeout(this.#retry);
     this.#number += 1;
+    this.#settled = false;
     this.#send({ kind: 'desired', number: this.#number, desired: this.#desired });
   }
 
@@ -139,18 +146,28 @@ export class Control implements ConfigSink {
   #take(outcome: Outcome): void {
     const before = this.#outcome;
     this.#outcome = outcome;
+    this.#settled = true;
     const { refused, silent, listening } = outcome;
     this.#metrics.configurations.inc({ outcome: refused === undefined ? 'applied' : 'refused' });
     const serving = listening.length > 0 && silent === undefined;
     this.#metrics.serving.set(serving ? 1 : 0);
     this.#ready.set(serving);
-    if (refused !== undefined) this.log.error({ code: refused.code, error: refused.error }, 'configuration refused');
-    else if (silent !== undefined) this.log.error({ error: silent }, 'not answering');
-    else if (serving && !isDeepStrictEqual(before?.listening, listening)) this.log.info({ listening }, 'serving');
-    else this.log.info({ listening: listening.length }, listening.length > 0 ? 'configuration applied' : 'not serving');
+    this.#logOutcome(outcome, before);
     if (refused?.code === 'LISTEN' || silent !== undefined)
       this.#retry = setTimeout(() => this.#sendDesired(), retryMs);
     this.#source.report(outcome);
+  }
+
+  /** The same trouble again, from a retry, is said once. */
+  #logOutcome(outcome: Outcome, before: Outcome | undefined): void {
+    const { refused, silent, listening } = outcome;
+    const isNews = !isDeepStrictEqual(outcome, before);
+    if (refused !== undefined) {
+      if (isNews) this.log.error({ code: refused.code, error: refused.error }, 'configuration refused');
+    } else if (silent !== undefined) {
+      if (isNews) this.log.error({ error: silent }, 'not answering');
+    } else if (listening.length === 0) this.log.info('not serving');
+    else this.log.info({ listening }, isNews ? 'serving' : 'configuration applied');
   }
 
   async #serveHealth(): Promise<void> {

@@ -26,7 +26,10 @@ type StoredNode = KubeObject & Pick<LocalDnsNode, 'spec' | 'status'>;
 
 /** What is offered at the moment, and from which object. */
 interface Current extends LastGood {
+  /** 0: from disk, and the API has not confirmed it. */
   generation: number;
+  /** Object and generation: one that was deleted and made again is another, whatever its generation. */
+  identity: string;
 }
 
 /** What there is once there is a way to the API server. */
@@ -48,6 +51,10 @@ export class NodeSource implements ConfigSource {
   #followed = '';
   #endpoints: string[] = [];
   #current: Current | undefined;
+  /** What the listeners did last. */
+  #outcome: Outcome | undefined;
+  /** Identity of the spec that was refused last. */
+  #refused = '';
   #written = '';
   #stopped = false;
 
@@ -66,7 +73,7 @@ export class NodeSource implements ConfigSource {
       this.#endpoints = lastGood.clusterDns;
       this.#written = JSON.stringify(lastGood);
       this.#sink.log.info({ revision: lastGood.revision }, 'starting from the last good configuration');
-      this.#adopt({ ...lastGood, generation: 0 });
+      this.#adopt({ ...lastGood, generation: 0, identity: '' });
     }
     this.#connect(lastGood !== undefined);
   }
@@ -120,6 +127,7 @@ export class NodeSource implements ConfigSource {
   }
 
   report(outcome: Outcome): void {
+    this.#outcome = outcome;
     const current = this.#current;
     if (current === undefined) return;
     if (outcome.refused === undefined) this.#keep(current);
@@ -141,18 +149,23 @@ export class NodeSource implements ConfigSource {
     const { profile, revision } = node.spec;
     const generation = node.metadata.generation ?? 1;
     this.#following?.status.seen(node.status);
+    const identity = `${node.metadata.uid} ${generation}`;
     // Our own status comes back as an event; the same spec again is no news.
-    if (this.#current?.generation === generation) return;
+    if (this.#current?.identity === identity) return;
     const parsed = parseNodeConfig(node.spec.config);
     if ('error' in parsed) {
-      this.#sink.log.error({ revision, error: parsed.error }, 'configuration refused');
-      this.#following?.status.report(
-        { revision, generation },
-        { refused: { code: 'CONFIG', error: parsed.error }, listening: [] },
-      );
+      this.#refuse({ revision, generation, identity }, parsed.error);
       return;
     }
-    this.#adopt({ profile, revision, config: parsed.config, clusterDns: [], generation });
+    this.#adopt({ profile, revision, config: parsed.config, clusterDns: [], generation, identity });
+  }
+
+  /** What this agent cannot read: the configuration before it stays in force, and the listeners as they are. */
+  #refuse(spec: { revision: string; generation: number; identity: string }, error: string): void {
+    if (spec.identity === this.#refused) return;
+    this.#refused = spec.identity;
+    this.#sink.log.error({ revision: spec.revision, error }, 'configuration refused');
+    this.#following?.status.report(spec, { listening: [], ...this.#outcome, refused: { code: 'CONFIG', error } });
   }
 
   #adopt(current: Current): void {

@@ -1,4 +1,5 @@
 /** What the agent writes into its LocalDnsNode's status: on change alone, by server-side apply, and again where that fails. */
+import { isDeepStrictEqual } from 'node:util';
 import { type Condition, nextCondition, reasons } from '../../api/v1alpha1/conditions.ts';
 import { apiVersion, nodeKind } from '../../api/v1alpha1/labels.ts';
 import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
@@ -46,14 +47,11 @@ export class NodeStatus {
 
   report({ revision, generation }: { revision: string; generation: number }, outcome: Outcome): void {
     if (outcome.refused === undefined) this.#appliedRevision = revision;
-    const status = nodeStatus(
-      this.#last,
-      { revision, generation, appliedRevision: this.#appliedRevision },
-      outcome,
-      Date.now(),
-    );
-    this.#wanted = { ...status, agentVersion: this.#agentVersion };
-    this.#last = this.#wanted;
+    const facts = { revision, generation, appliedRevision: this.#appliedRevision };
+    const status = { ...nodeStatus(this.#last, facts, outcome, Date.now()), agentVersion: this.#agentVersion };
+    if (isDeepStrictEqual(status, this.#last)) return;
+    this.#wanted = status;
+    this.#last = status;
     if (!this.#writing) void this.#write();
   }
 
