@@ -169,7 +169,7 @@ test('taking the label away takes the configuration away, from a restarted agent
 test('labelled again, it is served again', async () => {
   await scene.label('n1', profileLabel, 'default');
   await eventually('the agent answers', 5_000, async () => {
-    return (await scene.addressOf(clusterListener, kubernetes.name)) === kubernetes.address;
+    return (await scene.addressOf(clusterListener, kubernetes.name, 200)) === kubernetes.address;
   });
 });
 

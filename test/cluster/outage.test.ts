@@ -41,23 +41,23 @@ test('while the API server is down the agent answers, and once it is back an edi
   await pause(3_000);
   assert.equal(await scene.addressOf(clusterListener, kubernetes.name), kubernetes.address);
   await scene.cluster.restartApiServer();
-  const startedAt = performance.now();
   await scene.applyProfile(withOnprem);
   await convergesTo(answerOf.onprem, convergedWithinMs);
-  console.log(`converged ${Math.round(performance.now() - startedAt)} ms after the API server was ready again`);
   assert.equal((await load.stop()).lost, 0);
   scene.operator.assertRunning();
   scene.agent.assertRunning();
 });
 
 test('killed and restarted without an API server, the agent serves its last good configuration', async () => {
+  // Whoever follows the API server counts this as another outage only after 10 s without one, and else waits longer.
+  await pause(10_500);
   await scene.cluster.stopApiServer();
   const load = await askSteadily(corporate);
   await scene.agent.kill();
   const killedAtMs = Date.now();
   scene.restartAgent();
   await eventually('the agent answers again', 5_000, async () => {
-    return (await scene.addressOf(clusterListener, corporate)) === answerOf.onprem;
+    return (await scene.addressOf(clusterListener, corporate, 100)) === answerOf.onprem;
   });
   const backAtMs = Date.now();
   console.log(`answers again ${backAtMs - killedAtMs} ms after kill -9`);
@@ -93,7 +93,9 @@ function askSteadily(name: string) {
 }
 
 async function convergesTo(address: string, withinMs: number): Promise<void> {
+  const startedAt = performance.now();
   await eventually(`${corporate} is ${address}, and the agent reports the newest revision`, withinMs, async () => {
     return (await scene.addressOf(clusterListener, corporate)) === address && scene.applied();
   });
+  console.log(`converged in ${Math.round(performance.now() - startedAt)} ms`);
 }

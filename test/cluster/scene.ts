@@ -118,8 +118,8 @@ export class Scene {
   }
 
   /** The address that a client with one try is given for a name. */
-  async addressOf(server: string, name: string): Promise<string | undefined> {
-    const { answers } = await this.cluster.namespace.ask({ server, name, timeoutMs: 3_000 });
+  async addressOf(server: string, name: string, timeoutMs = 3_000): Promise<string | undefined> {
+    const { answers } = await this.cluster.namespace.ask({ server, name, timeoutMs });
     return answers.at(-1)?.data;
   }
 

@@ -10,7 +10,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, matchesGlob, resolve } from 'node:path';
-import { lacking } from '../tools/find.ts';
+import { lacking, type Need } from '../tools/find.ts';
 import { sweepRunFolders } from '../tools/run-folder.ts';
 import { tiers } from '../tools/tiers.ts';
 
@@ -27,6 +27,7 @@ type Verdict = { kind: 'killed' | 'survived' | 'skipped' | 'misaimed'; why: stri
 const root = resolve(import.meta.dirname, '../..');
 const atOnce = 2;
 const testLimitMs = 60_000;
+const clusterTestLimitMs = 240_000;
 
 async function main(): Promise<number> {
   const words = process.argv.slice(2);
@@ -47,7 +48,6 @@ async function main(): Promise<number> {
   const lanes = Array.from({ length: Math.min(atOnce, mutants.length) }, async (_, lane) => {
     const tree = join(trees, String(lane));
     copyTree(tree);
-    // A test that is red before anything was broken kills every mutant, and proves nothing.
     for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
       const verdict = await judge(mutant, tree);
       verdicts.push(verdict);
@@ -96,8 +96,7 @@ function copyTree(tree: string): void {
 const soundTests = new Map<string, Promise<boolean>>();
 
 async function judge(mutant: Mutant, tree: string): Promise<Verdict> {
-  const lacks = tiers.filter(({ files }) => files.some((glob) => matchesGlob(mutant.test, glob)));
-  const missing = lacking(lacks.flatMap(({ needs }) => needs)).map(({ message }) => message);
+  const missing = lacking(needsOf(mutant.test)).map(({ message }) => message);
   if (missing.length > 0) return { kind: 'skipped', why: missing.join('; ') };
 
   const path = join(tree, mutant.file);
@@ -106,6 +105,7 @@ async function judge(mutant: Mutant, tree: string): Promise<Verdict> {
   if (places !== 1) return { kind: 'misaimed', why: `what it replaces stands there ${places} times` };
   if (mutant.old === mutant.new) return { kind: 'misaimed', why: 'it changes nothing' };
 
+  // A test that is red before anything was broken kills every mutant, and proves nothing.
   const sound = soundTests.get(mutant.test) ?? isGreen(mutant.test, tree);
   soundTests.set(mutant.test, sound);
   if (!(await sound)) return { kind: 'misaimed', why: `${mutant.test} is red before anything is broken` };
@@ -121,17 +121,23 @@ async function judge(mutant: Mutant, tree: string): Promise<Verdict> {
   }
 }
 
+/** What the test's tier needs of the machine. */
+function needsOf(test: string): readonly Need[] {
+  return tiers.find(({ files }) => files.some((glob) => matchesGlob(test, glob)))?.needs ?? [];
+}
+
 const killed: Verdict = { kind: 'killed', why: '' };
 
 /** A test that hangs on broken code has noticed it. */
 function isGreen(test: string, tree: string): Promise<boolean> {
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-  const args = ['--test', '--test-reporter=dot', `--test-timeout=${testLimitMs}`, test];
+  const limitMs = needsOf(test).length === 0 ? testLimitMs : clusterTestLimitMs;
+  const args = ['--test', '--test-reporter=dot', `--test-timeout=${limitMs}`, test];
   const child = spawn(process.execPath, args, { cwd: tree, env, stdio: 'ignore', detached: true });
   const timer = setTimeout(() => {
     // The group: the runner and the test file it started.
     if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-  }, testLimitMs);
+  }, limitMs);
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code) => {
