@@ -42,9 +42,7 @@ async function main([word, ...argv]: string[]): Promise<number> {
   try {
     return (await run(argv)) ?? exitCode.good;
   } catch (error) {
-    const message = usageMessage(error);
-    if (message === undefined) throw error;
-    return complain(message, `localdns ${name}`);
+    return complain(usageMessage(error) ?? `a mistake of ours: ${(error as Error).stack}`, `localdns ${name}`);
   }
 }
 

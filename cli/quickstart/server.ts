@@ -47,7 +47,7 @@ export async function startEmbeddedDns({
   const answer = (packet: Buffer, limit: (query: Query) => number) => respond(zones, packet, limit);
 
   const connections = new Set<Socket>();
-  const tcp = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+  const tcp = createServer({ noDelay: true }, (socket) => {
     connections.add(socket);
     socket.once('close', () => connections.delete(socket));
     serveConnection(socket, (packet) => answer(packet, () => 65_535));
@@ -102,7 +102,6 @@ function serveConnection(socket: Socket, answer: (packet: Buffer) => Buffer | un
   // A reset by the client: 'close' follows and cleans up.
   socket.on('error', () => {});
   socket.on('drain', () => socket.resume());
-  socket.on('end', () => socket.end());
   socket.on('data', (chunk: Buffer) => {
     pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
     const replies: Buffer[] = [];

@@ -65,6 +65,14 @@ const lookups: [title: string, name: string, type: string, rcode: string, answer
     ['_https._tcp.kubernetes.default.svc.cluster.local 5 SRV 443 kubernetes.default.svc.cluster.local'],
   ],
   [
+    'a port without a name has no SRV record',
+    '_undefined._tcp.kubernetes.default.svc.cluster.local',
+    'SRV',
+    'NXDOMAIN',
+    [],
+    'cluster.local',
+  ],
+  [
     'a cluster IP leads back to its Service (§2.3.3)',
     '1.0.96.10.in-addr.arpa',
     'PTR',
