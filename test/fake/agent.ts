@@ -6,9 +6,9 @@ import { ListenerCount, type ListenerPlan, listenerCounts } from '../../agent/se
 import { type QueryLine, Server } from '../../agent/server/server.ts';
 import { Tallies } from '../../agent/tallies.ts';
 import type { ListenerConfig, NodeConfig, ServerBlockConfig } from '../../api/v1alpha1/node-config.ts';
-import { FakeClock, settled } from './clock.ts';
-import { type Reading, read } from './message.ts';
-import { FakeUpstream } from './upstream.ts';
+import { FakeClock, settle } from './clock.ts';
+import { type Reading, read } from './octets.ts';
+import { FakeUpstreams, type UpstreamQuery } from './upstream.ts';
 
 export const nodeDns = '192.0.2.1:53';
 export const clusterDns = '192.0.2.10:53';
@@ -42,9 +42,27 @@ export interface Asked {
   dropped: boolean;
 }
 
+/** Upstream servers whose answers a test writes octet by octet. */
+class OctetUpstreams extends FakeUpstreams {
+  /** Undefined leaves the query waiting. */
+  answer: (query: UpstreamQuery) => Buffer | undefined = () => undefined;
+
+  override respond = (query: UpstreamQuery): void => {
+    const octets = this.answer(query);
+    if (octets !== undefined) query.send(octets);
+  };
+
+  /** The query that came last. */
+  get last(): UpstreamQuery {
+    const query = this.queries.at(-1);
+    if (query === undefined) throw new Error('no upstream was asked');
+    return query;
+  }
+}
+
 export class FakeAgent {
   readonly clock = new FakeClock();
-  readonly upstream = new FakeUpstream(this.clock);
+  readonly upstream = new OctetUpstreams(this.clock);
   readonly cache: ResponseCache;
   readonly counts = new Float64Array(listenerCounts);
   readonly queryLines: QueryLine[] = [];
@@ -104,7 +122,7 @@ export class FakeAgent {
   /** The answer in octets; throws where there is none without time passing. */
   async octets(packet: Buffer, overTcp = false): Promise<Buffer> {
     const asked = this.ask(Buffer.from(packet), overTcp);
-    await settled();
+    await settle();
     if (asked.answer === undefined) throw new Error(asked.dropped ? 'no answer' : 'the answer is still awaited');
     return asked.answer;
   }

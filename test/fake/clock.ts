@@ -1,46 +1,60 @@
 import type { Clock, Timer } from '../../agent/clock.ts';
 
-/** Time that passes when the test says so. */
+interface Due {
+  readonly atMs: number;
+  readonly order: number;
+  readonly callback: () => void;
+}
+
+/** Loop turns in which everything in memory that was set off has run its course. */
+const turns = 3;
+
+/** The agent's clock under the test's hand: time passes in {@link FakeClock.advance} alone. */
 export class FakeClock implements Clock {
-  #nowMs = 1_000_000;
-  #timers: { dueAtMs: number; callback: () => void }[] = [];
+  #nowMs: number;
+  #order = 0;
+  readonly #timers = new Set<Due>();
+
+  /** @param startMs above 0, so that nothing passes because "never" and "at the start" look alike */
+  constructor(startMs = 1_000_000) {
+    this.#nowMs = startMs;
+  }
 
   nowMs(): number {
     return this.#nowMs;
   }
 
   after(delayMs: number, callback: () => void): Timer {
-    const timer = { dueAtMs: this.#nowMs + delayMs, callback };
-    this.#timers.push(timer);
-    return {
-      cancel: () => {
-        this.#timers = this.#timers.filter((other) => other !== timer);
-      },
-    };
+    this.#order += 1;
+    const due: Due = { atMs: this.#nowMs + delayMs, order: this.#order, callback };
+    this.#timers.add(due);
+    return { cancel: () => void this.#timers.delete(due) };
   }
 
-  /** Timers that have not run and were not cancelled. */
-  get timers(): number {
-    return this.#timers.length;
+  /** Timers that are set and neither ran nor were cancelled. */
+  get pending(): number {
+    return this.#timers.size;
   }
 
-  /** Lets time pass: timers run in the order in which they are due, each at its own time. */
-  async advance(byMs: number): Promise<void> {
-    const untilMs = this.#nowMs + byMs;
-    await settled();
+  /** Lets `ms` pass: each timer runs at its own time, in order, and what it set off has run its course before the next one. */
+  async advance(ms: number): Promise<void> {
+    const untilMs = this.#nowMs + ms;
+    await settle();
     for (;;) {
-      const [next] = this.#timers.filter(({ dueAtMs }) => dueAtMs <= untilMs).sort((a, b) => a.dueAtMs - b.dueAtMs);
-      if (next === undefined) break;
-      this.#timers = this.#timers.filter((other) => other !== next);
-      this.#nowMs = Math.max(this.#nowMs, next.dueAtMs);
-      next.callback();
-      await settled();
+      const due = [...this.#timers]
+        .filter(({ atMs }) => atMs <= untilMs)
+        .sort((a, b) => a.atMs - b.atMs || a.order - b.order)[0];
+      if (due === undefined) break;
+      this.#timers.delete(due);
+      this.#nowMs = Math.max(this.#nowMs, due.atMs);
+      due.callback();
+      await settle();
     }
     this.#nowMs = untilMs;
   }
 }
 
-/** Every promise that can go on without time or network has done so. */
-export function settled(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+/** Resolves once all promises that can settle without time or network have done so. */
+export async function settle(): Promise<void> {
+  for (let turn = 0; turn < turns; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,184 +1,225 @@
-/**
- * Messages for tests. They are written octet by octet here, so that a test can write what no library would; they are read by
- * dns-packet, so that our own parser is not its own judge.
- */
-import { type Answer, decode } from 'dns-packet';
+/** DNS messages for tests, built and read by dns-packet: another hand than the agent's own wire code. */
+import dnsPacket, { type Answer, type DecodedPacket, type RecordType } from 'dns-packet';
 
-export const type = { A: 1, NS: 2, CNAME: 5, SOA: 6, TXT: 16, AAAA: 28, OPT: 41, RRSIG: 46, ANY: 255 } as const;
-export const flag = { qr: 0x8000, aa: 0x400, tc: 0x200, rd: 0x100, ra: 0x80, ad: 0x20, cd: 0x10 } as const;
+/** As the agent's local option 65001 answers. */
+export const origins = ['forwarded', 'cache', 'stale', 'local'] as const;
+export type OriginName = (typeof origins)[number];
 
-export interface Question {
+const originOption = 65001;
+const extendedErrorOption = 15;
+const flagBits = { AA: 0x0400, TC: 0x0200, RD: 0x0100, RA: 0x0080, AD: 0x0020, CD: 0x0010 } as const;
+export type Flag = keyof typeof flagBits;
+
+const rcodeNames = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED'];
+
+export interface QueryParts {
   name: string;
-  type?: number;
-  class?: number;
-}
-
-export interface Sections {
+  /** `A`, `TYPE65`; A where it is absent. */
+  type?: string;
+  class?: 'IN' | 'CH';
   id?: number;
-  flags?: number;
-  questions?: (Question | Buffer)[];
-  answers?: Buffer[];
-  authorities?: Buffer[];
-  additionals?: Buffer[];
-  /** Says other counts than there are: question, answer, authority, additional. */
-  counts?: [number, number, number, number];
-  /** Octets behind the last record. */
-  trailing?: Buffer;
+  /** RD alone where it is absent. */
+  flags?: readonly Flag[];
+  /** False: no OPT record. */
+  edns?: false | EdnsParts;
 }
 
-export function message(sections: Sections): Buffer {
-  const { id = 0, flags = 0, questions = [], answers = [], authorities = [], additionals = [] } = sections;
-  const { counts = [questions.length, answers.length, authorities.length, additionals.length] } = sections;
-  const asked = questions.map((question) => (Buffer.isBuffer(question) ? question : encodeQuestion(question)));
-  const head = u16(id, flags, ...counts);
-  return Buffer.concat([head, ...asked, ...answers, ...authorities, ...additionals, sections.trailing ?? none]);
-}
-
-const none = Buffer.alloc(0);
-
-/** A question in two words, `www.example.com` A by default, as a stub resolver sends it: RD, no EDNS. */
-export function query(name = 'www.example.com', sections: Sections & Omit<Question, 'name'> = {}): Buffer {
-  const question: Question = { name, type: sections.type ?? type.A, class: sections.class ?? 1 };
-  return message({ id: 0x1234, flags: flag.rd, questions: [question], ...sections });
-}
-
-/** The same with an OPT record. */
-export function ednsQuery(name?: string, edns: Edns = {}, sections: Parameters<typeof query>[1] = {}): Buffer {
-  return query(name, { additionals: [opt(edns)], ...sections });
-}
-
-/** An upstream's answer: id, flags and question taken from the query. */
-export function reply(to: Buffer, sections: Sections & { rcode?: number } = {}): Buffer {
-  const question = to.subarray(12, questionEnd(to));
-  const flags = (sections.flags ?? flag.rd | flag.ra) | flag.qr | (sections.rcode ?? 0);
-  return message({ id: to.readUInt16BE(0), questions: [Buffer.from(question)], ...sections, flags });
-}
-
-export function questionEnd(of: Buffer): number {
-  let at = 12;
-  while ((of[at] ?? 0) !== 0) at += (of[at] as number) + 1;
-  return at + 5;
-}
-
-export function encodeName(name: string): Buffer {
-  const labels = name.split('.').filter((label) => label !== '');
-  const octets = labels.map((label) => Buffer.concat([Buffer.of(label.length), Buffer.from(label, 'latin1')]));
-  return Buffer.concat([...octets, Buffer.of(0)]);
-}
-
-function encodeQuestion(question: Question): Buffer {
-  return Buffer.concat([encodeName(question.name), u16(question.type ?? type.A, question.class ?? 1)]);
-}
-
-/** @param name in text, or in wire form, where it may be compressed */
-export function record(name: string | Buffer, recordType: number, ttl: number, data: Buffer, recordClass = 1): Buffer {
-  const owner = typeof name === 'string' ? encodeName(name) : name;
-  return Buffer.concat([owner, u16(recordType, recordClass), u32(ttl), u16(data.length), data]);
-}
-
-/** Points to the question's name. */
-export const questionName = Buffer.of(0xc0, 12);
-
-export function a(name: string | Buffer, ttl: number, address: string): Buffer {
-  return record(name, type.A, ttl, Buffer.from(address.split('.').map(Number)));
-}
-
-export function cname(name: string, ttl: number, target: string): Buffer {
-  return record(name, type.CNAME, ttl, encodeName(target));
-}
-
-export function txt(name: string | Buffer, ttl: number, ...texts: string[]): Buffer {
-  const data = texts.map((text) => Buffer.concat([Buffer.of(text.length), Buffer.from(text)]));
-  return record(name, type.TXT, ttl, Buffer.concat(data));
-}
-
-export function soa(name: string, ttl: number, minimum: number): Buffer {
-  const names = [encodeName(`ns.${name}`), encodeName(`admin.${name}`)];
-  return record(name, type.SOA, ttl, Buffer.concat([...names, u32(1, 2, 3, 4, minimum)]));
-}
-
-export interface Edns {
+export interface EdnsParts {
   udpSize?: number;
-  version?: number;
   dnssecOk?: boolean;
-  extendedRcode?: number;
-  options?: { code: number; data: Buffer }[];
+  version?: number;
+  /** Ask where the answer came from. */
+  asksOrigin?: boolean;
+  options?: readonly { code: number; data: Buffer }[];
 }
 
-export function opt({ udpSize = 1232, version = 0, dnssecOk = false, extendedRcode = 0, options = [] }: Edns): Buffer {
-  const data = options.map((option) => Buffer.concat([u16(option.code, option.data.length), option.data]));
-  const ttl = extendedRcode * 0x1000000 + version * 0x10000 + (dnssecOk ? 0x8000 : 0);
-  return record('', type.OPT, ttl, Buffer.concat(data), udpSize);
+export interface AnswerParts {
+  /** `NOERROR` where it is absent. */
+  rcode?: string;
+  /** QR and RA, and RD where the query had it, are always set. */
+  flags?: readonly Flag[];
+  /** Records as `www.example. 300 A 192.0.2.1`. */
+  answers?: readonly string[];
+  authorities?: readonly string[];
+  additionals?: readonly string[];
+  /** An OPT record where the query had one; false for none. */
+  edns?: false | EdnsParts;
 }
 
-export function u16(...values: number[]): Buffer {
-  const octets = Buffer.alloc(values.length * 2);
-  values.forEach((value, index) => {
-    octets.writeUInt16BE(value, index * 2);
-  });
-  return octets;
-}
-
-export function u32(...values: number[]): Buffer {
-  const octets = Buffer.alloc(values.length * 4);
-  values.forEach((value, index) => {
-    octets.writeUInt32BE(value >>> 0, index * 4);
-  });
-  return octets;
-}
-
-export interface Reading {
+/** A message as a person reads it. */
+export interface Message {
   id: number;
-  /** With the upper bits of OPT. */
-  rcode: number;
-  /** The bits of {@link flag} that are set, in words. */
-  flags: string[];
-  questions: { name: string; type: string; class: string }[];
-  /** `NAME TTL TYPE DATA`, as a person would write them. */
+  isAnswer: boolean;
+  rcode: string;
+  flags: Flag[];
+  /** As spelled in the message. */
+  name: string;
+  type: string;
+  class: string;
+  /** `www.example 300 A 192.0.2.1`; names without the final dot, except the root's. */
   answers: string[];
   authorities: string[];
+  /** Without OPT. */
   additionals: string[];
-  opt: { udpSize: number; dnssecOk: boolean; version: number; options: { code: number; data: Buffer }[] } | undefined;
-  /** RFC 8914 info codes. */
-  extendedErrors: number[];
+  edns: { udpSize: number; dnssecOk: boolean; version: number; options: { code: number; data: Buffer }[] } | undefined;
+  extendedError: { code: number; text: string } | undefined;
+  origin: OriginName | undefined;
 }
 
-/** Throws where the message is malformed. */
-export function read(octets: Buffer): Reading {
-  const decoded = decode(octets);
-  const bits = octets.readUInt16BE(2);
-  const found = (decoded.additionals ?? []).find((extra) => extra.type === 'OPT');
-  const options = (found?.options ?? []).map((option) => ({
-    code: option.code as number,
-    data: option.data as Buffer,
-  }));
-  return {
-    id: octets.readUInt16BE(0),
-    rcode: (bits & 0xf) + (found?.extendedRcode ?? 0) * 16,
-    flags: Object.entries(flag).flatMap(([name, bit]) => ((bits & bit) === 0 ? [] : [name])),
-    questions: (decoded.questions ?? []).map((question) => ({ ...question, class: question.class ?? 'IN' })),
-    answers: lines(decoded.answers),
-    authorities: lines(decoded.authorities),
-    additionals: lines(decoded.additionals),
-    opt: found && {
-      udpSize: found.udpPayloadSize,
-      dnssecOk: found.flag_do,
-      version: found.ednsVersion,
-      options,
-    },
-    extendedErrors: options.filter(({ code }) => code === 15).map(({ data }) => data.readUInt16BE(0)),
-  };
-}
-
-function lines(records: readonly Answer[] | undefined): string[] {
-  return (records ?? []).flatMap((each) =>
-    each.type === 'OPT' ? [] : [`${each.name} ${'ttl' in each ? each.ttl : ''} ${each.type} ${text(each)}`],
+export function buildQuery(parts: QueryParts): Buffer {
+  const { name, type = 'A', class: cls = 'IN', id = 0x1234, flags = ['RD'], edns = {} } = parts;
+  return Buffer.from(
+    dnsPacket.encode({
+      type: 'query',
+      id,
+      flags: bitsOf(flags),
+      questions: [{ name, type: typeName(type), class: cls }],
+      additionals: edns === false ? [] : [optRecord(edns)],
+    }),
   );
 }
 
-function text(each: Answer): string {
-  const data: unknown = 'data' in each ? each.data : '';
-  if (each.type === 'SOA') return `minimum=${each.data.minimum}`;
-  if (Array.isArray(data)) return data.map(String).join(' ');
-  return Buffer.isBuffer(data) ? data.toString('hex') : typeof data === 'string' ? data : JSON.stringify(data);
+/** The answer to `query`, under its id and question. */
+export function buildAnswer(query: Buffer, parts: AnswerParts = {}): Buffer {
+  const asked = dnsPacket.decode(query);
+  const { rcode = 'NOERROR', flags = [], edns } = parts;
+  const code = rcodeNames.indexOf(rcode);
+  const extended = code < 0 ? Number(/^RCODE(\d+)$/.exec(rcode)?.[1]) : code;
+  if (Number.isNaN(extended)) throw new Error(`no response code ${rcode}`);
+  const hasOpt = asked.additionals?.some(({ type }) => type === 'OPT') === true;
+  const opt = edns === false || (edns === undefined && !hasOpt) ? [] : [optRecord(edns ?? {}, extended >> 4)];
+  const echoed = flagsOf(asked.flags ?? 0).filter((flag) => flag === 'RD');
+  return Buffer.from(
+    dnsPacket.encode({
+      type: 'response',
+      id: asked.id ?? 0,
+      flags: bitsOf([...echoed, 'RA', ...flags]) | (extended & 0xf),
+      questions: asked.questions ?? [],
+      answers: (parts.answers ?? []).map(recordFromText),
+      authorities: (parts.authorities ?? []).map(recordFromText),
+      additionals: [...(parts.additionals ?? []).map(recordFromText), ...opt],
+    }),
+  );
+}
+
+export function readMessage(message: Buffer): Message {
+  const packet = dnsPacket.decode(message);
+  const question = packet.questions?.[0];
+  const opt = packet.additionals?.find((record) => record.type === 'OPT');
+  const options = opt?.options.map(({ code, data }) => ({ code: Number(code), data: data as Buffer })) ?? [];
+  const info = options.find(({ code }) => code === extendedErrorOption)?.data;
+  const from = options.find(({ code }) => code === originOption)?.data;
+  const bits = message.readUInt16BE(2);
+  const code = (bits & 0xf) | ((opt?.extendedRcode ?? 0) << 4);
+  return {
+    id: packet.id ?? 0,
+    isAnswer: packet.type === 'response',
+    rcode: rcodeNames[code] ?? `RCODE${code}`,
+    flags: flagsOf(bits),
+    name: question?.name ?? '',
+    type: question === undefined ? '' : numericType(question.type),
+    class: question?.class ?? '',
+    answers: textOf(packet.answers),
+    authorities: textOf(packet.authorities),
+    additionals: textOf(packet.additionals?.filter(({ type }) => type !== 'OPT')),
+    edns: opt && {
+      udpSize: opt.udpPayloadSize,
+      dnssecOk: (opt.flags & 0x8000) !== 0,
+      version: opt.ednsVersion,
+      options,
+    },
+    extendedError: info && { code: info.readUInt16BE(0), text: info.toString('utf8', 2) },
+    // An origin option without its octet is what a client sends.
+    origin: from === undefined || from.length === 0 ? undefined : origins[from[0] ?? -1],
+  };
+}
+
+/** `www.example. 300 A 192.0.2.1`, SOA as `m.example r.example SERIAL REFRESH RETRY EXPIRE MINIMUM`. */
+export function recordFromText(text: string): Answer {
+  const [name = '', ttl = '', type = '', ...words] = text.trim().split(/\s+/);
+  if (!/^\d+$/.test(ttl) || words.length === 0) throw new Error(`not a record: ${text}`);
+  const data = dataFromWords(type, words, text);
+  return { name, ttl: Number(ttl), type: typeName(type), class: 'IN', data } as Answer;
+}
+
+function dataFromWords(type: string, words: string[], text: string): unknown {
+  const number = (at: number) => Number(words[at]);
+  switch (type) {
+    case 'SOA':
+      return {
+        mname: words[0],
+        rname: words[1],
+        serial: number(2),
+        refresh: number(3),
+        retry: number(4),
+        expire: number(5),
+        minimum: number(6),
+      };
+    case 'MX':
+      return { preference: number(0), exchange: words[1] };
+    case 'SRV':
+      return { priority: number(0), weight: number(1), port: number(2), target: words[3] };
+    case 'TXT':
+      return words.join(' ');
+    case 'A':
+    case 'AAAA':
+    case 'CNAME':
+    case 'NS':
+    case 'PTR':
+    case 'DNAME':
+      return words[0];
+    default:
+      // RFC 3597 §5: any type, its data in hexadecimal.
+      if (/^TYPE\d+$/.test(type)) return Buffer.from(words.join(''), 'hex');
+      throw new Error(`no type ${type}: ${text}`);
+  }
+}
+
+function textOf(records: DecodedPacket['answers']): string[] {
+  return (records ?? []).map((record) => {
+    if (record.type === 'OPT') return 'OPT';
+    const { name, type, data, ttl } = record as { name: string; type: string; data: unknown; ttl?: number };
+    return `${name} ${ttl} ${numericType(type)} ${dataText(type, data)}`;
+  });
+}
+
+function dataText(type: string, data: unknown): string {
+  if (typeof data === 'string') return data;
+  if (Buffer.isBuffer(data)) return data.toString('hex');
+  if (type === 'TXT') return (data as Buffer[]).map((part) => part.toString('latin1')).join(' ');
+  return Object.values(data as object).join(' ');
+}
+
+/** dns-packet writes `UNKNOWN_65`. */
+function typeName(type: string): RecordType {
+  return type.replace(/^TYPE/, 'UNKNOWN_') as RecordType;
+}
+
+function numericType(type: string): string {
+  return type.replace(/^UNKNOWN_/, 'TYPE');
+}
+
+function optRecord(
+  { udpSize = 1232, dnssecOk = false, version = 0, asksOrigin = false, options = [] }: EdnsParts,
+  extendedRcode = 0,
+): Answer {
+  const all = asksOrigin ? [...options, { code: originOption, data: Buffer.alloc(0) }] : options;
+  return {
+    type: 'OPT',
+    name: '.',
+    udpPayloadSize: udpSize,
+    extendedRcode,
+    ednsVersion: version,
+    flags: dnssecOk ? 0x8000 : 0,
+    flag_do: dnssecOk,
+    options: all,
+  } as unknown as Answer;
+}
+
+function bitsOf(flags: readonly Flag[]): number {
+  return flags.reduce((bits, flag) => bits | flagBits[flag], 0);
+}
+
+function flagsOf(bits: number): Flag[] {
+  return (Object.keys(flagBits) as Flag[]).filter((flag) => (bits & flagBits[flag]) !== 0);
 }

@@ -1,56 +1,70 @@
 import type { Clock } from '../../agent/clock.ts';
 import { ExchangeError, type ServerAddress } from '../../agent/forward/exchange-error.ts';
 import type { Transport } from '../../agent/forward/transport.ts';
+import { formatEndpoint } from '../../api/v1alpha1/address.ts';
+import { type AnswerParts, buildAnswer, type Message, readMessage } from './message.ts';
 
-/** A query as it arrived at an upstream server. */
+/** One query as an upstream server received it. It stays unanswered until the test says otherwise. */
 export interface UpstreamQuery {
-  server: ServerAddress;
-  overTcp: boolean;
-  message: Buffer;
-  reply(message: Buffer): void;
-  /** The network says no. */
-  refuse(): void;
+  /** `ip:port` of the server that was asked. */
+  readonly server: string;
+  readonly overTcp: boolean;
+  readonly bytes: Buffer;
+  readonly question: Message;
+  readonly atMs: number;
+  answer(parts?: AnswerParts): void;
+  /** Octets as they are. */
+  send(message: Buffer): void;
+  /** The port is closed, or the connection is lost. */
+  fail(reason?: string): void;
 }
 
-/** Upstream servers that do what the test says; without an answer, a query times out on the fake clock. */
-export class FakeUpstream implements Transport {
-  readonly asked: UpstreamQuery[] = [];
-  /** Called for each query; undefined leaves it waiting for {@link UpstreamQuery.reply}. */
-  answer: (query: UpstreamQuery) => Buffer | undefined = () => undefined;
+export type Respond = (query: UpstreamQuery) => void;
+
+/**
+ * Upstream servers in memory, in the place of the network. Queries are collected in {@link FakeUpstreams.queries}; `respond` may
+ * answer them as they come. One that nobody answers times out by the clock.
+ */
+export class FakeUpstreams implements Transport {
+  /** All that were asked, in order. */
+  readonly queries: UpstreamQuery[] = [];
+  respond: Respond;
+  closed = false;
   readonly #clock: Clock;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, respond: Respond = () => {}) {
     this.#clock = clock;
+    this.respond = respond;
   }
 
   exchange(server: ServerAddress, overTcp: boolean, message: Buffer, timeoutMs: number): Promise<Buffer> {
     return new Promise((resolve, reject) => {
-      const timer = this.#clock.after(timeoutMs, () => reject(new ExchangeError('TIMEOUT', 'silence')));
+      const timer = this.#clock.after(timeoutMs, () =>
+        reject(new ExchangeError('TIMEOUT', `no reply over ${overTcp ? 'TCP' : 'UDP'} within ${timeoutMs} ms`)),
+      );
+      const bytes = Buffer.from(message);
       const query: UpstreamQuery = {
-        server,
+        server: formatEndpoint(server),
         overTcp,
-        message,
-        reply: (reply) => {
+        bytes,
+        question: readMessage(bytes),
+        atMs: this.#clock.nowMs(),
+        answer: (parts) => query.send(buildAnswer(bytes, parts)),
+        send: (reply) => {
           timer.cancel();
-          resolve(Buffer.from(reply));
+          resolve(reply);
         },
-        refuse: () => {
+        fail: (reason = overTcp ? 'the upstream closed the connection' : 'connection refused') => {
           timer.cancel();
-          reject(new ExchangeError('NETWORK', 'refused'));
+          reject(new ExchangeError('NETWORK', reason));
         },
       };
-      this.asked.push(query);
-      const reply = this.answer(query);
-      if (reply !== undefined) query.reply(reply);
+      this.queries.push(query);
+      this.respond(query);
     });
   }
 
-  /** The query that came last. */
-  get last(): UpstreamQuery {
-    const query = this.asked.at(-1);
-    if (query === undefined) throw new Error('no upstream was asked');
-    return query;
+  close(): void {
+    this.closed = true;
   }
-
-  close(): void {}
 }
