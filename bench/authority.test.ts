@@ -18,7 +18,7 @@ test('the authority answers the client of the benches, and counts each name once
   }
 });
 
-test('over TCP it answers queries that share a segment, and one that is cut in two', async () => {
+test('over TCP it answers queries that share a segment, and one that is cut in two', { timeout: 10_000 }, async () => {
   const authority = await Authority.start();
   const socket = createConnection(Number(authority.address.split(':')[1]), '127.0.0.1').setNoDelay();
   try {
