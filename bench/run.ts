@@ -1,4 +1,6 @@
 /** `npm run bench [-- NAME…]`: measures, keeps every reading in bench/samples/, and writes bench/results.md from them. */
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { memory } from './memory.ts';
 import { writeResults } from './results.ts';
 import { type Bench, takeSample } from './sample.ts';
@@ -20,6 +22,10 @@ async function main(): Promise<number> {
     takeSample(bench, series, new Date());
   }
   writeResults();
+  // The samples are kept in the repository, where every JSON file has one form.
+  execFileSync(join(import.meta.dirname, '../node_modules/.bin/biome'), ['format', '--write', 'bench/samples'], {
+    cwd: join(import.meta.dirname, '..'),
+  });
   console.log('\nbench/results.md is written');
   return 0;
 }

@@ -1,14 +1,20 @@
 import type { Offence, SourceFile } from './source-tree.ts';
 
 /** Names under which anything can hide. A file is one noun of the field. */
-const drawers = /(^|[./-])(utils?|helpers?|types|index|common|misc|shared|lib)(\.[a-z]+)*\.ts$/;
+const drawers = [
+  /(^|\/)(utils?|helpers?|types|index|common|misc|shared|lib)(\.[a-z]+)*\.ts$/,
+  /[.-](utils?|helpers?|misc)(\.[a-z]+)*\.ts$/,
+  /(^|\/)(utils?|helpers?|common|misc|shared|lib)\//,
+];
 const maxLines = 400;
 
 export function fileOffences(files: SourceFile[]): Offence[] {
   return files.flatMap(({ path, text }) => {
     const lines = text.split('\n').length - 1;
     return [
-      ...(drawers.test(path) ? [{ path, message: 'is a drawer: name it by the noun it holds' }] : []),
+      ...(drawers.some((pattern) => pattern.test(path))
+        ? [{ path, message: 'is a drawer: name it by the noun it holds' }]
+        : []),
       ...(/^[a-z0-9]+([./-][a-z0-9]+)*\.ts$/.test(path.split('/').at(-1) ?? '')
         ? []
         : [{ path, message: 'has a name that is not in small letters with hyphens' }]),
