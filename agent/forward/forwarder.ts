@@ -141,9 +141,9 @@ export class Forwarder {
         header.questionCount(reply) === 1
           ? walkRecords(reply, header.headerLength + query.question.length, query.type)
           : undefined;
-      if (walk === undefined) {
-        const reason = `${upstream.server.address} sent a malformed answer`;
-        return servFail(extendedError.networkError, reason);
+      const unusable = whyUnusable(reply, walk);
+      if (walk === undefined || unusable !== undefined) {
+        return servFail(extendedError.networkError, `${upstream.server.address} sent ${unusable}`);
       }
       return { kind: 'answered', message: reply, walk };
     } catch (error) {
@@ -154,9 +154,19 @@ export class Forwarder {
   }
 }
 
+/** Why no client can be told this reply; undefined if it can. */
+function whyUnusable(reply: Buffer, walk: RecordWalk | undefined): string | undefined {
+  if (walk === undefined) return 'a malformed answer';
+  // It has been asked over TCP by now, where all of it has room: to a client it would look whole.
+  if ((header.flags(reply) & header.flag.truncated) !== 0) return 'a truncated answer over TCP';
+  // It is about our OPT record, not the client's; its lower bits alone may read as NOERROR.
+  if (walk.extendedRcode !== 0) return `the response code ${walk.extendedRcode * 16 + header.responseCode(reply)}`;
+  return undefined;
+}
+
 /** What says something about the name; SERVFAIL, REFUSED and the like say something about the server. */
 function isGood(outcome: Outcome): boolean {
-  if (outcome.kind === 'failed' || outcome.walk.extendedRcode !== 0) return false;
+  if (outcome.kind === 'failed') return false;
   const code = header.responseCode(outcome.message);
   return code === header.rcode.noError || code === header.rcode.nxDomain;
 }

@@ -33,7 +33,7 @@ export function udpExchange(server: ServerAddress, message: Buffer, timeoutMs: n
     socket.once('error', (error) => fail('NETWORK', error.message));
     socket.on('message', (reply) => {
       if (reply.length < header.headerLength || header.id(reply) !== queryId) return;
-      if ((header.flags(reply) & header.flag.response) === 0 || !answers(reply, question)) return;
+      if (!answers(reply, question)) return;
       timer.cancel();
       socket.close();
       resolve(reply);
@@ -46,8 +46,12 @@ export function udpExchange(server: ServerAddress, message: Buffer, timeoutMs: n
   });
 }
 
-/** An error reply may come without the question (RFC 1035 leaves it open; some servers do so for FORMERR). */
+/**
+ * True for a response to this question; our own query that comes back is none. An error may come without the question
+ * (RFC 1035 leaves it open; some servers do so for FORMERR).
+ */
 export function answers(reply: Buffer, question: Buffer): boolean {
+  if ((header.flags(reply) & header.flag.response) === 0) return false;
   return header.questionCount(reply) === 0 ? header.responseCode(reply) !== 0 : hasQuestion(reply, question);
 }
 

@@ -101,7 +101,8 @@ export class Query implements PendingQuery {
   }
 
   #records(packet: Buffer): Accept {
-    const count = header.answerCount(packet) + header.authorityCount(packet) + header.additionalCount(packet);
+    const firstAdditional = header.answerCount(packet) + header.authorityCount(packet);
+    const count = firstAdditional + header.additionalCount(packet);
     let at = this.questionEnd;
     for (let record = 0; record < count; record += 1) {
       const nameEnd = skipName(packet, at);
@@ -109,7 +110,8 @@ export class Query implements PendingQuery {
       const end = nameEnd + 10 + u16(packet, nameEnd + 8);
       if (end > packet.length) return Accept.FormErr;
       if (u16(packet, nameEnd) === typeOpt) {
-        if (this.edns || nameEnd !== at + 1) return Accept.FormErr; // RFC 6891 §6.1.1: one OPT, named root
+        // RFC 6891 §6.1.1: one OPT, named root, in the additional section.
+        if (this.edns || nameEnd !== at + 1 || record < firstAdditional) return Accept.FormErr;
         this.edns = true;
         this.udpSize = Math.max(minUdpSize, u16(packet, nameEnd + 2));
         this.dnssecOk = (u16(packet, nameEnd + 6) & dnssecOkBit) !== 0;

@@ -80,7 +80,7 @@ export function walkRecords(message: Buffer, questionEnd: number, type: number):
       if (record < answers && (recordType === type || type === typeAny)) walk.answersOfType += 1;
       if (recordType === typeSoa && record >= answers && !additional && dataEnd - nameEnd - 10 >= soaFixedLength) {
         walk.soaTtlOffset = ttlOffset;
-        walk.soaMinimum = u32(message, dataEnd - 4);
+        walk.soaMinimum = ttlAt(message, dataEnd - 4);
       }
       walk.end = dataEnd;
     }
