@@ -24,29 +24,34 @@ export class Installation {
     this.#agentKubeconfig = agentKubeconfig;
   }
 
-  static async create(cluster: ControlPlane): Promise<Installation> {
+  static async create(cluster: ControlPlane, { crds = true } = {}): Promise<Installation> {
     const { code, stderr } = await cluster.helm(
       ...['install', 'localdns', join(root, 'charts/localdns'), '-n', system, '--create-namespace'],
+      ...['--set', `crds.enabled=${crds}`],
     );
     if (code !== 0) throw new Error(`helm install: ${stderr}`);
-    for (const kind of ['localdnsprofiles', 'localdnsnodes']) {
-      await cluster.kubectlOk('wait', '--for=condition=Established', `crd/${kind}.localdns.dev`, '--timeout=10s');
-    }
+    if (crds) await established(cluster);
     const operator = await cluster.kubeconfigFor({ serviceAccount: 'localdns-operator', namespace: system });
     const agent = await cluster.kubeconfigFor({ serviceAccount: 'localdns-agent', namespace: system });
     return new Installation(cluster, operator, agent);
   }
 
-  startOperator(): Daemon {
+  /** What was left out with `crds: false`. */
+  static async addCrds(cluster: ControlPlane): Promise<void> {
+    await cluster.kubectlOk('apply', '-f', join(root, 'crds'));
+    await established(cluster);
+  }
+
+  startOperator(kubeconfig = this.#operatorKubeconfig): Daemon {
     return this.#cluster.startDaemon({
       name: 'operator',
       command: join(root, 'bin/localdns'),
-      args: ['operator', '--kubeconfig', this.#operatorKubeconfig, '--metrics', `127.0.0.1:${operatorMetricsPort}`],
+      args: ['operator', '--kubeconfig', kubeconfig, '--metrics', `127.0.0.1:${operatorMetricsPort}`],
     });
   }
 
   /** The agent of a node, whose own resolver is at the given address. Started again, it finds its state of before. */
-  startAgent(node: string, nodeResolver: string): Daemon {
+  startAgent(node: string, nodeResolver: string, kubeconfig = this.#agentKubeconfig): Daemon {
     const folder = this.#cluster.makeFolder(`node-${node}`);
     const resolvConf = join(folder, 'resolv.conf');
     writeFileSync(resolvConf, `nameserver ${nodeResolver}\n`);
@@ -54,7 +59,7 @@ export class Installation {
       name: `agent-${node}`,
       command: join(root, 'bin/localdns'),
       args: [
-        ...['agent', '--kubeconfig', this.#agentKubeconfig, '--state-dir', join(folder, 'state')],
+        ...['agent', '--kubeconfig', kubeconfig, '--state-dir', join(folder, 'state')],
         ...['--resolv-conf', resolvConf, '--metrics', `127.0.0.1:${agentMetricsPort}`],
       ],
       env: { NODE_NAME: node },
@@ -64,5 +69,11 @@ export class Installation {
   /** A page of the agent's HTTP server: metrics, healthz or readyz. */
   agentPage(page: string): Promise<Page> {
     return this.#cluster.namespace.page({ url: `http://127.0.0.1:${agentMetricsPort}/${page}` });
+  }
+}
+
+async function established(cluster: ControlPlane): Promise<void> {
+  for (const kind of ['localdnsprofiles', 'localdnsnodes']) {
+    await cluster.kubectlOk('wait', '--for=condition=Established', `crd/${kind}.localdns.dev`, '--timeout=10s');
   }
 }

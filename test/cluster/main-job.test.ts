@@ -142,6 +142,37 @@ test('a disabled profile keeps its claim on a node and does not serve it', async
   await isNotServed('n2');
 });
 
+test('what somebody edits of ours is put right, and no query is lost', async () => {
+  const load = await scene.cluster.namespace.startLoad({
+    server: clusterListener,
+    names: [kubernetes.name],
+    perSecond: 200,
+  });
+  const before = await scene.localDnsNode('n1');
+  // A changed field comes back by itself when the operator applies; an added one only where the whole is replaced.
+  const tampered = JSON.stringify({ spec: { config: { listeners: [], invented: true } } });
+  await scene.cluster.kubectlOk('patch', 'ldn/n1', '--type=merge', '-p', tampered);
+  await eventually('the edit is undone', promptlyMs, async () => {
+    const { spec } = (await scene.localDnsNode('n1')) ?? {};
+    return JSON.stringify(spec) === JSON.stringify(before?.spec);
+  });
+  await scene.cluster.kubectlOk('label', 'node/n1', `${stateLabel}-`);
+  await eventually('the mark is back', promptlyMs, async () => (await stateOf('n1')) === stateEnabled);
+  assert.equal((await load.stop()).lost, 0);
+});
+
+test('a LocalDnsNode that somebody deletes is written anew', async () => {
+  await scene.cluster.kubectlOk('delete', 'ldn/n1');
+  await eventually('it is there again, and applied', 5_000, () => scene.applied());
+});
+
+test('a node that is deleted takes its configuration along', async () => {
+  await scene.applyProfile(pool, 'pool');
+  await eventually('LocalDnsNode n2 exists', promptlyMs, () => scene.localDnsNode('n2'));
+  await scene.cluster.kubectlOk('delete', 'node/n2');
+  await eventually('LocalDnsNode n2 is gone', promptlyMs, async () => (await scene.localDnsNode('n2')) === undefined);
+});
+
 test('while nothing changes, nothing is written', async () => {
   const writes = () => scene.cluster.audit().filter(({ verb }) => !['get', 'list', 'watch'].includes(verb));
   let settled = writes().length;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, test } from 'node:test';
 
 const folder = mkdtempSync(join(tmpdir(), 'localdns-reporter-'));
@@ -14,7 +14,7 @@ function runTests(name: string, source: string): { stdout: string; totals: unkno
   writeFileSync(file, source);
   const reporter = join(import.meta.dirname, 'reporter.ts');
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-  const args = ['--test', `--test-reporter=${reporter}`, '--test-reporter-destination=stdout', file];
+  const args = ['--test', `--test-reporter=${reporter}`, '--test-reporter-destination=stdout', basename(file)];
   const { stdout } = spawnSync(process.execPath, args, {
     encoding: 'utf8',
     cwd: folder,
@@ -30,13 +30,16 @@ test('a failed test is told with its place, its difference and what its file had
     `import { test } from 'node:test';
      import assert from 'node:assert';
      test('good', () => {});
+     import { afterEach } from 'node:test';
+     afterEach((context) => { if (!context.passed) console.log('said after'); });
      test('answers', () => { console.error('said before'); assert.deepEqual({ ttl: 30 }, { ttl: 5 }); });`,
   );
   assert.deepEqual(totals, { passed: 1, failed: 1, skipped: 0 });
-  assert.match(stdout, /FAILED failed\.test\.mjs:4 answers/);
+  assert.match(stdout, /FAILED failed\.test\.mjs:6 answers/);
   assert.match(stdout, /ttl: 30/);
   assert.match(stdout, /ttl: 5/);
   assert.match(stdout, /said before/);
+  assert.match(stdout, /said after/);
 });
 
 test('a file that cannot be loaded is a failure, and what Node said about it is shown', () => {

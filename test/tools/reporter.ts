@@ -6,7 +6,7 @@
  * The totals go to the file that LOCALDNS_TEST_TOTALS names, for the runner to add up.
  */
 import { appendFileSync } from 'node:fs';
-import { relative } from 'node:path';
+import { relative, resolve } from 'node:path';
 import type { TestEvent } from 'node:test/reporters';
 import { inspect } from 'node:util';
 
@@ -23,6 +23,7 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
   const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
   const skips: string[] = [];
   const output = new Map<string, string[]>();
+  const failedFiles = new Set<string>();
   let lastReason = '';
   let dots = 0;
 
@@ -30,9 +31,9 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
     switch (type) {
       case 'test:stdout':
       case 'test:stderr': {
-        const lines = output.get(data.file) ?? [];
-        lines.push(data.message);
-        output.set(data.file, lines.slice(-outputLines));
+        // Named as the file was on the command line; in the events of tests it is absolute.
+        const file = resolve(data.file);
+        output.set(file, [...(output.get(file) ?? []), data.message].slice(-outputLines));
         break;
       }
       case 'test:pass':
@@ -47,6 +48,7 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
           // A hook that fails takes every test of its file along, each with the same words.
           yield reason === lastReason ? '    for the same reason\n' : `${reason}\n${said(output, data.file)}`;
           lastReason = reason;
+          if (data.file !== undefined) failedFiles.add(data.file);
           dots = 0;
           break;
         }
@@ -65,6 +67,8 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
     }
   }
   if (dots % dotsPerLine !== 0) yield '\n';
+  // What a file prints may reach us after the failure that it belongs to.
+  for (const file of failedFiles) yield said(output, file);
   for (const line of skips) yield `${line}\n`;
   const path = process.env.LOCALDNS_TEST_TOTALS;
   if (path) appendFileSync(path, `${JSON.stringify(totals)}\n`);
@@ -96,7 +100,7 @@ function said(output: Map<string, string[]>, file: string | undefined): string {
   const lines = file === undefined ? undefined : output.get(file);
   if (file === undefined || lines === undefined) return '';
   output.delete(file);
-  return `  what ${relative(process.cwd(), file)} had printed:\n${indent(lines.join('').trimEnd())}\n`;
+  return `  what ${relative(process.cwd(), file)} printed:\n${indent(lines.join('').trimEnd())}\n`;
 }
 
 function indent(text: string): string {

@@ -1,0 +1,121 @@
+/** Operator and agent are started before what they need is there: each says so in one clear line, and goes on once it is. */
+import assert from 'node:assert/strict';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, afterEach, before, test } from 'node:test';
+import { apiVersion, profileLabel } from '../../api/v1alpha1/labels.ts';
+import { eventually } from '../tools/eventually.ts';
+import { type ControlPlane, startControlPlane } from './control-plane.ts';
+import type { Daemon } from './daemon.ts';
+import { Installation } from './installation.ts';
+import { clusterListener, kubernetes, nodeListener, pause } from './scene.ts';
+
+let cluster: ControlPlane;
+let localdns: Installation;
+let operator: Daemon;
+let agent: Daemon;
+
+before(async () => {
+  cluster = await startControlPlane();
+  for (const address of [clusterListener, nodeListener]) cluster.namespace.addAddress(address);
+  await cluster.startClusterDns();
+  localdns = await Installation.create(cluster, { crds: false });
+});
+
+after(() => cluster?.stop());
+
+afterEach((context) => {
+  if ('passed' in context && !context.passed) console.log(operator?.lastWords, agent?.lastWords);
+});
+
+interface LogLine {
+  level: string;
+  msg: string;
+  error?: string;
+}
+
+test('an operator without its kubeconfig ends with 2 and a line that names the file', async () => {
+  operator = localdns.startOperator('/nowhere/kubeconfig');
+  await eventually('it has ended', 5_000, () => !operator.isRunning);
+  assert.equal(operator.ending, 2);
+  const said = complaints(operator);
+  assert.equal(said.length, 1, operator.log);
+  assert.match(said[0] ?? '', /\/nowhere\/kubeconfig/);
+});
+
+test('an agent without its kubeconfig says so once, and goes on once it is there', async () => {
+  const path = join(cluster.folder.path, 'late.kubeconfig');
+  agent = localdns.startAgent('n1', '10.240.0.53', path);
+  await eventually('it complains', 5_000, () => complaints(agent).length > 0);
+  assert.match(complaints(agent)[0] ?? '', /late\.kubeconfig/);
+  copyFileSync(await cluster.kubeconfigFor({ serviceAccount: 'localdns-agent', namespace: 'localdns-system' }), path);
+  await eventually('it reaches the API server, which has no such kind', 15_000, () =>
+    complaints(agent).some((line) => line.includes('localdnsnodes')),
+  );
+  assert.equal(complaints(agent).filter((line) => line.includes('late.kubeconfig')).length, 1, agent.log);
+  assert.equal(await agent.stop(), 0);
+});
+
+test('an API server that cannot be reached is named once by each, and neither ends', async () => {
+  const wrong = await unreachable();
+  operator = localdns.startOperator(wrong);
+  agent = localdns.startAgent('n1', '10.240.0.53', wrong);
+  for (const program of [operator, agent]) {
+    await eventually(`${program.name} complains`, 5_000, () => complaints(program).length > 0);
+  }
+  await pause(4_000);
+  for (const program of [operator, agent]) {
+    program.assertRunning();
+    const said = complaints(program);
+    assert.ok(
+      said.every((line) => line.includes('10.240.0.1:6444')),
+      program.log,
+    );
+    assert.equal(said.length, 1, program.log);
+    await program.stop();
+  }
+});
+
+test('missing CRDs are named by each, and once they are there the main job is done', async () => {
+  operator = localdns.startOperator();
+  agent = localdns.startAgent('n1', '10.240.0.53');
+  for (const program of [operator, agent]) {
+    await eventually(`${program.name} says that a CRD is missing`, 5_000, () =>
+      complaints(program).some(
+        (line) => /localdns(nodes|profiles)/.test(line) && /CRD|CustomResourceDefinition/.test(line),
+      ),
+    );
+  }
+  await pause(3_000);
+  assert.ok(complaints(operator).length <= 2, `one line for each kind at most:\n${operator.log}`);
+  assert.equal(complaints(agent).length, 1, agent.log);
+  await Installation.addCrds(cluster);
+  await cluster.applyOk([
+    { apiVersion, kind: 'LocalDnsProfile', metadata: { name: 'default' }, spec: {} },
+    { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1', labels: { 'kubernetes.io/os': 'linux' } } },
+  ]);
+  await cluster.kubectlOk('label', 'node/n1', `${profileLabel}=default`);
+  await eventually('the agent answers', 45_000, async () => {
+    const question = { server: clusterListener, name: kubernetes.name, timeoutMs: 200 };
+    return (await cluster.namespace.ask(question)).answers[0]?.data === kubernetes.address;
+  });
+});
+
+/** What a program has logged as a warning or an error, message and reason in one. */
+function complaints({ log }: Daemon): string[] {
+  return log.split('\n').flatMap((line) => {
+    if (!line.startsWith('{')) return line.trim() === '' ? [] : [line];
+    const { level, msg, error = '' } = JSON.parse(line) as LogLine;
+    return level === 'warn' || level === 'error' ? [`${msg} ${error}`] : [];
+  });
+}
+
+async function unreachable(): Promise<string> {
+  const path = join(cluster.folder.path, 'unreachable.kubeconfig');
+  const config = readFileSync(
+    await cluster.kubeconfigFor({ serviceAccount: 'localdns-agent', namespace: 'localdns-system' }),
+    'utf8',
+  );
+  writeFileSync(path, config.replace(':6443', ':6444'));
+  return path;
+}
