@@ -32,16 +32,26 @@ export class Builder {
   readonly #transport: Transport;
   readonly #clock: Clock;
   readonly #tallies: Tallies;
+  readonly #random: () => number;
   readonly #upstreams = new Map<string, Upstream>();
   readonly #prefixes = new Map<string, string>();
   #nextPrefix = 0;
 
-  constructor(nodeName: string, cache: ResponseCache, transport: Transport, clock: Clock, tallies: Tallies) {
+  /** @param random what the policy Random draws from */
+  constructor(
+    nodeName: string,
+    cache: ResponseCache,
+    transport: Transport,
+    clock: Clock,
+    tallies: Tallies,
+    random: () => number = Math.random,
+  ) {
     this.#nodeName = nodeName;
     this.#cache = cache;
     this.#transport = transport;
     this.#clock = clock;
     this.#tallies = tallies;
+    this.#random = random;
   }
 
   /** `config` has been parsed strictly. */
@@ -75,7 +85,7 @@ export class Builder {
           staleImmediately: block.serveStale === 'Immediate',
           forwarder: new Forwarder({
             upstreams,
-            policy: upstreamPolicy(block.forwardPolicy),
+            policy: upstreamPolicy(block.forwardPolicy, this.#random),
             maxConcurrent: block.maxConcurrent,
             clock: this.#clock,
             destination: block.forwardDestination,

@@ -11,7 +11,6 @@ export class InFlight<Outcome> {
     return this.#exchanges.get(key);
   }
 
-  /** @param start never rejects */
   start(key: string, start: () => Promise<Outcome>): Promise<Outcome> {
     const exchange = start().finally(() => this.#exchanges.delete(key));
     this.#exchanges.set(key, exchange);

@@ -78,9 +78,13 @@ export class Server {
   }
 
   #exception(error: unknown, reply: Reply): void {
+    this.#failed(error);
+    reply.drop();
+  }
+
+  #failed(error: unknown): void {
     this.#count(ListenerCount.exceptions);
     this.#log.exception(error);
-    reply.drop();
   }
 
   #serve(packet: Buffer, reply: Reply): void {
@@ -112,7 +116,7 @@ export class Server {
     }
     if (entry !== undefined && zone.staleImmediately && isServableStale(entry, nowMs)) {
       if (isRefreshDue(entry, nowMs) && zone.inFlight.find(query.key) === undefined) {
-        void this.#resolve(query.detach(), zone, entry);
+        this.#resolve(query.detach(), zone, entry).catch((error) => this.#failed(error));
       }
       this.#answer(entry, query, zone, reply, nowMs, origin.stale);
       return;
@@ -124,8 +128,8 @@ export class Server {
   async #forward(query: PendingQuery, zone: Zone, reply: Reply, startedAtMs: number): Promise<void> {
     const shared = zone.inFlight.find(query.key);
     if (shared !== undefined) bump(zone.counts, ZoneCount.coalesced);
-    const result = await (shared ?? this.#resolve(query, zone));
     try {
+      const result = await (shared ?? this.#resolve(query, zone));
       if (result instanceof Entry) {
         this.#answer(result, query, zone, reply, startedAtMs, origin.forwarded);
         return;
@@ -139,7 +143,7 @@ export class Server {
     }
   }
 
-  /** Asks upstream once for all who wait, and moves the answer into the cache. Never rejects. */
+  /** Asks upstream once for all who wait, and moves the answer into the cache. Rejects with bugs alone. */
   #resolve(query: PendingQuery, zone: Zone, stale?: Entry): Promise<Entry | Failed> {
     return zone.inFlight.start(query.key, async () => {
       zone.counts[ZoneCount.inFlight] = zone.forwarder.inFlight + 1;

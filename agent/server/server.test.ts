@@ -1,0 +1,107 @@
+import { deepEqual, equal } from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseNodeConfig } from '../../api/v1alpha1/node-config.ts';
+import { FakeClock, settle } from '../../test/fake/clock.ts';
+import { buildQuery, readMessage } from '../../test/fake/message.ts';
+import { FakeUpstreams } from '../../test/fake/upstream.ts';
+import { Builder } from '../build.ts';
+import { ResponseCache } from '../cache/response-cache.ts';
+import { Tallies } from '../tallies.ts';
+import { ListenerCount, listenerCounts } from './plan.ts';
+import { type QueryLine, Server } from './server.ts';
+
+const block = {
+  zone: '.',
+  queryLogging: 'Log',
+  protocol: 'PreferUDP',
+  forwardDestination: 'ClusterCoreDNS',
+  forwardPolicy: 'Random',
+  maxConcurrent: 0,
+  cacheDurationInSeconds: 60,
+  negativeCacheDurationInSeconds: 30,
+  serveStaleDurationInSeconds: 600,
+  serveStale: 'Immediate',
+};
+
+function scene(random: () => number) {
+  const clock = new FakeClock();
+  const upstreams = new FakeUpstreams(clock, (query) => query.answer({ answers: ['www.example 60 A 192.0.2.1'] }));
+  const builder = new Builder('node', new ResponseCache(1 << 20), upstreams, clock, new Tallies(() => {}), random);
+  const parsed = parseNodeConfig({
+    formatVersion: 1,
+    clusterDomain: 'cluster.local',
+    clusterDNS: { namespace: '', service: '', addresses: [] },
+    listeners: [{ name: 'cluster', addresses: ['127.0.0.1'], serverBlocks: [block] }],
+    upstreams: [],
+  });
+  if ('error' in parsed) throw new Error(parsed.error);
+  const { plans } = builder.build(parsed.config, { clusterDns: ['192.0.2.1:53', '192.0.2.2:53'], nodeDns: [] });
+  const plan = plans.get('cluster');
+  if (plan === undefined) throw new Error('no plan');
+  const counts = new Float64Array(listenerCounts);
+  const exceptions: unknown[] = [];
+  const lines: QueryLine[] = [];
+  const failures: object[] = [];
+  const server = new Server(plan, clock, counts, {
+    query: (line) => lines.push(line),
+    failure: (line) => failures.push(line),
+    exception: (error) => exceptions.push(error),
+  });
+  const ends: string[] = [];
+  const ask = async (name = 'www.example') => {
+    server.serve(buildQuery({ name }), {
+      overTcp: false,
+      client: '192.0.2.99',
+      send: (message, length) => ends.push(readMessage(Buffer.from(message.subarray(0, length))).rcode),
+      drop: () => ends.push('dropped'),
+    });
+    await settle();
+  };
+  return { clock, upstreams, counts, exceptions, lines, failures, ends, ask };
+}
+
+test('a bug while a query is forwarded costs that query alone, and is counted and logged', async () => {
+  let broken = true;
+  const { ask, ends, exceptions, counts, clock } = scene(() => {
+    if (broken) throw new Error('a bug');
+    return 0;
+  });
+  await ask();
+  deepEqual(ends, ['dropped']);
+  broken = false;
+  await ask();
+  deepEqual(ends, ['dropped', 'NOERROR']);
+  // The same behind a stale answer, where no client waits for it.
+  broken = true;
+  await clock.advance(60_000);
+  await ask();
+  deepEqual(ends, ['dropped', 'NOERROR', 'NOERROR']);
+  equal(exceptions.length, 2);
+  equal(counts[ListenerCount.exceptions], 2);
+});
+
+test('with queryLogging Log each query is one line: who, how, what, and where the answer came from', async () => {
+  const { ask, lines, clock, upstreams } = scene(() => 0);
+  upstreams.respond = (query) => clock.after(7, () => query.answer({ answers: ['www.example 60 A 192.0.2.1'] }));
+  void ask('WWW.example');
+  await clock.advance(10);
+  await ask();
+  const line = { client: '192.0.2.99', transport: 'udp', name: 'www.example.', type: 1, rcode: 0 };
+  deepEqual(lines, [
+    { ...line, origin: 'forwarded', durationMs: 7 },
+    { ...line, origin: 'cache', durationMs: 0 },
+  ]);
+});
+
+test('failures of a zone are logged once a second, and the line says how many it stands for', async () => {
+  const { ask, failures, clock, upstreams } = scene(() => 0);
+  upstreams.respond = (query) => query.fail('connection refused');
+  for (const name of ['one.example', 'two.example', 'three.example']) await ask(name);
+  await clock.advance(1_000);
+  await ask('four.example');
+  const reason = '192.0.2.2: connection refused';
+  deepEqual(failures, [
+    { zone: '.', name: 'one.example.', reason, failures: 1 },
+    { zone: '.', name: 'four.example.', reason, failures: 3 },
+  ]);
+});

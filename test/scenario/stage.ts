@@ -1,0 +1,217 @@
+/** Where a scenario is played: the agent's serving side, and servers for it to ask, in memory or over real sockets. */
+import { createSocket } from 'node:dgram';
+import { connect } from 'node:net';
+import { Builder, type Destinations } from '../../agent/build.ts';
+import { ResponseCache } from '../../agent/cache/response-cache.ts';
+import { Swap } from '../../agent/config/swap.ts';
+import { deadlineMs } from '../../agent/forward/forwarder.ts';
+import { networkTransport, type Transport } from '../../agent/forward/transport.ts';
+import type { ListenerName } from '../../agent/listen/listeners.ts';
+import { listenerCounts } from '../../agent/server/plan.ts';
+import { Server, type ServerLog } from '../../agent/server/server.ts';
+import { Tallies } from '../../agent/tallies.ts';
+import type { NodeConfig } from '../../api/v1alpha1/node-config.ts';
+import { type FakeClock, settle } from '../fake/clock.ts';
+import { SocketUpstream } from '../fake/socket-upstream.ts';
+import { FakeUpstreams, type UpstreamQuery } from '../fake/upstream.ts';
+import type { Place } from './script.ts';
+
+export interface Stage {
+  /** How long to wait in real time for what must come; 0 where everything happens in memory. */
+  readonly patienceMs: number;
+  /** What this server received, in order. */
+  received(server: string): readonly UpstreamQuery[];
+  endpointOf(server: string): Promise<string>;
+  close(server: string, transports: { udp: boolean; tcp: boolean }): Promise<void>;
+  open(server: string): Promise<void>;
+  apply(config: NodeConfig, destinations: Destinations): Promise<void>;
+  ask(listener: ListenerName, overTcp: boolean, packet: Buffer, onAnswer: (message: Buffer) => void): void;
+  /** Until nothing happens any more without time. */
+  settle(): Promise<void>;
+  end(): Promise<void>;
+}
+
+const cacheBytes = 1 << 20;
+
+/** A bug in the agent, and not an outcome: the scenario fails with it. */
+export class Exceptions {
+  readonly seen: unknown[] = [];
+  readonly log: ServerLog = {
+    query: () => {},
+    failure: () => {},
+    exception: (error) => this.seen.push(error),
+  };
+}
+
+export function openStage(place: Place, clock: FakeClock, random: () => number, exceptions: Exceptions): Stage {
+  return place === 'memory'
+    ? new MemoryStage(clock, random, exceptions.log)
+    : new SocketStage(clock, random, exceptions.log);
+}
+
+class MemoryStage implements Stage {
+  readonly patienceMs = 0;
+  readonly #clock: FakeClock;
+  readonly #log: ServerLog;
+  readonly #upstreams: FakeUpstreams;
+  readonly #builder: Builder;
+  readonly #servers = new Map<ListenerName, Server>();
+  readonly #names: string[] = [];
+  readonly #received = new Map<string, UpstreamQuery[]>();
+  readonly #closed = new Map<string, { udp: boolean; tcp: boolean }>();
+
+  constructor(clock: FakeClock, random: () => number, log: ServerLog) {
+    this.#clock = clock;
+    this.#log = log;
+    this.#upstreams = new FakeUpstreams(clock, (query) => this.#take(query));
+    const cache = new ResponseCache(cacheBytes);
+    this.#builder = new Builder('node', cache, this.#upstreams, clock, new Tallies(() => {}), random);
+  }
+
+  received(server: string): readonly UpstreamQuery[] {
+    return this.#received.get(this.#endpoint(server)) ?? [];
+  }
+
+  async endpointOf(server: string): Promise<string> {
+    return this.#endpoint(server);
+  }
+
+  async close(server: string, transports: { udp: boolean; tcp: boolean }): Promise<void> {
+    this.#closed.set(this.#endpoint(server), transports);
+  }
+
+  async open(server: string): Promise<void> {
+    this.#closed.delete(this.#endpoint(server));
+  }
+
+  async apply(config: NodeConfig, destinations: Destinations): Promise<void> {
+    const { plans, commit } = this.#builder.build(config, destinations);
+    for (const [name, plan] of plans) {
+      const serving = this.#servers.get(name);
+      if (serving !== undefined) serving.swap(plan);
+      else this.#servers.set(name, new Server(plan, this.#clock, new Float64Array(listenerCounts), this.#log));
+    }
+    commit();
+  }
+
+  ask(listener: ListenerName, overTcp: boolean, packet: Buffer, onAnswer: (message: Buffer) => void): void {
+    const server = this.#servers.get(listener);
+    if (server === undefined) throw new Error(`there is no ${listener} listener`);
+    server.serve(packet, {
+      overTcp,
+      client: '127.0.0.1',
+      send: (message, length) => onAnswer(Buffer.from(message.subarray(0, length))),
+      drop: () => {},
+    });
+    // The listener's buffer is used again for the next packet.
+    packet.fill(0xff);
+  }
+
+  settle(): Promise<void> {
+    return settle();
+  }
+
+  async end(): Promise<void> {}
+
+  #endpoint(server: string): string {
+    if (!this.#names.includes(server)) this.#names.push(server);
+    return `192.0.2.${this.#names.indexOf(server) + 1}:53`;
+  }
+
+  #take(query: UpstreamQuery): void {
+    if (this.#closed.get(query.server)?.[query.overTcp ? 'tcp' : 'udp']) {
+      query.fail('connection refused');
+      return;
+    }
+    const received = this.#received.get(query.server) ?? [];
+    this.#received.set(query.server, received);
+    received.push(query);
+  }
+}
+
+/** Sockets are real, time is not: timeouts still pass by the scenario's clock. */
+class SocketStage implements Stage {
+  readonly patienceMs = 5_000;
+  readonly #clock: FakeClock;
+  readonly #transport: Transport;
+  readonly #swap: Swap;
+  readonly #upstreams = new Map<string, SocketUpstream>();
+  readonly #clients = new Set<{ close(): void }>();
+
+  constructor(clock: FakeClock, random: () => number, log: ServerLog) {
+    const tallies = new Tallies(() => {});
+    this.#clock = clock;
+    this.#transport = networkTransport(clock);
+    const builder = new Builder('node', new ResponseCache(cacheBytes), this.#transport, clock, tallies, random);
+    this.#swap = new Swap(builder, clock, this.#transport, tallies, log);
+  }
+
+  received(server: string): readonly UpstreamQuery[] {
+    return this.#upstreams.get(server)?.queries ?? [];
+  }
+
+  async endpointOf(server: string): Promise<string> {
+    const known = this.#upstreams.get(server);
+    if (known !== undefined) return known.endpoint;
+    const opened = await new SocketUpstream().open();
+    this.#upstreams.set(server, opened);
+    return opened.endpoint;
+  }
+
+  async close(server: string, transports: { udp: boolean; tcp: boolean }): Promise<void> {
+    await this.endpointOf(server);
+    const upstream = this.#upstreams.get(server);
+    await upstream?.close();
+    if (!transports.udp) await upstream?.open({ tcp: false });
+  }
+
+  async open(server: string): Promise<void> {
+    await this.#upstreams.get(server)?.close();
+    await this.#upstreams.get(server)?.open();
+  }
+
+  apply(config: NodeConfig, destinations: Destinations): Promise<void> {
+    const any = [{ address: '127.0.0.1', port: 0 }];
+    const listen = Object.fromEntries(config.listeners.map(({ name }) => [name, any]));
+    return this.#swap.apply({ config, destinations, listen });
+  }
+
+  ask(listener: ListenerName, overTcp: boolean, packet: Buffer, onAnswer: (message: Buffer) => void): void {
+    const at = this.#swap.listening.find(({ name }) => name === listener);
+    if (at === undefined) throw new Error(`there is no ${listener} listener`);
+    if (!overTcp) {
+      const socket = createSocket('udp4');
+      this.#clients.add(socket);
+      socket.on('message', (message) => onAnswer(message));
+      socket.send(packet, at.port, at.address);
+      return;
+    }
+    const socket = connect({ host: at.address, port: at.port });
+    this.#clients.add({ close: () => socket.destroy() });
+    const length = Buffer.alloc(2);
+    length.writeUInt16BE(packet.length);
+    socket.write(Buffer.concat([length, packet]));
+    let received = Buffer.alloc(0);
+    socket.on('data', (chunk: Buffer) => {
+      received = Buffer.concat([received, chunk]);
+      if (received.length < 2 || received.length < 2 + received.readUInt16BE(0)) return;
+      onAnswer(received.subarray(2, 2 + received.readUInt16BE(0)));
+      received = received.subarray(2 + received.readUInt16BE(0));
+    });
+  }
+
+  /** What was sent over the loopback is in the receiver's buffer already: some loop turns read and answer it. */
+  async settle(): Promise<void> {
+    for (let turn = 0; turn < 10; turn += 1) await settle();
+  }
+
+  async end(): Promise<void> {
+    for (const client of this.#clients) client.close();
+    const closed = this.#swap.close();
+    // Listeners close once every query has ended: those that the script left open end with their deadline.
+    await this.#clock.advance(deadlineMs);
+    await closed;
+    this.#transport.close();
+    await Promise.all([...this.#upstreams.values()].map((upstream) => upstream.close()));
+  }
+}
