@@ -43,10 +43,10 @@ export function parseManifest(text: string): Manifest {
   }
 }
 
-/** `-` reads standard input. Never rejects; `unreadable` is the system's reason in one line. */
-export async function readManifest(path: string): Promise<Manifest | { unreadable: string }> {
+/** The text of a file, or why the system denies it; `-` reads standard input. Never rejects. */
+export async function readText(path: string): Promise<{ text: string } | { unreadable: string }> {
   try {
-    return parseManifest(path === '-' ? await readAll(process.stdin) : await readFile(path, 'utf8'));
+    return { text: path === '-' ? await readAll(process.stdin) : await readFile(path, 'utf8') };
   } catch (error) {
     return { unreadable: reasonOf(error as NodeJS.ErrnoException) };
   }
@@ -74,4 +74,19 @@ export function formatManifest(value: unknown): string {
 function asKubectlResolves(tags: Tags): Tags {
   const absent = ['timestamp', 'binary', 'omap', 'pairs', 'set'].map((name) => `tag:yaml.org,2002:${name}`);
   return tags.filter((tag) => typeof tag === 'string' || (!absent.includes(tag.tag) && tag.format !== 'TIME'));
+}
+
+/**
+ * What `parse` makes of the one document in a file's text, or every complaint, each a whole line for a person to read:
+ * `FILE: field: message`. Line and column follow the file's name as compilers write them, so that editors find the place.
+ */
+export function parseDocument<T extends object>(
+  label: string,
+  text: string,
+  parse: (value: unknown) => T | { errors: string[] },
+): T | { errors: string[] } {
+  const manifest = parseManifest(text);
+  if ('error' in manifest) return { errors: [`${label}:${/^\d/.test(manifest.error) ? '' : ' '}${manifest.error}`] };
+  const parsed = parse(manifest.value);
+  return 'errors' in parsed ? { errors: parsed.errors.map((error) => `${label}: ${error}`) } : parsed;
 }

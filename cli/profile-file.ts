@@ -1,6 +1,6 @@
 import type { LocalDnsProfile } from '../api/v1alpha1/profile.ts';
 import { formatFieldError, parseProfile } from '../api/v1alpha1/profile-validation.ts';
-import { readManifest } from './manifest.ts';
+import { parseDocument, readText } from './manifest.ts';
 
 /** A profile from a file, or why there is none, each line whole for a person to read: `FILE: field: message`. */
 export type ProfileFile =
@@ -13,15 +13,17 @@ export type ProfileFile =
 /** `-` reads standard input. Never rejects. */
 export async function readProfileFile(path: string): Promise<ProfileFile> {
   const label = fileLabel(path);
-  const manifest = await readManifest(path);
-  if ('unreadable' in manifest) return { unreadable: `${label}: ${manifest.unreadable}` };
-  // Line and column follow the file's name as compilers write them, so that editors find the place.
-  if ('error' in manifest) {
-    return { invalid: [`${label}:${/^\d/.test(manifest.error) ? '' : ' '}${manifest.error}`] };
-  }
-  const parsed = parseProfile(manifest.value);
-  if ('profile' in parsed) return parsed;
-  return { invalid: parsed.errors.map((error) => `${label}: ${formatFieldError(error)}`) };
+  const read = await readText(path);
+  if ('unreadable' in read) return { unreadable: `${label}: ${read.unreadable}` };
+  const parsed = parseProfileText(label, read.text);
+  return 'profile' in parsed ? parsed : { invalid: parsed.errors };
+}
+
+export function parseProfileText(label: string, text: string): { profile: LocalDnsProfile } | { errors: string[] } {
+  return parseDocument(label, text, (value) => {
+    const parsed = parseProfile(value);
+    return 'profile' in parsed ? parsed : { errors: parsed.errors.map(formatFieldError) };
+  });
 }
 
 export function fileLabel(path: string): string {

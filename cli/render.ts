@@ -10,7 +10,7 @@ import { isLinux, type NodeFacts, nodeFacts, profileLabelOf } from '../operator/
 import { renderNodeConfig } from '../operator/profile/render.ts';
 import { select } from '../operator/profile/select.ts';
 import { exitCode, UsageError } from './command.ts';
-import { formatManifest, readManifest } from './manifest.ts';
+import { formatManifest, parseDocument, readText } from './manifest.ts';
 import { fileLabel, readProfileFile } from './profile-file.ts';
 
 export const usage = `Usage: localdns render -f PROFILE --node NODE.yaml [options]
@@ -30,7 +30,7 @@ export async function run(argv: string[]): Promise<number> {
   const [read, node] = [await readProfileFile(file), await readNode(nodeFile)];
   if ('unreadable' in read) return complain([read.unreadable], exitCode.couldNotRun);
   if ('invalid' in read) return complain(read.invalid, exitCode.foundWrong);
-  if ('error' in node) return complain([`${fileLabel(nodeFile)}: ${node.error}`], exitCode.couldNotRun);
+  if ('errors' in node) return complain(node.errors, exitCode.couldNotRun);
 
   const { profile } = read;
   const reason = whyNotServed(profile, node);
@@ -65,19 +65,21 @@ function parseOptions(argv: string[]) {
   return { file, nodeFile, output, addresses: addresses.map(canonicalAddress) } as const;
 }
 
-async function readNode(path: string): Promise<NodeFacts | { error: string }> {
-  const manifest = await readManifest(path);
-  if ('unreadable' in manifest) return { error: manifest.unreadable };
-  if ('error' in manifest) return manifest;
-  const { kind, metadata } = (manifest.value ?? {}) as {
-    kind?: unknown;
-    metadata?: { name?: unknown; labels?: unknown };
-  };
-  if (kind !== 'Node') return { error: `kind: a Node is expected, not ${JSON.stringify(kind)}` };
-  if (typeof metadata?.name !== 'string') return { error: 'metadata.name: is required' };
+async function readNode(path: string): Promise<NodeFacts | { errors: string[] }> {
+  const read = await readText(path);
+  const label = fileLabel(path);
+  return 'unreadable' in read
+    ? { errors: [`${label}: ${read.unreadable}`] }
+    : parseDocument(label, read.text, parseNode);
+}
+
+function parseNode(value: unknown): NodeFacts | { errors: string[] } {
+  const { kind, metadata } = (value ?? {}) as { kind?: unknown; metadata?: { name?: unknown; labels?: unknown } };
+  if (kind !== 'Node') return { errors: [`kind: a Node is expected, not ${JSON.stringify(kind)}`] };
+  if (typeof metadata?.name !== 'string') return { errors: ['metadata.name: is required'] };
   const labels = Object.entries(metadata.labels ?? {});
-  const bad = labels.find(([, value]) => typeof value !== 'string');
-  if (bad !== undefined) return { error: `metadata.labels[${JSON.stringify(bad[0])}]: must be a string: quote it` };
+  const bad = labels.find(([, label]) => typeof label !== 'string');
+  if (bad !== undefined) return { errors: [`metadata.labels[${JSON.stringify(bad[0])}]: must be a string: quote it`] };
   return nodeFacts({ metadata: { name: metadata.name, labels: Object.fromEntries(labels) } });
 }
 
