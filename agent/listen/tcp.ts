@@ -2,32 +2,43 @@ import { createServer, isIPv6, type Server, type Socket } from 'node:net';
 import { setU16, u16 } from '../wire/octets.ts';
 import { type ListenAddress, ListenError, type Listener, type ServePacket } from './listener.ts';
 
-/** RFC 7766 §6.2.3: idle connections close after some seconds. */
-const idleTimeoutMs = 10_000;
-/** RFC 7766 §6.2.2: bounds on connections, in all and per client, so that none of them starves the others. */
-const maxConnections = 1_000;
-const maxConnectionsPerClient = 100;
-/** Answers that a slow reader leaves waiting; over it nothing more is read from that client. */
-const maxBacklogBytes = 1 << 20;
-/** Queries of one connection that wait for an upstream; over it nothing more is read from that client. */
-const maxWaiting = 256;
+export interface TcpBounds {
+  /** RFC 7766 §6.2.3: idle connections close after some seconds. */
+  idleTimeoutMs: number;
+  /** RFC 7766 §6.2.2: bounds on connections, in all and per client, so that none of them starves the others. */
+  maxConnections: number;
+  maxConnectionsPerClient: number;
+  /** Answers that a slow reader leaves waiting; over it nothing more is taken from that client. */
+  maxBacklogBytes: number;
+  /** Queries of one connection that wait for an upstream; over it nothing more is taken from that client. */
+  maxWaiting: number;
+}
+
+const usualBounds: TcpBounds = {
+  idleTimeoutMs: 10_000,
+  maxConnections: 1_000,
+  maxConnectionsPerClient: 100,
+  maxBacklogBytes: 1 << 20,
+  maxWaiting: 256,
+};
 
 /** Opens a TCP listener; rejects with a {@link ListenError}. */
-export function openTcp(at: ListenAddress, serve: ServePacket): Promise<Listener> {
+export function openTcp(at: ListenAddress, serve: ServePacket, changes: Partial<TcpBounds> = {}): Promise<Listener> {
+  const bounds = { ...usualBounds, ...changes };
   return new Promise((resolve, reject) => {
     const connections = new Set<Connection>();
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       const address = socket.remoteAddress ?? '';
       let sameClient = 0;
       for (const connection of connections) if (connection.client === address) sameClient += 1;
-      if (sameClient >= maxConnectionsPerClient) {
+      if (sameClient >= bounds.maxConnectionsPerClient) {
         socket.destroy();
         return;
       }
-      const connection = new Connection(socket, address, serve, () => connections.delete(connection));
+      const connection = new Connection(socket, address, serve, bounds, () => connections.delete(connection));
       connections.add(connection);
     });
-    server.maxConnections = maxConnections;
+    server.maxConnections = bounds.maxConnections;
     server.once('error', (error) => reject(new ListenError(at, 'TCP', error)));
     server.listen({ host: at.address, port: at.port, exclusive: true, ipv6Only: isIPv6(at.address) }, () => {
       server.removeAllListeners('error');
@@ -45,16 +56,20 @@ class Connection {
   readonly client: string;
   readonly #socket: Socket;
   readonly #serve: ServePacket;
+  readonly #bounds: TcpBounds;
   #received: Buffer = Buffer.alloc(0);
   #waiting = 0;
+  #taking = false;
   #ended = false;
+  #finishing = false;
   #corked = false;
 
-  constructor(socket: Socket, client: string, serve: ServePacket, onClosed: () => void) {
+  constructor(socket: Socket, client: string, serve: ServePacket, bounds: TcpBounds, onClosed: () => void) {
     this.client = client;
     this.#socket = socket;
     this.#serve = serve;
-    socket.setTimeout(idleTimeoutMs, () => socket.destroy());
+    this.#bounds = bounds;
+    socket.setTimeout(bounds.idleTimeoutMs, () => socket.destroy());
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('end', () => {
       this.#ended = true;
@@ -68,7 +83,10 @@ class Connection {
   /** No further queries; ends once what was asked is answered. */
   finish(): void {
     this.#ended = true;
-    this.#socket.pause();
+    this.#finishing = true;
+    // What still comes is read and thrown away: unread, it would turn our end into a reset that overtakes the last answers, and
+    // the client's end would not be seen.
+    this.#socket.resume();
     this.#endIfDone();
   }
 
@@ -77,15 +95,25 @@ class Connection {
   }
 
   #read(chunk: Buffer): void {
-    const data = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk]);
+    if (this.#finishing) return;
+    this.#received = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk]);
+    this.#takeFrames();
+  }
+
+  /** Takes the frames that are complete, for as long as there is room for their answers; the others stay for later. */
+  #takeFrames(): void {
+    if (this.#taking) return; // an answer or a drop within take() has made room: the loop below sees it
+    this.#taking = true;
+    const data = this.#received;
     let at = 0;
-    while (at + 2 <= data.length) {
+    while (at + 2 <= data.length && !this.#isFull()) {
       const end = at + 2 + u16(data, at);
       if (end > data.length) break;
       this.#take(data.subarray(at + 2, end));
       at = end;
     }
     this.#received = data.subarray(at);
+    this.#taking = false;
     if (this.#isFull()) this.#socket.pause();
   }
 
@@ -97,6 +125,7 @@ class Connection {
       send: (message, length) => this.#write(message, length),
       drop: () => {
         this.#waiting -= 1;
+        this.#resume();
         this.#endIfDone();
       },
     });
@@ -124,11 +153,14 @@ class Connection {
   }
 
   #isFull(): boolean {
+    const { maxWaiting, maxBacklogBytes } = this.#bounds;
     return this.#waiting >= maxWaiting || this.#socket.writableLength > maxBacklogBytes;
   }
 
   #resume(): void {
-    if (!this.#ended && this.#socket.isPaused() && !this.#isFull()) this.#socket.resume();
+    if (this.#ended || !this.#socket.isPaused()) return;
+    this.#takeFrames();
+    if (!this.#isFull()) this.#socket.resume();
   }
 
   #endIfDone(): void {

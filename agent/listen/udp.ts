@@ -20,7 +20,10 @@ export function openUdp(at: ListenAddress, serve: ServePacket): Promise<Listener
       } catch {
         // The kernel's own size serves as well, with less room for bursts.
       }
-      socket.on('message', (packet, remote) => serve(packet, new UdpReply(socket, remote, open)));
+      socket.on('message', (packet, remote) => {
+        // Port 0 is forged: nothing can be sent there.
+        if (remote.port !== 0) serve(packet, new UdpReply(socket, remote, open));
+      });
       resolve(new UdpListener(socket, open));
     });
   });

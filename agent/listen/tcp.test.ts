@@ -1,0 +1,319 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { afterEach, test } from 'node:test';
+import type { Reply } from '../server/server.ts';
+import { ListenError, type Listener, type ServePacket } from './listener.ts';
+import { openTcp, type TcpBounds } from './tcp.ts';
+
+const loopback = { address: '127.0.0.1', port: 0 };
+const longMs = 20_000;
+
+/** Everything that one test opened. */
+let opened: { listeners: Listener[]; sockets: Socket[] } = { listeners: [], sockets: [] };
+
+afterEach(async () => {
+  for (const socket of opened.sockets) socket.destroy();
+  await Promise.all(opened.listeners.map((listener) => listener.close(0)));
+  opened = { listeners: [], sockets: [] };
+});
+
+async function listen(serve: ServePacket, bounds: Partial<TcpBounds> = {}): Promise<Listener> {
+  const listener = await openTcp(loopback, serve, bounds);
+  opened.listeners.push(listener);
+  return listener;
+}
+
+/** A client that collects frames; `ended` once the server has closed its half, or everything. */
+class Client {
+  readonly socket: Socket;
+  readonly frames: string[] = [];
+  ended = false;
+  #received = Buffer.alloc(0);
+  #changed: () => void = () => {};
+
+  constructor(port: number) {
+    this.socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+    opened.sockets.push(this.socket);
+    this.socket.on('data', (chunk: Buffer) => {
+      this.#received = Buffer.concat([this.#received, chunk]);
+      while (this.#received.length >= 2 && this.#received.length >= 2 + this.#received.readUInt16BE(0)) {
+        const end = 2 + this.#received.readUInt16BE(0);
+        this.frames.push(this.#received.toString('latin1', 2, end));
+        this.#received = this.#received.subarray(end);
+      }
+      this.#changed();
+    });
+    const end = () => {
+      this.ended = true;
+      this.#changed();
+    };
+    this.socket.on('end', end).on('close', end).on('error', end);
+  }
+
+  write(...chunks: Buffer[]): void {
+    for (const chunk of chunks) this.socket.write(chunk);
+  }
+
+  /** Waits for a state of this client, not for a time. */
+  async until(condition: () => boolean): Promise<void> {
+    while (!condition()) {
+      await new Promise<void>((resolve) => {
+        this.#changed = resolve;
+      });
+    }
+  }
+}
+
+function frame(text: string): Buffer {
+  const octets = Buffer.from(text, 'latin1');
+  return Buffer.concat([Buffer.of(octets.length >> 8, octets.length & 0xff), octets]);
+}
+
+const echo: ServePacket = (packet, reply) => reply.send(packet, packet.length);
+
+/** Keeps the replies, for the test to send them. */
+function held(): {
+  serve: ServePacket;
+  queries: { text: string; reply: Reply }[];
+  until(count: number): Promise<void>;
+} {
+  const queries: { text: string; reply: Reply }[] = [];
+  let changed = () => {};
+  return {
+    queries,
+    serve: (packet, reply) => {
+      queries.push({ text: packet.toString('latin1'), reply });
+      changed();
+    },
+    until: async (count) => {
+      while (queries.length < count) {
+        await new Promise<void>((resolve) => {
+          changed = resolve;
+        });
+      }
+    },
+  };
+}
+
+function send({ reply }: { reply: Reply }, text: string): void {
+  reply.send(Buffer.from(text, 'latin1'), text.length);
+}
+
+test('frames that are split at every octet, and frames that are joined in one chunk, are served one by one', async () => {
+  const { port } = await listen(echo);
+  const split = new Client(port);
+  for (const octet of Buffer.concat([frame('first'), frame('second')])) split.write(Buffer.of(octet));
+  await split.until(() => split.frames.length === 2);
+  assert.deepEqual(split.frames, ['first', 'second']);
+
+  const joined = new Client(port);
+  const third = frame('third');
+  joined.write(Buffer.concat([frame('first'), frame('second'), third.subarray(0, 1)]));
+  await joined.until(() => joined.frames.length === 2);
+  joined.write(third.subarray(1));
+  await joined.until(() => joined.frames.length === 3);
+  assert.deepEqual(joined.frames, ['first', 'second', 'third']);
+});
+
+test('a message of 65,535 octets goes in and out whole', async () => {
+  const { port } = await listen(echo);
+  const client = new Client(port);
+  const text = 'x'.repeat(65_535);
+  client.write(frame(text));
+  await client.until(() => client.frames.length === 1);
+  assert.ok(client.frames[0] === text);
+});
+
+test('answers leave as they come: a slow query does not hold up the fast one behind it', async () => {
+  const { serve, queries, until } = held();
+  const { port } = await listen(serve);
+  const client = new Client(port);
+  client.write(Buffer.concat([frame('slow'), frame('fast')]));
+  await until(2);
+  send(queries[1] as (typeof queries)[0], 'fast');
+  await client.until(() => client.frames.length === 1);
+  send(queries[0] as (typeof queries)[0], 'slow');
+  await client.until(() => client.frames.length === 2);
+  assert.deepEqual(client.frames, ['fast', 'slow']);
+});
+
+test('a client that has closed its half gets its answers, and then the end', async () => {
+  const { serve, queries, until } = held();
+  const { port } = await listen(serve);
+  const client = new Client(port);
+  client.write(Buffer.concat([frame('one'), frame('two')]));
+  client.socket.end();
+  await until(2);
+  for (const query of queries) send(query, query.text);
+  await client.until(() => client.ended);
+  assert.deepEqual(client.frames, ['one', 'two']);
+});
+
+test('a dropped packet leaves nothing behind: the half-closed connection of a client still ends', async () => {
+  const { serve, queries, until } = held();
+  const { port } = await listen(serve);
+  const client = new Client(port);
+  client.write(frame('nonsense'));
+  client.socket.end();
+  await until(1);
+  queries[0]?.reply.drop();
+  await client.until(() => client.ended);
+  assert.deepEqual(client.frames, []);
+});
+
+test('a connection without traffic is closed', async () => {
+  const { port } = await listen(echo, { idleTimeoutMs: 20 });
+  const client = new Client(port);
+  client.write(frame('one'));
+  await client.until(() => client.ended);
+  assert.deepEqual(client.frames, ['one']);
+});
+
+test('one client has no more than its bound of connections; when one of them closes there is room again', async () => {
+  const { port } = await listen(echo, { maxConnectionsPerClient: 2 });
+  const [first, second] = [new Client(port), new Client(port)];
+  for (const client of [first, second]) {
+    client.write(frame('in'));
+    await client.until(() => client.frames.length === 1);
+  }
+  const third = new Client(port);
+  await third.until(() => third.ended);
+
+  first.socket.end();
+  await first.until(() => first.ended);
+  const fourth = new Client(port);
+  fourth.write(frame('in'));
+  await fourth.until(() => fourth.frames.length === 1 || fourth.ended);
+  assert.deepEqual(fourth.frames, ['in']);
+});
+
+test('no more is taken from a client than the bound while its queries wait, and all of it afterwards', async () => {
+  const { serve, queries, until } = held();
+  const { port } = await listen((packet, reply) => (packet.length === 1 ? echo : serve)(packet, reply), {
+    maxWaiting: 4,
+  });
+  const client = new Client(port);
+  const asked = Array.from({ length: 100 }, (_, number) => `query ${number}`);
+  client.write(Buffer.concat(asked.map(frame)));
+  await until(4);
+  await bystander(port);
+  assert.equal(queries.length, 4);
+
+  for (let answered = 0; answered < asked.length; answered += 1) {
+    await until(answered + 1);
+    send(queries[answered] as (typeof queries)[0], `answer ${answered}`);
+  }
+  await client.until(() => client.frames.length === asked.length);
+  assert.deepEqual(
+    queries.map(({ text }) => text),
+    asked,
+  );
+});
+
+/** One round trip of somebody else: by then the listener has read all that it is going to read from the others. */
+async function bystander(port: number): Promise<void> {
+  const other = new Client(port);
+  other.write(frame('b'));
+  await other.until(() => other.frames.length === 1);
+}
+
+test('queries that are dropped make room for those behind them', async () => {
+  const { serve, queries, until } = held();
+  const { port } = await listen(serve, { maxWaiting: 2 });
+  const client = new Client(port);
+  client.write(Buffer.concat(['a', 'b', 'c', 'd'].map(frame)));
+  await until(2);
+  for (const { reply } of queries.slice(0, 2)) reply.drop();
+  await until(4);
+});
+
+test('a client that does not read its answers is not read from, and gets all of them when it does', async () => {
+  const answer = 'x'.repeat(60_000);
+  let served = 0;
+  const { port } = await listen(
+    (_packet, reply) => {
+      served += 1;
+      reply.send(Buffer.from(answer), answer.length);
+    },
+    { maxBacklogBytes: 100_000 },
+  );
+  const client = new Client(port);
+  await once(client.socket, 'connect');
+  client.socket.pause();
+  const asked = 500;
+  client.write(Buffer.concat(Array.from({ length: asked }, () => frame('q'))));
+  let before = -1;
+  while (served > before || served === 0) {
+    before = served;
+    await bystander(port);
+    served -= 1;
+  }
+  // 30 MB of answers: what is served is what sockets and backlog hold.
+  assert.ok(served < asked / 2, `${served} of ${asked} answers wait in memory`);
+  client.socket.resume();
+  await client.until(() => client.frames.length === asked);
+});
+
+test('close() lets in-flight queries be answered, takes no new ones, and ends with the last answer', async () => {
+  const { serve, queries, until } = held();
+  const listener = await listen(serve);
+  const client = new Client(listener.port);
+  client.write(frame('asked'));
+  await until(1);
+  const closed = listener.close(longMs);
+  client.write(frame('late'));
+  await bystanderRefused(listener.port);
+  send(queries[0] as (typeof queries)[0], 'answered');
+  await client.until(() => client.ended);
+  client.socket.end();
+  await closed;
+  assert.deepEqual(client.frames, ['answered']);
+  assert.deepEqual(
+    queries.map(({ text }) => text),
+    ['asked'],
+  );
+});
+
+async function bystanderRefused(port: number): Promise<void> {
+  const socket = connect(port, '127.0.0.1');
+  opened.sockets.push(socket);
+  const [error] = (await once(socket, 'error')) as [NodeJS.ErrnoException];
+  assert.equal(error.code, 'ECONNREFUSED');
+}
+
+test('close() ends idle connections at once, also those of clients that wait for our end first', async () => {
+  const listener = await listen(echo);
+  const client = new Client(listener.port);
+  client.write(frame('one'));
+  await client.until(() => client.frames.length === 1);
+  client.socket.on('end', () => client.socket.end());
+  await listener.close(longMs);
+});
+
+test('close() gives a client that never reads or closes no longer than the grace', async () => {
+  const { serve, until } = held();
+  const listener = await listen(serve);
+  const client = new Client(listener.port);
+  client.write(frame('one'));
+  await until(1);
+  await listener.close(20);
+  await client.until(() => client.ended);
+});
+
+test('a port in use: the message names port, transport and how to find who has it', async () => {
+  const { port } = await listen(echo);
+  await assert.rejects(openTcp({ address: '127.0.0.1', port }, echo), (error: unknown) => {
+    assert.ok(error instanceof ListenError);
+    assert.equal(error.code, 'EADDRINUSE');
+    assert.match(error.message, new RegExp(`127\\.0\\.0\\.1 port ${port} \\(TCP\\): .*'ss -tlpn sport = :${port}'`));
+    return true;
+  });
+});
+
+test('an address of no interface: the message says so', async () => {
+  await assert.rejects(openTcp({ address: '192.0.2.99', port: 0 }, echo), {
+    code: 'EADDRNOTAVAIL',
+    message: 'cannot listen on 192.0.2.99 port 0 (TCP): no interface of this node has the address',
+  });
+});

@@ -1,0 +1,161 @@
+import assert from 'node:assert/strict';
+import { createSocket, Socket } from 'node:dgram';
+import { once } from 'node:events';
+import { afterEach, mock, test } from 'node:test';
+import type { Reply } from '../server/server.ts';
+import { ListenError, type Listener, type ServePacket } from './listener.ts';
+import { openUdp } from './udp.ts';
+
+const loopback = { address: '127.0.0.1', port: 0 };
+const longMs = 20_000;
+
+let listeners: Listener[] = [];
+let clients: Socket[] = [];
+
+afterEach(async () => {
+  for (const client of clients) client.close();
+  await Promise.all(listeners.map((listener) => listener.close(0)));
+  listeners = [];
+  clients = [];
+});
+
+async function client(port: number): Promise<Socket> {
+  const socket = createSocket('udp4');
+  clients.push(socket);
+  socket.connect(port, '127.0.0.1');
+  await once(socket, 'connect');
+  return socket;
+}
+
+async function received(socket: Socket): Promise<string> {
+  const [message] = (await once(socket, 'message')) as [Buffer];
+  return message.toString();
+}
+
+const echo: ServePacket = (packet, reply) => reply.send(packet, packet.length);
+
+test('each client gets the answers to its own queries, though their memory is used again at once', async () => {
+  const shared = Buffer.alloc(8);
+  const listener = await openUdp(loopback, (packet, reply) => {
+    packet.copy(shared);
+    reply.send(shared, packet.length);
+  });
+  listeners.push(listener);
+  const sockets = await Promise.all([client(listener.port), client(listener.port), client(listener.port)]);
+  const answers = sockets.map(received);
+  for (const [number, socket] of sockets.entries()) socket.send(`from ${number}`);
+  assert.deepEqual(await Promise.all(answers), ['from 0', 'from 1', 'from 2']);
+});
+
+test('close() waits for what is in flight, and is done with the last answer', async () => {
+  const waiting: Reply[] = [];
+  let taken = () => {};
+  const both = new Promise<void>((resolve) => {
+    taken = () => waiting.length === 2 && resolve();
+  });
+  const listener = await openUdp(loopback, (_packet, reply) => {
+    waiting.push(reply);
+    taken();
+  });
+  const socket = await client(listener.port);
+  socket.send('one');
+  socket.send('two');
+  await both;
+  let closed = false;
+  const closing = listener.close(longMs).then(() => {
+    closed = true;
+  });
+  const answer = received(socket);
+  waiting[0]?.drop();
+  assert.equal(closed, false);
+  waiting[1]?.send(Buffer.from('answered'), 8);
+  assert.equal(await answer, 'answered');
+  await closing;
+});
+
+test('a query whose answer never comes holds close() up for no longer than the grace', async () => {
+  let taken = () => {};
+  const one = new Promise<void>((resolve) => {
+    taken = resolve;
+  });
+  const listener = await openUdp(loopback, () => taken());
+  const socket = await client(listener.port);
+  socket.send('one');
+  await one;
+  await listener.close(20);
+});
+
+test('a dropped packet is not waited for', async () => {
+  let taken = () => {};
+  const one = new Promise<void>((resolve) => {
+    taken = resolve;
+  });
+  const listener = await openUdp(loopback, (_packet, reply) => {
+    reply.drop();
+    taken();
+  });
+  const socket = await client(listener.port);
+  socket.send('one');
+  await one;
+  await listener.close(longMs);
+});
+
+test('a packet from port 0, where no answer can go, is not served', async () => {
+  const { bind } = Socket.prototype;
+  const bound: Socket[] = [];
+  mock.method(Socket.prototype, 'bind', function (this: Socket, ...at: unknown[]) {
+    bound.push(this);
+    return Reflect.apply(bind, this, at);
+  });
+  const served: string[] = [];
+  listeners.push(await openUdp(loopback, (packet) => served.push(packet.toString())));
+  mock.restoreAll();
+  bound[0]?.emit('message', Buffer.from('forged'), { address: '127.0.0.1', family: 'IPv4', port: 0, size: 6 });
+  bound[0]?.emit('message', Buffer.from('real'), { address: '127.0.0.1', family: 'IPv4', port: 9, size: 4 });
+  assert.deepEqual(served, ['real']);
+});
+
+test('a client that has gone away costs the others nothing', async () => {
+  const waiting: Reply[] = [];
+  let taken = () => {};
+  const first = new Promise<void>((resolve) => {
+    taken = resolve;
+  });
+  const listener = await openUdp(loopback, (packet, reply) => {
+    if (packet.toString() !== 'gone') {
+      reply.send(packet, packet.length);
+      return;
+    }
+    waiting.push(reply);
+    taken();
+  });
+  listeners.push(listener);
+  const gone = createSocket('udp4');
+  gone.send('gone', listener.port, '127.0.0.1');
+  await first;
+  await new Promise<void>((resolve) => gone.close(() => resolve()));
+  const other = await client(listener.port);
+  waiting[0]?.send(Buffer.from('x'), 1);
+  const answer = received(other);
+  other.send('here');
+  assert.equal(await answer, 'here');
+});
+
+test('a port in use: the message names port, transport and how to find who has it', async () => {
+  const listener = await openUdp(loopback, echo);
+  listeners.push(listener);
+  const { port } = listener;
+  await assert.rejects(openUdp({ address: '127.0.0.1', port }, echo), (error: unknown) => {
+    assert.ok(error instanceof ListenError);
+    assert.equal(error.code, 'EADDRINUSE');
+    assert.match(error.message, new RegExp(`127\\.0\\.0\\.1 port ${port} \\(UDP\\): .*'ss -ulpn sport = :${port}'`));
+    return true;
+  });
+});
+
+test('an address of no interface: the message says so', async () => {
+  await assert.rejects(openUdp({ address: '192.0.2.99', port: 0 }, echo), {
+    code: 'EADDRNOTAVAIL',
+    message: 'cannot listen on 192.0.2.99 port 0 (UDP): no interface of this node has the address',
+  });
+});
