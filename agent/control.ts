@@ -87,11 +87,7 @@ export class Control implements ConfigSink {
 
   #push(): void {
     if (!this.#everOffered) return;
-    const desired = this.#offered && {
-      config: this.#offered.config,
-      listen: this.#listen(this.#offered),
-      destinations: { clusterDns: this.#offered.clusterDns, nodeDns: this.#nodeDns },
-    };
+    const desired = this.#offered && this.#desire(this.#offered);
     if (this.#number > 0 && isDeepStrictEqual(desired, this.#desired)) {
       // What it became is known, or will be told soon; whoever offered it again wants to know.
       if (this.#settled && this.#outcome !== undefined) this.#source.report(this.#outcome);
@@ -99,6 +95,14 @@ export class Control implements ConfigSink {
     }
     this.#desired = desired;
     this.#sendDesired();
+  }
+
+  /** The agent never asks itself: addresses that this configuration listens on are no resolvers of the node. */
+  #desire(offered: Offer): Desired {
+    const listen = this.#listen(offered);
+    const own = new Set(Object.values(listen).flat().map(formatEndpoint));
+    const nodeDns = this.#nodeDns.filter((server) => !own.has(server));
+    return { config: offered.config, listen, destinations: { clusterDns: offered.clusterDns, nodeDns } };
   }
 
   #sendDesired(): void {

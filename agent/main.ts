@@ -97,7 +97,8 @@ class Agent {
         break;
       case 'fatal':
         process.stderr.write(message.lines.map((line) => `localdns: ${line}\n`).join(''));
-        void this.#stop(2);
+        // A worker that was started again may meet what the first one did not; what serves goes on serving.
+        if (!this.#everServed) void this.#stop(2);
         break;
       case 'stopped':
         void this.#end();

@@ -102,7 +102,7 @@ function userStateDir(env: NodeJS.ProcessEnv): string {
 /** `127.0.0.1:1053`; port 0 asks the system for one. */
 function listenAddress(option: string, text: string): ListenAddress {
   const address = parseEndpoint(text.replace(/:0$/, ':1'));
-  if (address === undefined || !/:\d+$/.test(text)) {
+  if (address === undefined || !/^(\[.*\]|[^:]+):\d+$/.test(text)) {
     throw new OptionError(`${option} ${text}: write an IP address and a port, such as 127.0.0.1:1053`);
   }
   return text.endsWith(':0') ? { ...address, port: 0 } : address;

@@ -12,22 +12,28 @@ class TcpPool {
   readonly #server: ServerAddress;
   readonly #clock: Clock;
   readonly #connections = new Set<TcpConnection>();
+  /** Were open when another one was lost: they may be as dead and not know it yet, so nothing new is sent over them. */
+  readonly #suspect = new WeakSet<TcpConnection>();
 
   constructor(server: ServerAddress, clock: Clock) {
     this.#server = server;
     this.#clock = clock;
   }
 
-  /** A connection that is lost under a query costs one retry on another, which the client does not see (RFC 7766 §6.2.4). */
+  /** A connection that is lost under a query costs one retry, which the client does not see (RFC 7766 §6.2.4). */
   async exchange(message: Buffer, timeoutMs: number): Promise<Buffer> {
     const deadlineMs = this.#clock.nowMs() + timeoutMs;
-    const used = this.#connections.size > 0;
+    const shared = this.#shared();
+    if (shared === undefined) return this.#opened().ask(message, timeoutMs);
     try {
-      return await this.#connection().ask(message, timeoutMs);
+      return await shared.ask(message, timeoutMs);
     } catch (error) {
       const remainingMs = deadlineMs - this.#clock.nowMs();
-      if (!used || !(error instanceof ExchangeError) || error.code !== 'NETWORK' || remainingMs <= 0) throw error;
-      return this.#connection().ask(message, remainingMs);
+      if (!(error instanceof ExchangeError) || error.code !== 'NETWORK' || remainingMs <= 0) throw error;
+      if (!this.#suspect.has(shared)) {
+        for (const connection of [shared, ...this.#connections]) this.#suspect.add(connection);
+      }
+      return (this.#shared() ?? this.#opened()).ask(message, remainingMs);
     }
   }
 
@@ -35,12 +41,18 @@ class TcpPool {
     for (const connection of [...this.#connections]) connection.close();
   }
 
-  #connection(): TcpConnection {
-    let least: TcpConnection | undefined;
-    for (const connection of this.#connections) {
-      if (least === undefined || connection.pending < least.pending) least = connection;
-    }
-    if (least !== undefined && (least.pending < sharedBelow || this.#connections.size >= maxConnections)) return least;
+  /** The one with the least ahead, unless another should be opened. */
+  #shared(): TcpConnection | undefined {
+    const usable = [...this.#connections].filter((connection) => !this.#suspect.has(connection));
+    const least = usable.reduce<TcpConnection | undefined>(
+      (best, connection) => (best !== undefined && best.pending <= connection.pending ? best : connection),
+      undefined,
+    );
+    if (least === undefined) return undefined;
+    return least.pending < sharedBelow || usable.length >= maxConnections ? least : undefined;
+  }
+
+  #opened(): TcpConnection {
     const opened: TcpConnection = new TcpConnection(this.#server, this.#clock, () => this.#connections.delete(opened));
     this.#connections.add(opened);
     return opened;

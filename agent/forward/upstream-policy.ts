@@ -16,7 +16,8 @@ export function upstreamPolicy(name: PolicyName, random: () => number = Math.ran
   return (upstreams) => {
     const up = upstreams.filter(({ healthy }) => healthy);
     const down = upstreams.filter(({ healthy }) => !healthy);
-    return [...rotate(up, first[name]), ...rotate(down, first[name])];
+    // One draw a query: a second one for those that are down would make others miss their turn.
+    return up.length > 0 ? [...rotate(up, first[name]), ...down] : rotate(down, first[name]);
   };
 }
 

@@ -80,9 +80,10 @@ export class Upstream {
     this.#scheduleProbe(message);
   }
 
+  /** Nobody asks it any more: it is not watched, and counts as up. */
   close(): void {
     this.#closed = true;
-    this.#probe?.cancel();
+    this.#recovered();
   }
 
   #scheduleProbe(message: Buffer): void {
