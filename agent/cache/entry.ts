@@ -10,13 +10,18 @@ import type { PendingQuery } from '../wire/query.ts';
 import type { RecordWalk } from '../wire/records.ts';
 import { maxStaleTtlSeconds } from './serve-stale.ts';
 
-/** Octets of an entry beside its message and key: the objects around it, measured with 100,000 entries. */
-const entryOverhead = 500;
+/** Octets of an entry beside its strings: the objects around it, measured with 50,000 entries. */
+const entryOverhead = 350;
+
+/** latin1 strings hold octets more cheaply than buffers do: a Buffer costs some 400 octets before it holds the first. */
+const encoding = 'latin1';
 
 export class Entry {
-  readonly message: Buffer;
-  readonly ttlOffsets: Uint16Array;
-  readonly additionals: number;
+  /** The message, one character an octet. */
+  readonly #message: string;
+  /** Where the TTLs stand, one character each: a message has at most 65,535 octets. */
+  readonly #ttlOffsets: string;
+  readonly #additionals: number;
   readonly storedAtMs: number;
   readonly expiresAtMs: number;
   /** Until when it may be used as a stale answer; `expiresAtMs` where it may not. */
@@ -29,22 +34,25 @@ export class Entry {
    * @param ttlSeconds 0 for an answer that is only passed on
    */
   constructor(message: Buffer, walk: RecordWalk, nowMs: number, ttlSeconds: number, staleSeconds: number) {
-    this.message = Buffer.allocUnsafeSlow(walk.end);
-    message.copy(this.message, 0, 0, walk.end);
-    this.ttlOffsets = Uint16Array.from(walk.ttlOffsets);
-    this.additionals = walk.additionals;
-    this.storedAtMs = nowMs;
-    this.expiresAtMs = nowMs + ttlSeconds * 1000;
+    this.#message = message.toString(encoding, 0, walk.end);
+    this.#ttlOffsets = String.fromCharCode(...walk.ttlOffsets);
+    this.#additionals = walk.additionals;
+    this.storedAtMs = Math.floor(nowMs);
+    this.expiresAtMs = this.storedAtMs + ttlSeconds * 1000;
     this.staleUntilMs = this.expiresAtMs + staleSeconds * 1000;
   }
 
   get rcode(): number {
-    return header.responseCode(this.message);
+    return this.#flags & 0xf;
+  }
+
+  get #flags(): number {
+    return (this.#message.charCodeAt(2) << 8) | this.#message.charCodeAt(3);
   }
 
   /** What the byte budget is charged with. */
   size(key: string): number {
-    return this.message.length + this.ttlOffsets.length * 2 + key.length + entryOverhead;
+    return this.#message.length + this.#ttlOffsets.length * 2 + key.length + entryOverhead;
   }
 
   isFresh(nowMs: number): boolean {
@@ -53,26 +61,26 @@ export class Entry {
 
   /** Writes the answer to `query` into `out` and returns its length; truncated with TC=1 where it is longer than `limit`. */
   write(out: Buffer, query: PendingQuery, limit: number, nowMs: number, from: Origin): number {
-    const { message, ttlOffsets } = this;
-    message.copy(out);
+    const ttlOffsets = this.#ttlOffsets;
+    const end = out.write(this.#message, 0, encoding);
     setU16(out, 0, query.id);
     setU16(out, 2, answerFlags(query, this.rcode) | this.#authenticData(query));
     query.question.copy(out, header.headerLength);
-    setU16(out, 10, this.additionals);
+    setU16(out, 10, this.#additionals);
     const stale = from === origin.stale;
     const ageSeconds = Math.floor((nowMs - this.storedAtMs) / 1000);
     for (let index = 0; index < ttlOffsets.length; index += 1) {
-      const at = ttlOffsets[index] as number;
-      const ttl = u32(message, at);
+      const at = ttlOffsets.charCodeAt(index);
+      const ttl = u32(out, at);
       setU32(out, at, stale ? Math.min(ttl, maxStaleTtlSeconds) : Math.max(0, ttl - ageSeconds));
     }
-    return finishAnswer(out, message.length, query, limit, query.edns ? this.#edns(query, from) : undefined);
+    return finishAnswer(out, end, query, limit, query.edns ? this.#edns(query, from) : undefined);
   }
 
   /** RFC 6840 §5.8: AD only towards clients that set AD or DO. */
   #authenticData(query: PendingQuery): number {
     const wanted = query.dnssecOk || (query.flags & header.flag.authenticData) !== 0;
-    return wanted ? header.flags(this.message) & header.flag.authenticData : 0;
+    return wanted ? this.#flags & header.flag.authenticData : 0;
   }
 
   #edns(query: PendingQuery, from: Origin): EdnsAnswer {

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { a, query, questionName, reply, type } from '../../test/fake/octets.ts';
+import { walkRecords } from '../wire/records.ts';
+import { Entry } from './entry.ts';
+import { ResponseCache } from './response-cache.ts';
+
+const asked = query('a.example');
+
+function entry(): Entry {
+  const message = reply(asked, { answers: [a(questionName, 60, '192.0.2.7')] });
+  const walk = walkRecords(message, asked.length, type.A);
+  assert.ok(walk !== undefined);
+  return new Entry(message, walk, 0, 60, 0);
+}
+
+test('blocks do not see each other’s answers, and equal prefixes see the same ones', () => {
+  const cache = new ResponseCache(1 << 20);
+  const [one, other, again] = [cache.partition('aa'), cache.partition('ab'), cache.partition('aa')];
+  const kept = entry();
+  one.store('key', kept);
+  assert.equal(other.lookup('key'), undefined);
+  assert.equal(again.lookup('key'), kept);
+  other.drop('key');
+  assert.equal(one.lookup('key'), kept);
+  again.drop('key');
+  assert.equal(one.lookup('key'), undefined);
+});
+
+test('the budget is in octets and over all blocks; what was used least recently goes first, and is counted', () => {
+  const size = entry().size('aa0');
+  const cache = new ResponseCache(size * 3);
+  const [one, other] = [cache.partition('aa'), cache.partition('ab')];
+  one.store('0', entry());
+  one.store('1', entry());
+  other.store('2', entry());
+  one.lookup('0');
+  other.store('3', entry());
+  assert.deepEqual(
+    [one.lookup('0'), one.lookup('1'), other.lookup('2'), other.lookup('3')].map((found) => found !== undefined),
+    [true, false, true, true],
+  );
+  assert.equal(cache.evictions, 1);
+  assert.ok(cache.bytes <= size * 3);
+});
+
+test('an answer is charged with more than its octets', () => {
+  const kept = entry();
+  assert.ok(kept.size('key') > kept.message.length + 'key'.length);
+});
+
+test('an answer larger than the whole budget is not kept, and costs no other one', () => {
+  const cache = new ResponseCache(entry().size('aak'));
+  const part = cache.partition('aa');
+  part.store('k', entry());
+  const large = entry();
+  part.store('key-that-is-longer', large);
+  assert.equal(part.lookup('key-that-is-longer'), undefined);
+  assert.notEqual(part.lookup('k'), undefined);
+});
+
+test('what blocks that are gone have cached is forgotten', () => {
+  const cache = new ResponseCache(1 << 20);
+  cache.partition('aa').store('key', entry());
+  cache.partition('ab').store('key', entry());
+  cache.retain(new Set(['ab']));
+  assert.equal(cache.size, 1);
+  assert.notEqual(cache.partition('ab').lookup('key'), undefined);
+});
