@@ -20,13 +20,20 @@ export function readyEndpoints(slices: Iterable<EndpointSlice>): string[] {
   const found = new Set<string>();
   for (const { addressType, endpoints, ports } of slices) {
     if (addressType === 'FQDN') continue;
-    const port = ports?.find(({ protocol }) => protocol === 'TCP')?.port ?? ports?.[0]?.port ?? dnsPort;
+    const port = portOf(ports ?? []);
     for (const { addresses, conditions } of endpoints ?? []) {
       if (conditions?.ready === false) continue;
       for (const address of addresses) found.add(formatEndpoint({ address, port }));
     }
   }
   return [...found].sort();
+}
+
+/** Their order says nothing, and metrics are TCP as well: the port by its usual name, or else one that is served over UDP. */
+function portOf(ports: NonNullable<EndpointSlice['ports']>): number {
+  const found =
+    ports.find(({ name }) => name === 'dns-tcp') ?? ports.find(({ protocol }) => protocol === 'UDP') ?? ports[0];
+  return found?.port ?? dnsPort;
 }
 
 export interface ServiceName {

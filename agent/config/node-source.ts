@@ -32,6 +32,13 @@ interface Current extends LastGood {
   identity: string;
 }
 
+interface Refusal {
+  revision: string;
+  generation: number;
+  identity: string;
+  error: string;
+}
+
 /** What there is once there is a way to the API server. */
 interface Following {
   client: KubeClient;
@@ -53,8 +60,8 @@ export class NodeSource implements ConfigSource {
   #current: Current | undefined;
   /** What the listeners did last. */
   #outcome: Outcome | undefined;
-  /** Identity of the spec that was refused last. */
-  #refused = '';
+  /** The newest spec, where it cannot be read: whatever becomes of the one before it, this is what is reported. */
+  #refusal: Refusal | undefined;
   #written = '';
   #stopped = false;
 
@@ -131,7 +138,8 @@ export class NodeSource implements ConfigSource {
     const current = this.#current;
     if (current === undefined) return;
     if (outcome.refused === undefined) this.#keep(current);
-    if (current.generation > 0) this.#following?.status.report(current, outcome);
+    if (false) {
+    } else if (current.generation > 0) this.#following?.status.report(current, outcome);
   }
 
   #take(node: StoredNode | undefined): void {
@@ -141,6 +149,7 @@ export class NodeSource implements ConfigSource {
         'the LocalDnsNode is gone: this node is not served any more',
       );
       this.#current = undefined;
+      this.#refusal = undefined;
       this.#following?.status.forget();
       this.#sink.offer(undefined);
       this.#save(undefined);
@@ -154,22 +163,27 @@ export class NodeSource implements ConfigSource {
     if (this.#current?.identity === identity) return;
     const parsed = parseNodeConfig(node.spec.config);
     if ('error' in parsed) {
-      this.#refuse({ revision, generation, identity }, parsed.error);
+      this.#refuse({ revision, generation, identity, error: parsed.error });
       return;
     }
     this.#adopt({ profile, revision, config: parsed.config, clusterDns: [], generation, identity });
   }
 
   /** What this agent cannot read: the configuration before it stays in force, and the listeners as they are. */
-  #refuse(spec: { revision: string; generation: number; identity: string }, error: string): void {
-    if (spec.identity === this.#refused) return;
-    this.#refused = spec.identity;
-    this.#sink.log.error({ revision: spec.revision, error }, 'configuration refused');
+  #refuse(refusal: Refusal): void {
+    if (refusal.identity === this.#refusal?.identity) return;
+    this.#refusal = refusal;
+    this.#sink.log.error({ revision: refusal.revision, error: refusal.error }, 'configuration refused');
+    this.#reportRefusal(refusal);
+  }
+
+  #reportRefusal({ error, ...spec }: Refusal): void {
     this.#following?.status.report(spec, { listening: [], ...this.#outcome, refused: { code: 'CONFIG', error } });
   }
 
   #adopt(current: Current): void {
     this.#current = current;
+    this.#refusal = undefined;
     this.#followEndpoints(current.config);
     this.#offer();
   }

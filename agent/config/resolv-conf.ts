@@ -19,14 +19,14 @@ export function parseResolvConf(text: string): string[] {
 }
 
 /** The file to follow where none was given: systemd-resolved's own list if resolv.conf names nothing but its stub. */
-export async function resolvConfPath(): Promise<string> {
+export async function resolvConfPath(standard = standardPath): Promise<string> {
   try {
-    const servers = parseResolvConf(await readFile(standardPath, 'utf8'));
+    const servers = parseResolvConf(await readFile(standard, 'utf8'));
     const stubOnly =
       servers.length > 0 && servers.every((server) => stubAddresses.has(parseEndpoint(server)?.address ?? ''));
-    return stubOnly ? resolvedPath : standardPath;
+    return stubOnly ? resolvedPath : standard;
   } catch {
-    return standardPath;
+    return standard;
   }
 }
 

@@ -1,0 +1,227 @@
+import { deepEqual, equal } from 'node:assert/strict';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, beforeEach, suite, test } from 'node:test';
+import { FakeApiServer } from '../../kube/api-server.fake.ts';
+import { eventually } from '../../test/tools/eventually.ts';
+import type { Outcome } from '../channel.ts';
+import type { Log } from '../log.ts';
+import { parseAgentOptions } from '../options.ts';
+import type { Offer } from './config-source.ts';
+import { NodeSource } from './node-source.ts';
+
+const withinMs = 5_000;
+const node = 'node-1';
+const folder = mkdtempSync(join(tmpdir(), 'localdns-node-source-'));
+after(() => rmSync(folder, { recursive: true }));
+
+const config = (clusterDomain = 'cluster.local') => ({
+  formatVersion: 1,
+  clusterDomain,
+  clusterDNS: { namespace: 'kube-system', service: 'kube-dns', addresses: ['10.96.0.10', 'fd00::10'] },
+  listeners: [
+    {
+      name: 'cluster',
+      addresses: ['169.254.10.11'],
+      serverBlocks: [
+        {
+          zone: '.',
+          queryLogging: 'Error',
+          protocol: 'ForceTCP',
+          forwardDestination: 'ClusterCoreDNS',
+          forwardPolicy: 'Sequential',
+          maxConcurrent: 1000,
+          cacheDurationInSeconds: 3600,
+          negativeCacheDurationInSeconds: 30,
+          serveStaleDurationInSeconds: 3600,
+          serveStale: 'Immediate',
+        },
+      ],
+    },
+  ],
+  upstreams: [],
+});
+const listening = [{ name: 'cluster' as const, address: '169.254.10.11', port: 53 }];
+const serviceServers = ['10.96.0.10:53', '[fd00::10]:53'];
+
+suite('the node as a source of configurations', () => {
+  let api: FakeApiServer;
+  let stateDir: string;
+  let kubeconfig: string;
+  const sources: NodeSource[] = [];
+
+  beforeEach(async () => {
+    api = new FakeApiServer(['localdnsnodes', 'endpointslices']);
+    const home = mkdtempSync(join(folder, 'case-'));
+    stateDir = join(home, 'state');
+    kubeconfig = join(home, 'kubeconfig');
+    writeKubeconfig(await api.start());
+  });
+  afterEach(async () => {
+    await Promise.all(sources.splice(0).map((source) => source.stop()));
+    await api.stop();
+  });
+
+  function writeKubeconfig(server: string): void {
+    const text = {
+      'current-context': 'here',
+      contexts: [{ name: 'here', context: { cluster: 'c', user: 'u' } }],
+      clusters: [{ name: 'c', cluster: { server } }],
+      users: [{ name: 'u', user: {} }],
+    };
+    writeFileSync(kubeconfig, JSON.stringify(text));
+  }
+
+  /** A source whose configurations all come into force, unless `outcomeOf` says otherwise. */
+  async function start(outcomeOf: (offer: Offer | undefined) => Outcome = () => ({ listening })) {
+    const offers: (Offer | undefined)[] = [];
+    const said: string[] = [];
+    const say = (_fields: object, text: string) => said.push(text);
+    const log = { info: say, warn: say, error: say } as unknown as Log;
+    const options = parseAgentOptions(['--node-name', node, '--kubeconfig', kubeconfig, '--state-dir', stateDir], {});
+    const source = new NodeSource(options, '1.2.3', {
+      log,
+      offer: (offer) => {
+        offers.push(offer);
+        setImmediate(() => source.report(outcomeOf(offer)));
+      },
+      fatal: (lines) => said.push(...lines),
+    });
+    sources.push(source);
+    await source.start();
+    const offered = (wanted: string, is: (offer: Offer | undefined) => boolean) =>
+      eventually(wanted, withinMs, () => offers.length > 0 && is(offers.at(-1)));
+    return { source, offers, said, offered };
+  }
+
+  const put = (spec: unknown) => {
+    const object = api.get('localdnsnodes', node);
+    api.put('localdnsnodes', {
+      ...object,
+      metadata: { name: node, ...(object && { uid: object.metadata.uid ?? '' }) },
+      spec,
+    });
+  };
+  const putEndpoints = (...addresses: string[]) => {
+    api.put('endpointslices', {
+      metadata: { name: 'kube-dns-1', namespace: 'kube-system', labels: { 'kubernetes.io/service-name': 'kube-dns' } },
+      addressType: 'IPv4',
+      endpoints: addresses.map((address) => ({ addresses: [address], conditions: { ready: true } })),
+      ports: [{ name: 'dns-tcp', port: 53, protocol: 'TCP' }],
+    } as never);
+  };
+  interface Told {
+    observedGeneration: number;
+    appliedRevision: string;
+    lastError: string;
+    conditions: { type: string; status: string; reason: string }[];
+  }
+  const status = () => api.get('localdnsnodes', node)?.status as Told | undefined;
+  const conditions = () => status()?.conditions.map(({ type, status, reason }) => `${type}=${status} ${reason}`) ?? [];
+  const spec = (revision: string, body: unknown = config()) => ({ profile: 'default', revision, config: body });
+  const revisionOnDisk = () => {
+    const path = join(stateDir, 'last-good.json');
+    return existsSync(path) && (JSON.parse(readFileSync(path, 'utf8')) as { revision: string }).revision;
+  };
+
+  test('offers what the LocalDnsNode says, with the Service until its endpoints are known, and reports and keeps it', async () => {
+    put(spec('v1-a'));
+    const { offers, offered } = await start();
+    await offered('the Service', (offer) => offer?.clusterDns.join() === serviceServers.join());
+    deepEqual(offers[0]?.config, config());
+    putEndpoints('10.0.0.2', '10.0.0.1');
+    await offered('endpoints', (offer) => offer?.clusterDns.join() === '10.0.0.1:53,10.0.0.2:53');
+    await eventually('the status', withinMs, () => status()?.appliedRevision === 'v1-a');
+    deepEqual(conditions(), ['ConfigApplied=True Applied', 'Serving=True ListenersAnswering']);
+    await eventually('the disk', withinMs, () => revisionOnDisk() === 'v1-a');
+    put(spec('v1-b', config('cluster.example')));
+    await offered('the edit', (offer) => offer?.config.clusterDomain === 'cluster.example');
+    await eventually('its status', withinMs, () => status()?.appliedRevision === 'v1-b');
+  });
+
+  test('starts from the last good configuration while the API server is away, endpoints included', async () => {
+    put(spec('v1-a'));
+    putEndpoints('10.0.0.1');
+    const first = await start();
+    await first.offered('endpoints', (offer) => offer?.clusterDns.join() === '10.0.0.1:53');
+    await eventually('the disk', withinMs, () => revisionOnDisk() === 'v1-a');
+    await first.source.stop();
+    await api.stop();
+    const { offers } = await start();
+    deepEqual(offers, [{ config: config(), clusterDns: ['10.0.0.1:53'] }]);
+    await api.start(Number(new URL(JSON.parse(readFileSync(kubeconfig, 'utf8')).clusters[0].cluster.server).port));
+    put(spec('v1-c', config('cluster.example')));
+    await eventually('the edit', 4 * withinMs, () => offers.at(-1)?.config.clusterDomain === 'cluster.example');
+  });
+
+  test('keeps and reports the old one when the newest cannot be read, whatever happens to the old one meanwhile', async () => {
+    put(spec('v1-a'));
+    const { offers, offered } = await start();
+    await eventually('the status', withinMs, () => status()?.appliedRevision === 'v1-a');
+    put(spec('v1-b', { ...config(), formatVersion: 99 }));
+    await eventually('the refusal', withinMs, () => status()?.observedGeneration === 2);
+    const refused = ['ConfigApplied=False Refused', 'Serving=True ListenersAnswering'];
+    deepEqual(conditions(), refused);
+    equal(status()?.appliedRevision, 'v1-a');
+    putEndpoints('10.0.0.1');
+    await offered('endpoints', (offer) => offer?.clusterDns.join() === '10.0.0.1:53');
+    put(spec('v1-c', { ...config(), formatVersion: 98 }));
+    await eventually('the next refusal', withinMs, () => status()?.observedGeneration === 3);
+    deepEqual(conditions(), refused);
+    equal(
+      offers.every((offer) => offer?.config.clusterDomain === 'cluster.local'),
+      true,
+    );
+    put(spec('v1-d', config('cluster.example')));
+    await eventually('the remedy', withinMs, () => status()?.appliedRevision === 'v1-d');
+    const applied = api.seen
+      .filter(({ subresource }) => subresource === 'status')
+      .map(({ body }) => (body?.status as Told).conditions[0]?.status);
+    deepEqual(
+      applied.filter((word, at) => word !== applied[at - 1]),
+      ['True', 'False', 'True'],
+    );
+    deepEqual([conditions()[0], status()?.lastError], ['ConfigApplied=True Applied', '']);
+  });
+
+  test('says in the status why a configuration could not be brought into force, and does not keep it', async () => {
+    put(spec('v1-a'));
+    const error = 'cannot listen on 169.254.10.11 port 53 (UDP): another process has it';
+    await start(() => ({ refused: { code: 'LISTEN', error }, listening: [] }));
+    await eventually('the status', withinMs, () => status()?.lastError === error);
+    deepEqual(conditions(), ['ConfigApplied=False ListenFailed', 'Serving=False ListenFailed']);
+    equal(revisionOnDisk(), false);
+  });
+
+  test('offers nothing any more once the LocalDnsNode is gone, and forgets it on disk', async () => {
+    put(spec('v1-a'));
+    const { offers, offered } = await start();
+    await eventually('the disk', withinMs, () => revisionOnDisk() === 'v1-a');
+    api.remove('localdnsnodes', node);
+    await offered('nothing', (offer) => offer === undefined);
+    await eventually('the disk', withinMs, () => revisionOnDisk() === false);
+    put(spec('v1-a'));
+    await offered('it is back', (offer) => offer !== undefined);
+    equal(offers.length > 2, true);
+  });
+
+  test('forgets a last good configuration whose LocalDnsNode went away meanwhile', async () => {
+    put(spec('v1-a'));
+    const first = await start();
+    await eventually('the disk', withinMs, () => revisionOnDisk() === 'v1-a');
+    await first.source.stop();
+    api.remove('localdnsnodes', node);
+    const { offers, offered } = await start();
+    equal(offers[0]?.config.clusterDomain, 'cluster.local');
+    await offered('nothing', (offer) => offer === undefined);
+    await eventually('the disk', withinMs, () => revisionOnDisk() === false);
+  });
+
+  test('says so where there is no kubeconfig', async () => {
+    rmSync(kubeconfig);
+    const { said, offers } = await start();
+    deepEqual(said, ['no kubeconfig; trying again']);
+    deepEqual(offers, []);
+  });
+});

@@ -1,0 +1,88 @@
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { test } from 'node:test';
+import { CacheCount } from './cache-tally.ts';
+import { UpstreamCount, upstreamCounts } from './forward/upstream.ts';
+import { Metrics } from './metrics.ts';
+import { firstRcodeCount, ListenerCount, listenerCounts, ZoneCount, zoneCounts } from './server/plan.ts';
+import { Tallies } from './tallies.ts';
+
+function scene() {
+  const metrics = new Metrics('1.2.3');
+  const tallies = new Tallies((notice) => metrics.add(notice));
+  const samples = async (name: string) =>
+    Object.fromEntries(
+      (await metrics.expose())
+        .split('\n')
+        .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+        .map((line) => [line.slice(name.length, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]),
+    );
+  return { metrics, tallies, samples };
+}
+
+test('what the serving thread counts is what a scrape shows, each time anew', async () => {
+  const { tallies, samples } = scene();
+  const listener = tallies.open('listener', { listener: 'cluster' }, listenerCounts);
+  listener[ListenerCount.udpQueries] = 5;
+  listener[ListenerCount.tcpQueries] = 2;
+  listener[ListenerCount.dropped] = 3;
+  listener[firstRcodeCount + 3] = 4;
+  const zone = tallies.open('zone', { listener: 'cluster', zone: 'cluster.local' }, zoneCounts);
+  zone[ZoneCount.stale] = 6;
+  zone[ZoneCount.coalesced] = 8;
+  const queries = '{listener="cluster",transport="udp"}';
+  equal((await samples('localdns_queries_total'))[queries], 5);
+  equal((await samples('localdns_queries_total'))[queries], 5, 'a scrape is no event');
+  equal((await samples('localdns_queries_total'))['{listener="cluster",transport="tcp"}'], 2);
+  equal((await samples('localdns_rejected_total'))['{listener="cluster",reason="dropped"}'], 3);
+  equal((await samples('localdns_answers_total'))['{listener="cluster",rcode="NXDOMAIN"}'], 4);
+  const answers = await samples('localdns_zone_answers_total');
+  equal(answers['{listener="cluster",zone="cluster.local",origin="stale"}'], 6);
+  equal((await samples('localdns_coalesced_total'))['{listener="cluster",zone="cluster.local"}'], 8);
+  listener[ListenerCount.udpQueries] = 9;
+  equal((await samples('localdns_queries_total'))[queries], 9);
+});
+
+test('upstream queries are told by the transport that they took, over all blocks that ask the server', async () => {
+  const { tallies, samples } = scene();
+  const overUdp = tallies.open('upstream', { upstream: '10.0.0.1:53', transport: 'udp' }, upstreamCounts);
+  const overTcp = tallies.open('upstream', { upstream: '10.0.0.1:53', transport: 'tcp' }, upstreamCounts);
+  overUdp[UpstreamCount.udpQueries] = 10;
+  overUdp[UpstreamCount.tcpQueries] = 1;
+  overTcp[UpstreamCount.tcpQueries] = 20;
+  overTcp[UpstreamCount.milliseconds] = 1500;
+  overTcp[UpstreamCount.down] = 1;
+  deepEqual(await samples('localdns_upstream_queries_total'), {
+    '{upstream="10.0.0.1:53",transport="udp"}': 10,
+    '{upstream="10.0.0.1:53",transport="tcp"}': 21,
+  });
+  equal((await samples('localdns_upstream_answer_seconds_total'))['{upstream="10.0.0.1:53",transport="tcp"}'], 1.5);
+  deepEqual(await samples('localdns_upstream_up'), {
+    '{upstream="10.0.0.1:53",transport="udp"}': 1,
+    '{upstream="10.0.0.1:53",transport="tcp"}': 0,
+  });
+});
+
+test('the cache, the version and the state of serving are shown', async () => {
+  const { metrics, tallies, samples } = scene();
+  const cache = tallies.open('cache', {}, 3);
+  cache[CacheCount.entries] = 12;
+  cache[CacheCount.bytes] = 3456;
+  cache[CacheCount.evictions] = 2;
+  metrics.serving.set(1);
+  metrics.configurations.inc({ outcome: 'applied' });
+  deepEqual(await samples('localdns_cache_entries'), { '': 12 });
+  deepEqual(await samples('localdns_cache_bytes'), { '': 3456 });
+  deepEqual(await samples('localdns_cache_evictions_total'), { '': 2 });
+  deepEqual(await samples('localdns_build_info'), { '{version="1.2.3"}': 1 });
+  deepEqual(await samples('localdns_serving'), { '': 1 });
+  deepEqual(await samples('localdns_configurations_total'), { '{outcome="applied"}': 1 });
+});
+
+test('every metric of ours has the prefix and a sentence of help', async () => {
+  const { metrics } = scene();
+  const text = await metrics.expose();
+  const helped = [...text.matchAll(/^# HELP (\S+) (.+)$/gm)].map(([, name = '']) => name);
+  const typed = [...text.matchAll(/^# TYPE (\S+) /gm)].map(([, name = '']) => name);
+  deepEqual(helped, typed);
+  ok(helped.every((name) => name.startsWith('localdns_')));
+});

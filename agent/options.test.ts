@@ -1,0 +1,87 @@
+import { deepEqual, equal, match, throws } from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { OptionError, parseAgentOptions } from './options.ts';
+
+const standalone = ['--profile', 'profile.yaml'];
+const parse = (argv: string[], env: NodeJS.ProcessEnv = {}) => parseAgentOptions(argv, env);
+
+suite('the options of the agent', () => {
+  test('stand-alone need nothing but a profile', () => {
+    const options = parse(standalone, { HOME: '/root', XDG_STATE_HOME: '/state' });
+    deepEqual(
+      [options.profile, options.metrics, options.stateDir, options.listen, options.logLevel],
+      ['profile.yaml', { address: '127.0.0.1', port: 9353 }, '/state/localdns', {}, 'info'],
+    );
+    deepEqual([options.clusterDns, options.embedded, options.nodeDns], [undefined, undefined, undefined]);
+  });
+
+  test('in a cluster come from the environment that the chart sets, and options win', () => {
+    const env = { NODE_NAME: 'node-1', HOST_IP: '10.0.0.7', KUBECONFIG: '/kube', XDG_STATE_HOME: '/state' };
+    const options = parse([], env);
+    deepEqual(
+      [options.nodeName, options.metrics, options.kubeconfig, options.stateDir],
+      ['node-1', { address: '10.0.0.7', port: 9353 }, '/kube', '/var/lib/localdns'],
+    );
+    const given = parse(['--node-name', 'node-2', '--kubeconfig', '/other', '--metrics', '127.0.0.1:0'], env);
+    deepEqual([given.nodeName, given.kubeconfig, given.metrics.port], ['node-2', '/other', 0]);
+    // Stand-alone on a host that is a node as well: nothing is published without being asked for.
+    equal(parse(standalone, env).metrics.address, '127.0.0.1');
+  });
+
+  test('replace listener addresses, several for each, with ports of the system too', () => {
+    const { listen } = parse([
+      ...standalone,
+      ...['--listen-cluster', '127.0.0.1:1053', '--listen-cluster', '[::1]:0', '--listen-node', '127.0.0.2:10'],
+    ]);
+    deepEqual(listen, {
+      cluster: [
+        { address: '127.0.0.1', port: 1053 },
+        { address: '::1', port: 0 },
+      ],
+      node: [{ address: '127.0.0.2', port: 10 }],
+    });
+  });
+
+  test('list servers with or without a port', () => {
+    const options = parse([...standalone, '--cluster-dns', '10.96.0.10, 10.0.0.1:1053', '--node-dns', '2001:db8::1']);
+    deepEqual(options.clusterDns, ['10.96.0.10:53', '10.0.0.1:1053']);
+    deepEqual(options.nodeDns, ['[2001:db8::1]:53']);
+  });
+
+  test('name the embedded cluster DNS, with or without its file', () => {
+    const embedded = (value: string) => parse([...standalone, '--cluster-dns', value]).embedded;
+    deepEqual(embedded('embedded'), { services: undefined });
+    deepEqual(embedded('embedded:a/services.yaml'), { services: 'a/services.yaml' });
+  });
+
+  test('that are wrong are refused with the option and what to write instead', () => {
+    for (const [argv, wanted] of [
+      [[], /--profile FILE .* --node-name/],
+      [['--node-name', ''], /--node-name/],
+      [['--node-name', 'n', '--cluster-dns', 'embedded'], /needs --profile/],
+      [
+        [...standalone, '--listen-cluster', '127.0.0.1'],
+        /--listen-cluster 127\.0\.0\.1: write an IP address and a port/,
+      ],
+      [[...standalone, '--listen-cluster', '::1'], /--listen-cluster ::1: write an IP address and a port/],
+      [[...standalone, '--listen-node', 'localhost:1053'], /--listen-node localhost:1053/],
+      [[...standalone, '--listen-node', '127.0.0.1:65536'], /--listen-node 127\.0\.0\.1:65536/],
+      [[...standalone, '--metrics', '9353'], /--metrics 9353/],
+      [[...standalone, '--cluster-dns', '10.96.0.10,dns.example'], /--cluster-dns dns\.example: write IP addresses/],
+      [[...standalone, '--node-dns', ''], /--node-dns/],
+      [[...standalone, '--cluster-dns', 'embedded:'], /--cluster-dns embedded:/],
+      [[...standalone, '--log-level', 'debug'], /--log-level debug: use info, warn or error/],
+      [[...standalone, '--listen', '127.0.0.1:53'], /--listen/],
+      [[...standalone, 'surplus'], /surplus/],
+    ] as const) {
+      throws(
+        () => parse([...argv]),
+        (error: Error) => {
+          equal(error instanceof OptionError, true, `${argv}: ${error.stack}`);
+          match(error.message, wanted);
+          return true;
+        },
+      );
+    }
+  });
+});
