@@ -88,6 +88,17 @@ test('cluster DNS that moves is followed without an edit', async () => {
   assert.equal((await load.stop()).lost, 0);
 });
 
+test('a configuration that was taken away does not come back with a restart without an API server', async () => {
+  await scene.label('n1', profileLabel);
+  await eventually('the agent answers no more', 5_000, () => scene.isSilent(clusterListener));
+  await scene.cluster.stopApiServer();
+  await scene.agent.kill();
+  scene.restartAgent();
+  await pause(2_000);
+  scene.agent.assertRunning();
+  assert.ok(await scene.isSilent(clusterListener));
+});
+
 function askSteadily(name: string) {
   return scene.cluster.namespace.startLoad({ server: clusterListener, names: [name], perSecond: 200 });
 }

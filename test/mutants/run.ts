@@ -6,7 +6,7 @@
  *
  * `old` must stand in the file exactly once. WORDs choose the breakages whose list, file or test contains one of them.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { cpSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, matchesGlob, resolve } from 'node:path';
@@ -40,14 +40,14 @@ async function main(): Promise<number> {
   }
   const startedAt = performance.now();
   const trees = mkdtempSync(join(tmpdir(), 'localdns-mutants-'));
-  process.once('exit', () => rmSync(trees, { recursive: true, force: true }));
+  process.once('exit', () => {
+    for (const child of running) endGroup(child);
+    rmSync(trees, { recursive: true, force: true });
+  });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
 
-  const queue = [...mutants];
   const verdicts: Verdict[] = [];
-  const lanes = Array.from({ length: Math.min(atOnce, mutants.length) }, async (_, lane) => {
-    const tree = join(trees, String(lane));
-    copyTree(tree);
+  const work = async (queue: Mutant[], tree: string) => {
     for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
       const verdict = await judge(mutant, tree);
       verdicts.push(verdict);
@@ -55,8 +55,14 @@ async function main(): Promise<number> {
         `${verdict.kind.padEnd(8)} ${mutant.file}: ${excerpt(mutant)}${verdict.why === '' ? '' : `: ${verdict.why}`}`,
       );
     }
-  });
-  await Promise.all(lanes);
+  };
+  const lanes = Array.from({ length: atOnce }, (_, lane) => join(trees, String(lane)));
+  for (const tree of lanes) copyTree(tree);
+  const quick = mutants.filter(({ test }) => needsOf(test).length === 0);
+  await Promise.all(lanes.map((tree) => work(quick, tree)));
+  // Tests that start a cluster also measure time: one by one, so that none is red for want of a processor.
+  const slow = mutants.filter(({ test }) => needsOf(test).length > 0);
+  await work(slow, lanes[0] ?? '');
   for (const line of await sweepRunFolders()) console.log(line);
 
   const count = (kind: Verdict['kind']) => verdicts.filter((verdict) => verdict.kind === kind).length;
@@ -81,7 +87,8 @@ function copyTree(tree: string): void {
     encoding: 'utf8',
     maxBuffer: 64 * 1024 * 1024,
   });
-  for (const file of listed.split('\0').filter((name) => name !== '')) {
+  // As a link, as in a second work tree, node_modules is not what .gitignore means by a folder.
+  for (const file of listed.split('\0').filter((name) => name !== '' && name !== 'node_modules')) {
     mkdirSync(dirname(join(tree, file)), { recursive: true });
     try {
       cpSync(join(root, file), join(tree, file), { verbatimSymlinks: true });
@@ -93,6 +100,7 @@ function copyTree(tree: string): void {
   symlinkSync(join(root, 'node_modules'), join(tree, 'node_modules'));
 }
 
+const running = new Set<ChildProcess>();
 const soundTests = new Map<string, Promise<boolean>>();
 
 async function judge(mutant: Mutant, tree: string): Promise<Verdict> {
@@ -134,17 +142,25 @@ function isGreen(test: string, tree: string): Promise<boolean> {
   const limitMs = needsOf(test).length === 0 ? testLimitMs : clusterTestLimitMs;
   const args = ['--test', '--test-reporter=dot', `--test-timeout=${limitMs}`, test];
   const child = spawn(process.execPath, args, { cwd: tree, env, stdio: 'ignore', detached: true });
-  const timer = setTimeout(() => {
-    // The group: the runner and the test file it started.
-    if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-  }, limitMs);
+  running.add(child);
+  const timer = setTimeout(() => endGroup(child), limitMs);
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code) => {
+      running.delete(child);
       clearTimeout(timer);
       resolve(code === 0);
     });
   });
+}
+
+/** The test runner, and the test file that it started. */
+function endGroup({ pid }: ChildProcess): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
+  }
 }
 
 function readOrEmpty(path: string): string {
