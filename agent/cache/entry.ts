@@ -11,7 +11,7 @@ import type { RecordWalk } from '../wire/records.ts';
 import { maxStaleTtlSeconds } from './serve-stale.ts';
 
 /** Octets of an entry beside its strings: the objects around it, measured with 50,000 entries. */
-const entryOverhead = 350;
+const entryOverhead = 250;
 
 /** latin1 strings hold octets more cheaply than buffers do: a Buffer costs some 400 octets before it holds the first. */
 const encoding = 'latin1';
