@@ -9,8 +9,10 @@ export const nodeSpec = z
     revision: z.string().max(64).describe('Versioned hash of the configuration.'),
     config: z
       .looseObject({})
-      .meta({ 'x-kubernetes-preserve-unknown-fields': true })
-      .describe('The whole rendered configuration. Unknown fields are kept, so that an older agent can refuse them.'),
+      .meta({ 'x-kubernetes-preserve-unknown-fields': true, 'x-kubernetes-map-type': 'atomic' })
+      .describe(
+        'The whole rendered configuration. Unknown fields are kept, so that an older agent can refuse them; it has one owner as a whole.',
+      ),
   })
   .describe('Written by the operator alone.');
 
