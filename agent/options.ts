@@ -62,7 +62,7 @@ export function parseAgentOptions(argv: readonly string[], env: NodeJS.ProcessEn
     nodeDns: values['node-dns'] === undefined ? undefined : servers('--node-dns', values['node-dns']),
     metrics: listenAddress(
       '--metrics',
-      values.metrics ?? `${(!standalone && env.HOST_IP) || '127.0.0.1'}:${metricsPort}`,
+      values.metrics ?? formatEndpoint({ address: (!standalone && env.HOST_IP) || '127.0.0.1', port: metricsPort }),
     ),
     stateDir: values['state-dir'] ?? (standalone ? userStateDir(env) : '/var/lib/localdns'),
     resolvConf: values['resolv-conf'],
