@@ -177,7 +177,7 @@ suite('the node as a source of configurations', () => {
     await eventually('the remedy', withinMs, () => status()?.appliedRevision === 'v1-d');
     const applied = api.seen
       .filter(({ subresource }) => subresource === 'status')
-      .map(({ body }) => (body?.status as Told).conditions[0]?.status);
+      .map(({ body }) => (body?.status as Told | undefined)?.conditions[0]?.status);
     deepEqual(
       applied.filter((word, at) => word !== applied[at - 1]),
       ['True', 'False', 'True'],

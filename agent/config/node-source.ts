@@ -138,8 +138,8 @@ export class NodeSource implements ConfigSource {
     const current = this.#current;
     if (current === undefined) return;
     if (outcome.refused === undefined) this.#keep(current);
-    if (false) {
-    } else if (current.generation > 0) this.#following?.status.report(current, outcome);
+    if (this.#refusal !== undefined) this.#reportRefusal(this.#refusal);
+    else if (current.generation > 0) this.#following?.status.report(current, outcome);
   }
 
   #take(node: StoredNode | undefined): void {
