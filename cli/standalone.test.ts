@@ -1,0 +1,319 @@
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { mkdtempSync, renameSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { join, resolve } from 'node:path';
+import { after, afterEach, suite, test } from 'node:test';
+import { buildQuery, type Message, readMessage } from '../test/fake/message.ts';
+import { SocketUpstream } from '../test/fake/socket-upstream.ts';
+import { eventually } from '../test/tools/eventually.ts';
+import { RunFolder } from '../test/tools/run-folder.ts';
+
+const root = resolve(import.meta.dirname, '..');
+const address = '127.0.0.1';
+const startMs = 20_000;
+/** How soon an edit must be in force. */
+const editMs = 2_000;
+const folder = new RunFolder('standalone');
+after(() => folder.remove());
+
+interface Line {
+  level: string;
+  msg: string;
+  [field: string]: unknown;
+}
+
+/** The real program, in a process of its own. */
+class Program {
+  readonly lines: Line[] = [];
+  stderr = '';
+  readonly exit: Promise<number | null>;
+  readonly #child: ChildProcess;
+
+  constructor(command: string, args: string[]) {
+    this.#child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+    const { pid, stdout, stderr } = this.#child;
+    if (pid !== undefined) folder.recordProcess(pid);
+    let rest = '';
+    stdout?.on('data', (chunk) => {
+      const parts = `${rest}${chunk}`.split('\n');
+      rest = parts.pop() ?? '';
+      this.lines.push(...parts.map((part) => JSON.parse(part) as Line));
+    });
+    stderr?.on('data', (chunk) => {
+      this.stderr += chunk;
+    });
+    this.exit = once(this.#child, 'close').then(([code]) => code);
+  }
+
+  /** The `count`th line with this message. */
+  said(msg: string, withinMs = startMs, count = 1): Promise<Line> {
+    return eventually(
+      `"${msg}" (${this.stderr})`,
+      withinMs,
+      () => this.lines.filter((line) => line.msg === msg)[count - 1],
+    );
+  }
+
+  async port(listener = 'cluster'): Promise<number> {
+    const { listening } = (await this.said('serving')) as unknown as { listening: { name: string; port: number }[] };
+    return listening.find(({ name }) => name === listener)?.port ?? 0;
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name);
+  }
+}
+
+const programs: Program[] = [];
+afterEach(async () => {
+  for (const program of programs) program.signal('SIGKILL');
+  await Promise.all(programs.splice(0).map(({ exit }) => exit));
+});
+
+const anyPorts = ['--listen-cluster', `${address}:0`, '--listen-node', `${address}:0`, '--metrics', `${address}:0`];
+
+function start(profile: string, ...options: string[]): Program {
+  const args = ['agent', '--profile', profile, ...options];
+  const program = new Program(join(root, 'bin/localdns'), args);
+  programs.push(program);
+  return program;
+}
+
+function profileFile(text: string): string {
+  const path = join(mkdtempSync(join(folder.path, 'case-')), 'profile.yaml');
+  writeFileSync(path, text);
+  return path;
+}
+
+/** A profile whose root zone is asked of `server`. */
+const profile = (server: string, more = '') => `
+apiVersion: localdns.dev/v1alpha1
+kind: LocalDnsProfile
+metadata: { name: test }
+spec:
+  upstreams: [{ name: here, servers: ["${server}"] }]
+  kubeDNSOverrides:
+    ".": { forwardDestination: here${more} }
+  vnetDNSOverrides:
+    ".": { forwardDestination: here }
+`;
+
+/** An upstream that answers everything with `data`. */
+async function upstreamWith(data: string): Promise<SocketUpstream> {
+  const upstream = await new SocketUpstream((query) =>
+    query.answer({ answers: [`${query.question.name} 60 A ${data}`] }),
+  ).open();
+  after(() => upstream.close());
+  return upstream;
+}
+
+async function ask(port: number, name: string, overTcp = false): Promise<Message> {
+  const query = buildQuery({ name, edns: { asksOrigin: true } });
+  if (!overTcp) {
+    const socket = createSocket('udp4');
+    try {
+      socket.send(query, port, address);
+      const [message] = await once(socket, 'message', { signal: AbortSignal.timeout(5_000) });
+      return readMessage(message);
+    } finally {
+      socket.close();
+    }
+  }
+  const socket = connect({ host: address, port });
+  const length = Buffer.alloc(2);
+  length.writeUInt16BE(query.length);
+  socket.write(Buffer.concat([length, query]));
+  let received = Buffer.alloc(0);
+  for await (const chunk of socket) {
+    received = Buffer.concat([received, chunk]);
+    if (received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) break;
+  }
+  return readMessage(received.subarray(2));
+}
+
+/** Asks for a new name every five milliseconds, whether or not the ones before have been answered, and never twice. */
+class OpenLoop {
+  sent = 0;
+  readonly rcodes: string[] = [];
+  readonly data = new Set<string>();
+  readonly #socket = createSocket('udp4');
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(port: number) {
+    this.#socket.on('message', (bytes) => {
+      const { rcode, answers } = readMessage(bytes);
+      this.rcodes.push(rcode);
+      this.data.add(answers[0]?.split(' ').at(-1) ?? '');
+    });
+    this.#timer = setInterval(() => {
+      this.sent += 1;
+      // Every fourth is one that the cache knows.
+      const name = this.sent % 4 === 0 ? 'known.example' : `n${this.sent}.example`;
+      this.#socket.send(buildQuery({ name, id: this.sent }), port, address);
+    }, 5);
+  }
+
+  /** None may be lost: each query has its answer, and a good one. */
+  async end(): Promise<void> {
+    clearInterval(this.#timer);
+    try {
+      await eventually('every query is answered', 5_000, () => this.rcodes.length === this.sent);
+      deepEqual([...new Set(this.rcodes)], ['NOERROR']);
+    } finally {
+      this.#socket.close();
+    }
+  }
+}
+
+suite('the stand-alone agent', () => {
+  test('says where it serves, answers over UDP and TCP and from its cache, shows its health, and ends on SIGTERM', async () => {
+    const services = profileFile(`
+services:
+  - { namespace: default, name: kubernetes, clusterIP: 10.96.0.1 }
+`);
+    const path = profileFile(profile('127.0.0.1:9'));
+    const program = start(path, ...anyPorts, '--cluster-dns', `embedded:${services}`);
+    const serving = (await program.said('serving')) as unknown as { listening: { name: string; address: string }[] };
+    deepEqual(
+      serving.listening.map((at) => `${at.name} ${at.address}`),
+      ['cluster 127.0.0.1', 'node 127.0.0.1'],
+    );
+    const port = await program.port();
+    const name = 'kubernetes.default.svc.cluster.local';
+    const first = await ask(port, name);
+    const second = await ask(port, name, true);
+    const addressOf = ({ answers }: Message) => answers.map((record) => record.split(' ').at(-1));
+    deepEqual([first.rcode, first.origin, addressOf(first)], ['NOERROR', 'forwarded', ['10.96.0.1']]);
+    deepEqual([second.rcode, second.origin, addressOf(second)], ['NOERROR', 'cache', ['10.96.0.1']]);
+    equal(
+      (await ask(await program.port('node'), name)).origin,
+      'forwarded',
+      'the node listener has a cache of its own',
+    );
+
+    const { url } = (await program.said('metrics and health')) as unknown as { url: string };
+    for (const path of ['/healthz', '/readyz']) equal((await fetch(`${url}${path}`)).status, 200, path);
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    match(metrics, /^localdns_zone_answers_total\{listener="cluster",zone="cluster.local",origin="cache"\} 1$/m);
+    match(metrics, /^localdns_upstream_queries_total\{upstream="127.0.0.1:\d+",transport="tcp"\} 2$/m);
+    match(metrics, /^localdns_serving 1$/m);
+
+    writeFileSync(services, 'services: [{ namespace: default, name: web, clusterIP: 10.96.0.7 }]\n');
+    await program.said('Services read', editMs, 2);
+    deepEqual(addressOf(await ask(port, 'web.default.svc.cluster.local')), ['10.96.0.7']);
+    writeFileSync(services, 'services: [{ namespace: default, name: web }]\n');
+    const refusal = await program.said('the Services are refused; the old ones stay', editMs);
+    match(String(refusal.errors), /services\[?\.?0/);
+
+    program.signal('SIGTERM');
+    equal(await program.exit, 0);
+    equal(program.lines.at(-1)?.msg, 'stopped');
+  });
+
+  test('takes an edit in place and a rename over its file within two seconds, refuses a bad one whole, and loses no query', async () => {
+    const [one, two, three] = await Promise.all(['192.0.2.1', '192.0.2.2', '192.0.2.3'].map(upstreamWith));
+    if (one === undefined || two === undefined || three === undefined) throw new Error('no upstream');
+    const path = profileFile(profile(one.endpoint));
+    const program = start(path, ...anyPorts, '--cluster-dns', 'embedded');
+    const loop = new OpenLoop(await program.port());
+    const inForce = (data: string) => eventually(`answers with ${data}`, editMs, () => loop.data.has(data));
+    await inForce('192.0.2.1');
+
+    writeFileSync(path, profile(two.endpoint));
+    await inForce('192.0.2.2');
+
+    writeFileSync(path, profile(three.endpoint, ', maxConcurrent: -1, protocol: ForceUDP').replace('kind:', 'kinds:'));
+    const refusal = await program.said('the profile is refused; the old one keeps serving', editMs);
+    for (const wanted of ['kinds', 'maxConcurrent', 'protocol']) {
+      ok(
+        (refusal.errors as string[]).some((error) => error.includes(wanted) && error.includes(path)),
+        `${wanted} in ${refusal.errors}`,
+      );
+    }
+    const answeredBefore = loop.rcodes.length;
+    await eventually('answers from the old profile', editMs, () => loop.rcodes.length > answeredBefore + 20);
+    equal(three.queries.length, 0);
+
+    writeFileSync(`${path}.new`, profile(three.endpoint));
+    renameSync(`${path}.new`, path);
+    await inForce('192.0.2.3');
+    await loop.end();
+    program.signal('SIGINT');
+    equal(await program.exit, 0);
+  });
+
+  test('ends with 2 and every error, each with its path, where the profile is bad at the start', async () => {
+    const path = profileFile(profile('127.0.0.1:9', ', maxConcurrent: -1').replace('metadata: { name: test }', ''));
+    const program = start(path, ...anyPorts, '--cluster-dns', 'embedded');
+    equal(await program.exit, 2);
+    const complaints = program.stderr.trim().split('\n');
+    equal(complaints.length, 2, program.stderr);
+    for (const field of ['metadata', 'spec.kubeDNSOverrides["."].maxConcurrent']) {
+      ok(
+        complaints.some((line) => line.startsWith(`localdns: ${path}: ${field}`)),
+        `${field} in ${program.stderr}`,
+      );
+    }
+    const broken = start(profileFile(profile('no server').replaceAll('here }', 'there }')), ...anyPorts);
+    equal(await broken.exit, 2);
+    for (const wanted of ['servers', 'kubeDNSOverrides', 'vnetDNSOverrides'])
+      ok(broken.stderr.includes(wanted), broken.stderr);
+    const missing = start(`${path}.none`, ...anyPorts, '--cluster-dns', 'embedded');
+    equal(await missing.exit, 2);
+    match(missing.stderr, /^localdns: .*profile\.yaml\.none: cannot be read\n$/);
+  });
+
+  test('ends with 2 and says which port is taken and how to find out by whom', async () => {
+    const path = profileFile(profile('127.0.0.1:9'));
+    const socket = createSocket('udp4');
+    socket.bind(0, address);
+    const server = createServer();
+    server.listen(0, address);
+    await Promise.all([once(socket, 'listening'), once(server, 'listening')]);
+    const taken = server.address();
+    const tcpPort = typeof taken === 'object' && taken !== null ? taken.port : 0;
+    const ends = [
+      { port: socket.address().port, words: 'ss -ulpn' },
+      { port: tcpPort, words: 'ss -tlpn' },
+    ].map(async ({ port, words }) => {
+      const options = ['--listen-cluster', `${address}:${port}`, '--listen-node', `${address}:0`];
+      const program = start(path, ...options, '--metrics', `${address}:0`, '--cluster-dns', 'embedded');
+      equal(await program.exit, 2);
+      const complaints = program.stderr.trim().split('\n');
+      equal(complaints.length, 1, program.stderr);
+      match(
+        complaints[0] ?? '',
+        new RegExp(`^localdns: cannot listen on 127.0.0.1 port ${port} .*${words} sport = :${port}`),
+      );
+    });
+    await Promise.all(ends);
+    socket.close();
+    server.close();
+  });
+
+  test('serves on while its control worker crashes, starts it again, and does not end for a file that is bad by then', async () => {
+    const [one, two] = await Promise.all(['192.0.2.1', '192.0.2.2'].map(upstreamWith));
+    if (one === undefined || two === undefined) throw new Error('no upstream');
+    const path = profileFile(profile(one.endpoint));
+    const args = ['--profile', path, ...anyPorts, '--cluster-dns', 'embedded'];
+    const program = new Program(process.execPath, [join(root, 'cli/crashing-agent.fake.ts'), ...args]);
+    programs.push(program);
+    const loop = new OpenLoop(await program.port());
+    await eventually('answers', editMs, () => loop.data.has('192.0.2.1'));
+
+    writeFileSync(path, 'not: a profile');
+    await program.said('the profile is refused; the old one keeps serving', editMs);
+    writeFileSync(join(path, '../crash'), '');
+    await eventually('the new worker complains', startMs, () => program.stderr.includes(`localdns: ${path}: `));
+    match(program.stderr, /the control worker failed: Error: a bug in the control worker/);
+
+    writeFileSync(path, profile(two.endpoint));
+    await eventually('the new worker follows the file', startMs, () => loop.data.has('192.0.2.2'));
+    await loop.end();
+    program.signal('SIGTERM');
+    equal(await program.exit, 0);
+  });
+});
