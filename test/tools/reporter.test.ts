@@ -56,7 +56,7 @@ test('suites are not counted, tests inside them are, and a failing hook is', () 
      describe('two', () => { before(() => { throw new Error('no cluster'); }); test('c', () => {}); });`,
   );
   assert.match(stdout, /no cluster/);
-  assert.match(stdout, /skipped: suites\.test\.mjs:2 b: no network/);
+  assert.match(stdout, /skipped suites\.test\.mjs:2 b: no network/);
   const { passed, failed, skipped } = totals as { passed: number; failed: number; skipped: number };
   assert.equal(passed, 1);
   assert.equal(skipped, 1);

@@ -21,7 +21,7 @@ const outputLines = 200;
 
 export default async function* report(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
   const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
-  const skips: string[] = [];
+  const skips = new Map<string, string[]>();
   const output = new Map<string, string[]>();
   const failedFiles = new Set<string>();
   let lastReason = '';
@@ -54,7 +54,8 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
         }
         if (data.skip !== undefined || data.todo !== undefined) {
           totals.skipped++;
-          skips.push(`skipped: ${at}${typeof data.skip === 'string' ? `: ${data.skip}` : ''}`);
+          const reason = typeof data.skip === 'string' ? data.skip : 'no reason given';
+          skips.set(reason, [...(skips.get(reason) ?? []), at]);
           yield 's';
         } else {
           totals.passed++;
@@ -69,7 +70,9 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
   if (dots % dotsPerLine !== 0) yield '\n';
   // What a file prints may reach us after the failure that it belongs to.
   for (const file of failedFiles) yield said(output, file);
-  for (const line of skips) yield `${line}\n`;
+  for (const [reason, tests] of skips) {
+    yield `skipped ${tests.length === 1 ? tests[0] : `${tests.length} tests, as ${tests[0]}`}: ${reason}\n`;
+  }
   const path = process.env.LOCALDNS_TEST_TOTALS;
   if (path) appendFileSync(path, `${JSON.stringify(totals)}\n`);
 }

@@ -110,8 +110,10 @@ function ip(...args: string[]): void {
   if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${error?.message ?? stderr.trim()}`);
 }
 
+/** One for each user of the machine: what root has left, others cannot remove, nor write beside it. */
 function runFolders(): string {
-  return join(tmpdir(), 'localdns-test');
+  const user = process.getuid?.() ?? 0;
+  return join(tmpdir(), user === 0 ? 'localdns-test' : `localdns-test-${user}`);
 }
 
 function readIdentity(path: string): ProcessIdentity | undefined {
