@@ -40,6 +40,7 @@ export class Control implements ConfigSink {
   #settled = false;
   #outcome: Outcome | undefined;
   #retry: NodeJS.Timeout | undefined;
+  #closeHealth = () => {};
   readonly #pongs = new Map<number, () => void>();
   #pings = 0;
 
@@ -178,11 +179,12 @@ export class Control implements ConfigSink {
     const { metrics } = this.#options;
     for (let complained = false; ; ) {
       try {
-        const { url } = await serveHealth(metrics, {
+        const { url, close } = await serveHealth(metrics, {
           metrics: async () => ({ text: await this.#metrics.expose(), contentType: this.#metrics.contentType }),
           alive: () => this.#alive(),
           ready: () => this.#unreadyReason(),
         });
+        this.#closeHealth = close;
         this.log.info({ url }, 'metrics and health');
         return;
       } catch (error) {
@@ -219,6 +221,7 @@ export class Control implements ConfigSink {
     clearTimeout(this.#retry);
     this.#ready.set(false);
     this.#resolvConf?.stop();
+    this.#closeHealth();
     this.log.info('stopped');
     this.#flush();
     this.#send({ kind: 'stopped' });

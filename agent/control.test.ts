@@ -1,0 +1,135 @@
+import { deepEqual, equal } from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, suite, test } from 'node:test';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import type { NodeConfig } from '../api/v1alpha1/node-config.ts';
+import { eventually } from '../test/tools/eventually.ts';
+import type { Desired, Outcome, ToControl, ToServing } from './channel.ts';
+import type { ConfigSink } from './config/config-source.ts';
+import { Control } from './control.ts';
+import { parseAgentOptions } from './options.ts';
+
+const withinMs = 5_000;
+const folder = mkdtempSync(join(tmpdir(), 'localdns-control-'));
+after(() => rmSync(folder, { recursive: true }));
+
+const config: NodeConfig = {
+  formatVersion: 1,
+  clusterDomain: 'cluster.local',
+  clusterDNS: { namespace: '', service: '', addresses: [] },
+  listeners: [
+    { name: 'cluster', addresses: ['169.254.10.11'], serverBlocks: [] },
+    { name: 'node', addresses: ['169.254.10.10', 'fd00::10'], serverBlocks: [] },
+  ],
+  upstreams: [],
+};
+const listening = [{ name: 'node' as const, address: '169.254.10.10', port: 53 }];
+
+suite('the control worker', () => {
+  let serving: MessagePort | undefined;
+  afterEach(async () => {
+    serving?.postMessage({ kind: 'stop' } satisfies ToControl);
+    await eventually('the end', withinMs, () => stopped);
+    serving?.close();
+  });
+  let stopped = false;
+
+  async function start(resolvConf: string, ...argv: string[]) {
+    const path = join(mkdtempSync(join(folder, 'case-')), 'resolv.conf');
+    writeFileSync(path, resolvConf);
+    const { port1, port2 } = new MessageChannel();
+    serving = port2;
+    stopped = false;
+    const desired: { number: number; desired: Desired | undefined }[] = [];
+    port2.on('message', (message: ToServing) => {
+      if (message.kind === 'desired') desired.push(message);
+      if (message.kind === 'stopped') stopped = true;
+    });
+    const reports: Outcome[] = [];
+    let sink: ConfigSink | undefined;
+    const options = parseAgentOptions(
+      ['--node-name', 'n', '--resolv-conf', path, '--metrics', '127.0.0.1:0', '--log-level', 'error', ...argv],
+      {},
+    );
+    const control = new Control(port1, options, '1.2.3', (given) => {
+      sink = given;
+      return { start: async () => {}, stop: async () => port1.close(), report: (outcome) => reports.push(outcome) };
+    });
+    await control.start();
+    return {
+      desired,
+      reports,
+      edit: (text: string) => writeFileSync(path, text),
+      offer: (clusterDns: string[]) => sink?.offer({ config, clusterDns }),
+      outcome: (outcome: Outcome, number = desired.at(-1)?.number ?? 0) =>
+        port2.postMessage({ kind: 'outcome', number, outcome } satisfies ToControl),
+      comes: (count: number, limitMs = withinMs) =>
+        eventually(`configuration ${count}`, limitMs, () => desired.length >= count),
+    };
+  }
+
+  test('never takes the agent for a resolver of the node, from the first list on', async () => {
+    const { desired, offer, comes, edit, outcome } = await start(
+      'nameserver 169.254.10.10\nnameserver fd00::10\nnameserver 192.0.2.1\n',
+    );
+    offer(['10.0.0.1:53']);
+    await comes(1);
+    deepEqual(desired[0]?.desired?.destinations, { clusterDns: ['10.0.0.1:53'], nodeDns: ['192.0.2.1:53'] });
+    outcome({ listening });
+    edit('nameserver 192.0.2.2\nnameserver 169.254.10.10\n');
+    await comes(2);
+    deepEqual(desired[1]?.desired?.destinations.nodeDns, ['192.0.2.2:53']);
+  });
+
+  test('opens listeners on port 53, or where the options say; none that the configuration does not name', async () => {
+    const { desired, offer, comes } = await start('', '--listen-cluster', '127.0.0.1:1053');
+    offer([]);
+    await comes(1);
+    deepEqual(desired[0]?.desired?.listen, {
+      cluster: [{ address: '127.0.0.1', port: 1053 }],
+      node: [
+        { address: '169.254.10.10', port: 53 },
+        { address: 'fd00::10', port: 53 },
+      ],
+    });
+  });
+
+  test('hands over what is new alone, and answers an equal offer with the outcome that is known', async () => {
+    const { desired, reports, offer, outcome, comes } = await start('nameserver 192.0.2.1');
+    offer(['10.0.0.1:53']);
+    offer(['10.0.0.1:53']);
+    await comes(1);
+    equal(reports.length, 0, 'nothing is known yet');
+    outcome({ listening });
+    await eventually('the report', withinMs, () => reports.length === 1);
+    offer(['10.0.0.1:53']);
+    equal(reports.length, 2);
+    offer(['10.0.0.2:53']);
+    await comes(2);
+    deepEqual(
+      desired.map(({ number }) => number),
+      [1, 2],
+    );
+    // What became of the first one is no news any more.
+    outcome({ listening: [] }, 1);
+    outcome({ listening });
+    await eventually('the report', withinMs, () => reports.length === 3);
+    deepEqual(reports.at(-1), { listening });
+  });
+
+  test('tries again where a socket could not be opened, and not where the configuration is wrong', async () => {
+    const { desired, offer, outcome, comes, reports } = await start('nameserver 192.0.2.1');
+    offer([]);
+    await comes(1);
+    outcome({ refused: { code: 'LISTEN', error: 'taken' }, listening: [] });
+    await comes(2);
+    deepEqual(desired[1]?.desired, desired[0]?.desired);
+    outcome({ refused: { code: 'CONFIG', error: 'wrong' }, listening: [] });
+    await eventually('the report', withinMs, () => reports.length === 2);
+    offer(['10.0.0.1:53']);
+    await comes(3);
+    equal(desired.length, 3);
+  });
+});
