@@ -18,11 +18,12 @@ import { WorkQueue } from './runtime/work-queue.ts';
 const WORKERS = 8;
 /** How long a reconcile under way may take to notice that we stop. */
 const STOP_MS = 2_000;
+const KUBECONFIG_RETRY_MS = 2_000;
 
 /**
  * Runs the operator until SIGTERM or SIGINT. Resolves with the exit code: 0 after a signal, 2 where it could not start
- * (a wrong option, no kubeconfig, the metrics port taken), with one line on stderr or in the log that says what to do.
- * An API server that is away and CRDs that are missing are no reason to stop: they are logged once and retried.
+ * (a wrong option, the metrics port taken), with one line on stderr or in the log that says what to do. A missing kubeconfig, an
+ * API server that is away and CRDs that are missing are no reason to stop: they are logged once and retried.
  */
 export async function runOperator(argv: readonly string[]): Promise<number> {
   const parsed = parseOperatorOptions(argv);
@@ -39,12 +40,16 @@ export async function runOperator(argv: readonly string[]): Promise<number> {
 }
 
 async function run(options: OperatorOptions, log: Log): Promise<number> {
-  const operator = assemble(options, log);
-  if (operator === undefined) return 2;
-  const { client, world, controller, metrics } = operator;
+  const metrics = new Metrics();
   if (!(await listens(metrics, options.metrics, log))) return 2;
-
   const stopped = signalled();
+  const client = await connect(options, metrics, log, stopped);
+  if (client === undefined) {
+    metrics.close();
+    return 0;
+  }
+
+  const { world, controller } = assemble(options, client, metrics, log);
   for (const store of world.stores) store.start();
   const synced = Promise.all(world.stores.map((store) => store.synced)).then(() => undefined);
   if ((await Promise.race([stopped, synced])) === undefined) {
@@ -63,23 +68,16 @@ async function run(options: OperatorOptions, log: Log): Promise<number> {
   return 0;
 }
 
-interface Operator {
-  readonly client: KubeClient;
-  readonly world: World;
-  readonly controller: Controller;
-  readonly metrics: Metrics;
-}
-
-/** Makes every part and hands each what it needs; nothing runs yet. Undefined, and said, where there is no kubeconfig. */
-function assemble(options: OperatorOptions, log: Log): Operator | undefined {
+/** Makes every part and hands each what it needs; nothing runs yet. */
+function assemble(
+  options: OperatorOptions,
+  client: KubeClient,
+  metrics: Metrics,
+  log: Log,
+): { readonly world: World; readonly controller: Controller } {
   const clock = systemClock;
   const complaints = new Complaints(log, clock);
   const queue = new WorkQueue(clock);
-  const metrics = new Metrics();
-  const source = { env: process.env, ...(options.kubeconfig === undefined ? {} : { path: options.kubeconfig }) };
-  const client = connect(source, metrics, log);
-  if (client === undefined) return undefined;
-
   const world = new World({
     client,
     clusterDnsService: options.clusterDnsService,
@@ -108,22 +106,36 @@ function assemble(options: OperatorOptions, log: Log): Operator | undefined {
     stores: () =>
       world.stores.map(({ plural, size, trouble }) => ({ plural, size, isFollowing: trouble === undefined })),
   });
-  return { client, world, controller, metrics };
+  return { world, controller };
 }
 
-function connect(source: KubeconfigSource, metrics: Metrics, log: Log): KubeClient | undefined {
-  try {
-    return new KubeClient({
-      access: () => readAccess(source),
-      fieldManager: operatorManager,
-      userAgent: operatorManager,
-      onRequest: (verb, plural, code) => metrics.countRequest(verb, plural, code),
-    });
-  } catch (error) {
-    if (!(error instanceof KubeconfigError)) throw error;
-    log.error({ code: error.code }, error.message);
-    return undefined;
+/** Without a kubeconfig says so once and looks again: one may be mounted any moment. Undefined where a signal comes first. */
+async function connect(
+  { kubeconfig }: OperatorOptions,
+  metrics: Metrics,
+  log: Log,
+  stopped: Promise<unknown>,
+): Promise<KubeClient | undefined> {
+  const source: KubeconfigSource = { env: process.env, ...(kubeconfig === undefined ? {} : { path: kubeconfig }) };
+  let isStopped = false;
+  void stopped.then(() => {
+    isStopped = true;
+  });
+  for (let complaint = ''; !isStopped; await within(KUBECONFIG_RETRY_MS, stopped)) {
+    try {
+      return new KubeClient({
+        access: () => readAccess(source),
+        fieldManager: operatorManager,
+        userAgent: operatorManager,
+        onRequest: (verb, plural, code) => metrics.countRequest(verb, plural, code),
+      });
+    } catch (error) {
+      if (!(error instanceof KubeconfigError)) throw error;
+      if (error.message !== complaint) log.error({ code: error.code }, `${error.message}; retrying`);
+      complaint = error.message;
+    }
   }
+  return undefined;
 }
 
 async function listens(metrics: Metrics, { host, port }: OperatorOptions['metrics'], log: Log): Promise<boolean> {
