@@ -75,7 +75,7 @@ export class Forwarder {
   /**
    * The servers are asked one after the other: the next when the one before fails, or stays silent for longer than usual. The
    * first good answer wins. Silence may be a lost packet, so over UDP a silent server is asked again; one that said no is not. A
-   * server that was passed over for its silence counts as down until it answers a probe.
+   * server that was passed over for its silence, and has said nothing else since, counts as down until it answers a probe.
    */
   #race(query: PendingQuery): Promise<Outcome> {
     const { clock, policy, upstreams, destination } = this.#options;
@@ -84,7 +84,8 @@ export class Forwarder {
     const turns = order[0]?.overTcp ? order : Array.from({ length: udpRounds }, () => order).flat();
     return new Promise((resolve) => {
       const endsAtMs = clock.nowMs() + deadlineMs;
-      const silent = new Set<Upstream>();
+      /** Servers that were passed over for their silence, and when they were asked. */
+      const silent = new Map<Upstream, number>();
       const failedAlready = new Set<Upstream>();
       let outcome: Outcome = servFail(extendedError.noReachableAuthority, `no server of ${destination} answered`);
       let turn = 0;
@@ -108,8 +109,9 @@ export class Forwarder {
         }
         turn += 1;
         waiting += 1;
+        const askedAtMs = clock.nowMs();
         hedge = clock.after(turn < order.length ? upstream.patienceMs : repeatMs, () => {
-          silent.add(upstream);
+          if (!silent.has(upstream)) silent.set(upstream, askedAtMs);
           next();
         });
         this.#ask(upstream, query, message, endsAtMs).then((result) => {
@@ -117,7 +119,7 @@ export class Forwarder {
           silent.delete(upstream);
           if (ended) return;
           if (isGood(result)) {
-            for (const passedOver of silent) passedOver.failed(message);
+            for (const [passedOver, sinceMs] of silent) passedOver.silent(message, sinceMs);
             end(result);
             return;
           }

@@ -29,7 +29,9 @@ export class TcpConnection {
   readonly #pending = new Map<number, Pending>();
   readonly #onClosed: () => void;
   #received: Buffer = Buffer.alloc(0);
-  #lastReplyAtMs = 0;
+  #lastReplyAtMs = Number.NEGATIVE_INFINITY;
+  #lastQueryAtMs = Number.NEGATIVE_INFINITY;
+  #idle: Timer | undefined;
   #corked = false;
   #closed = false;
 
@@ -40,9 +42,7 @@ export class TcpConnection {
     const connecting = clock.after(connectTimeoutMs, () => this.#close(`no connection within ${connectTimeoutMs} ms`));
     socket.once('connect', () => {
       connecting.cancel();
-      socket.setTimeout(idleTimeoutMs, () => {
-        if (this.#pending.size === 0) this.#close('idle');
-      });
+      this.#closeWhenIdle(idleTimeoutMs);
     });
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.once('error', (error) => this.#close(error.message));
@@ -64,7 +64,8 @@ export class TcpConnection {
       const queryId = this.#freeId();
       const timer = this.#clock.after(timeoutMs, () => this.#expire(queryId, timeoutMs));
       const question = message.subarray(header.headerLength, questionEnd(message));
-      this.#pending.set(queryId, { question, resolve, reject, timer, sentAtMs: this.#clock.nowMs() });
+      this.#lastQueryAtMs = this.#clock.nowMs();
+      this.#pending.set(queryId, { question, resolve, reject, timer, sentAtMs: this.#lastQueryAtMs });
       const frame = Buffer.allocUnsafe(2 + message.length);
       setU16(frame, 0, message.length);
       message.copy(frame, 2);
@@ -75,6 +76,15 @@ export class TcpConnection {
 
   close(): void {
     this.#close('closed');
+  }
+
+  /** One timer that looks at the last use, rather than one that is set anew at each. */
+  #closeWhenIdle(inMs: number): void {
+    this.#idle = this.#clock.after(inMs, () => {
+      const quietMs = this.#clock.nowMs() - Math.max(this.#lastQueryAtMs, this.#lastReplyAtMs);
+      if (this.#pending.size === 0 && quietMs >= idleTimeoutMs) this.#close('idle');
+      else this.#closeWhenIdle(this.#pending.size > 0 ? idleTimeoutMs : idleTimeoutMs - quietMs);
+    });
   }
 
   /** Queries of one loop turn leave in one segment. */
@@ -131,6 +141,7 @@ export class TcpConnection {
   #close(reason: string): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#idle?.cancel();
     this.#socket.destroy();
     this.#onClosed();
     for (const { reject, timer } of this.#pending.values()) {

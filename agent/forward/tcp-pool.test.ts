@@ -46,7 +46,7 @@ suite('connections to an upstream over TCP', () => {
     ]);
     equal(upstream.accepted, 1);
     equal(new Set(upstream.queries.map(({ bytes }) => bytes.readUInt16BE(0))).size, 3);
-    equal(clock.pending, 0, 'nothing of an answered query is left');
+    equal(clock.pending, 1, 'nothing of an answered query is left, only the look at idle connections');
   });
 
   test('discard answers with another id or another question', async () => {
@@ -154,6 +154,29 @@ suite('connections to an upstream over TCP', () => {
     answer(2);
     await next;
     equal(upstream.accepted, 1);
+  });
+
+  test('close once they were idle for six seconds, and not while anything is under way', async () => {
+    const first = ask('www.example');
+    await received(1);
+    answer(0);
+    await first;
+    await clock.advance(5_000);
+    const second = ask('again.example');
+    await received(2);
+    await clock.advance(1_500);
+    answer(1);
+    await second;
+    await clock.advance(5_999);
+    equal(upstream.connections.size, 1);
+    await clock.advance(1);
+    await eventually('the close', withinMs, () => upstream.connections.size === 0);
+    equal(clock.pending, 0);
+    const third = ask('new.example');
+    await received(3);
+    answer(2);
+    await third;
+    equal(upstream.accepted, 2);
   });
 
   test('fail at once where the port is closed', async () => {

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../clock.ts';
-import type { ServerAddress } from './exchange-error.ts';
+import { ExchangeError, type ServerAddress } from './exchange-error.ts';
 import type { Transport } from './transport.ts';
 
 /** What is counted for one upstream; places in its tally. */
@@ -35,6 +35,7 @@ export class Upstream {
   readonly #transport: Transport;
   readonly #clock: Clock;
   #smoothedMs: number | undefined;
+  #answeredAtMs = Number.NEGATIVE_INFINITY;
   #probeDelayMs = 0;
   #probe: Timer | undefined;
   #closed = false;
@@ -66,14 +67,23 @@ export class Upstream {
       this.#succeeded(this.#clock.nowMs() - startedAtMs);
       return reply;
     } catch (error) {
-      this.failed(message);
+      this.#count(UpstreamCount.failures);
+      if (error instanceof ExchangeError && error.code === 'TIMEOUT') this.silent(message, startedAtMs);
+      else this.failed(message);
       throw error;
     }
   }
 
+  /**
+   * A query of `askedAtMs` is still unanswered. A server that has answered another one since then is not down: a packet was
+   * lost, or the name is slow to find out about.
+   */
+  silent(message: Buffer, askedAtMs: number): void {
+    if (this.#answeredAtMs <= askedAtMs) this.failed(message);
+  }
+
   /** Marks the server as down and probes it with the query that it left unanswered until it answers one. */
   failed(message: Buffer): void {
-    this.#count(UpstreamCount.failures);
     if (this.#closed || !this.healthy) return;
     this.#probeDelayMs = firstProbeMs;
     this.counts[UpstreamCount.down] = 1;
@@ -102,6 +112,7 @@ export class Upstream {
   #succeeded(latencyMs: number): void {
     const before = this.#smoothedMs ?? latencyMs;
     this.#smoothedMs = before + (latencyMs - before) * latencyWeight;
+    this.#answeredAtMs = this.#clock.nowMs();
     this.#count(UpstreamCount.answers);
     this.#count(UpstreamCount.milliseconds, latencyMs);
     this.#recovered();
