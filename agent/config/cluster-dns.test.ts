@@ -45,5 +45,10 @@ test('the port is the one for DNS, whatever stands beside it', () => {
     '10.0.0.4:5353',
   ]);
   deepEqual(readyEndpoints([slice({ endpoints, ports })]), ['10.0.0.4:53']);
+  const udpAlone = [
+    { name: 'metrics', port: 9153, protocol: 'TCP' },
+    { name: 'dns', port: 5353, protocol: 'UDP' },
+  ];
+  deepEqual(readyEndpoints([slice({ endpoints, ports: udpAlone })]), ['10.0.0.4:5353']);
   deepEqual(readyEndpoints([slice({ endpoints, ports: [] })]), ['10.0.0.4:53']);
 });

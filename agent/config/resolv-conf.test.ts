@@ -55,29 +55,32 @@ suite("the node's resolvers", () => {
     if (text !== undefined) writeFileSync(path, text);
     const lists: (readonly string[])[] = [];
     const troubles: string[] = [];
+    let looks = 0;
     const resolvConf = new ResolvConf(
       path,
-      (server) => own.includes(server),
+      (server) => {
+        looks += 1;
+        return own.includes(server);
+      },
       (servers) => lists.push(servers),
       (trouble) => troubles.push(trouble),
     );
     await resolvConf.start();
-    const edit = async (contents: string | undefined, wanted: { lists: number; troubles: number }) => {
+    const edit = async (contents: string | undefined) => {
+      const before = looks + troubles.length;
       if (contents === undefined) rmSync(path);
       else writeFileSync(path, contents);
-      await eventually('the edit is noticed', withinMs, () => {
-        return lists.length >= wanted.lists && troubles.length >= wanted.troubles;
-      });
+      await eventually('the edit is noticed', withinMs, () => looks + troubles.length > before);
     };
     return { lists, troubles, edit, stop: () => resolvConf.stop() };
   }
 
   test('follow an edit, and keep what was known when it leaves nothing usable', async () => {
     const { lists, troubles, edit, stop } = await follow('nameserver 192.0.2.1\n', ['169.254.10.10:53']);
-    await edit('nameserver 169.254.10.10\n', { lists: 1, troubles: 1 });
+    await edit('nameserver 169.254.10.10\n');
     match(troubles[0] ?? '', /names no resolver but the agent itself$/);
-    await edit('nameserver 169.254.10.10\nnameserver 192.0.2.2\n', { lists: 2, troubles: 1 });
-    await edit(undefined, { lists: 2, troubles: 2 });
+    await edit('nameserver 169.254.10.10\nnameserver 192.0.2.2\n');
+    await edit(undefined);
     match(troubles[1] ?? '', /cannot be read$/);
     deepEqual(lists, [['192.0.2.1:53'], ['192.0.2.2:53']]);
     stop();
@@ -85,9 +88,9 @@ suite("the node's resolvers", () => {
 
   test('that stay the same while the file changes are no news', async () => {
     const { lists, troubles, edit, stop } = await follow('nameserver 192.0.2.1\n');
-    await edit('', { lists: 1, troubles: 1 });
-    await edit('search example.com\nnameserver 192.0.2.1\n', { lists: 1, troubles: 1 });
-    await edit('# nothing\n', { lists: 1, troubles: 2 });
+    await edit('');
+    await edit('search example.com\nnameserver 192.0.2.1\n');
+    await edit('# nothing\n');
     deepEqual([lists.length, troubles.length], [1, 2]);
     stop();
   });

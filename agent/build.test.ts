@@ -1,0 +1,99 @@
+import { deepEqual, equal, throws } from 'node:assert/strict';
+import { test } from 'node:test';
+import type { NodeConfig, ServerBlockConfig } from '../api/v1alpha1/node-config.ts';
+import { FakeClock, settle } from '../test/fake/clock.ts';
+import { buildQuery } from '../test/fake/message.ts';
+import { FakeUpstreams } from '../test/fake/upstream.ts';
+import { Builder, type Plans } from './build.ts';
+import { ResponseCache } from './cache/response-cache.ts';
+import { listenerCounts } from './server/plan.ts';
+import { Server } from './server/server.ts';
+import { Tallies, type TallyNotice } from './tallies.ts';
+
+const block = (zone: string, fields: Partial<ServerBlockConfig> = {}): ServerBlockConfig => ({
+  zone,
+  queryLogging: 'Error',
+  protocol: 'PreferUDP',
+  forwardDestination: 'ClusterCoreDNS',
+  forwardPolicy: 'Sequential',
+  maxConcurrent: 1000,
+  cacheDurationInSeconds: 3600,
+  negativeCacheDurationInSeconds: 30,
+  serveStaleDurationInSeconds: 3600,
+  serveStale: 'Immediate',
+  ...fields,
+});
+const config = (...serverBlocks: ServerBlockConfig[]): NodeConfig => ({
+  formatVersion: 1,
+  clusterDomain: 'cluster.local',
+  clusterDNS: { namespace: '', service: '', addresses: [] },
+  listeners: [{ name: 'cluster', addresses: ['127.0.0.1'], serverBlocks }],
+  upstreams: [],
+});
+
+function scene() {
+  const clock = new FakeClock();
+  const upstreams = new FakeUpstreams(clock, (query) =>
+    query.answer({ answers: [`${query.question.name} 60 A 192.0.2.1`] }),
+  );
+  const cache = new ResponseCache(1 << 20);
+  const notices: TallyNotice[] = [];
+  const builder = new Builder('node', cache, upstreams, clock, new Tallies((notice) => notices.push(notice)));
+  const destinations = { clusterDns: ['192.0.2.1:53'], nodeDns: [] };
+  const ask = async (plans: Plans, name: string) => {
+    const plan = plans.get('cluster');
+    if (plan === undefined) throw new Error('no plan');
+    const log = {
+      query() {},
+      failure() {},
+      exception: (error: unknown) => {
+        throw error;
+      },
+    };
+    new Server(plan, clock, new Float64Array(listenerCounts), log).serve(buildQuery({ name }), {
+      overTcp: false,
+      client: '',
+      send() {},
+      drop() {},
+    });
+    await settle();
+  };
+  return { builder, cache, notices, destinations, ask };
+}
+
+test('what a block that is gone had cached gives its memory back, once the new configuration is in force', async () => {
+  const { builder, cache, destinations, ask } = scene();
+  const old = builder.build(config(block('.'), block('corp.example')), destinations);
+  old.commit();
+  await ask(old.plans, 'www.example');
+  await ask(old.plans, 'www.corp.example');
+  equal(cache.size, 2);
+  const next = builder.build(config(block('.')), destinations);
+  equal(cache.size, 2, 'it may yet be refused');
+  next.commit();
+  equal(cache.size, 1);
+});
+
+test('a server that is asked in two ways is counted and watched for each', () => {
+  const { builder, notices, destinations } = scene();
+  builder.build(
+    config(block('.'), block('cluster.local', { protocol: 'ForceTCP' }), block('corp.example')),
+    destinations,
+  );
+  deepEqual(
+    notices.filter(({ kind }) => kind === 'upstream').map(({ labels }) => labels),
+    [
+      { upstream: '192.0.2.1:53', transport: 'udp' },
+      { upstream: '192.0.2.1:53', transport: 'tcp' },
+    ],
+  );
+});
+
+test('a configuration without a root zone, or with a server that is no address, cannot be built', () => {
+  const { builder, destinations } = scene();
+  throws(() => builder.build(config(block('corp.example')), destinations), /root zone/);
+  throws(
+    () => builder.build(config(block('.')), { ...destinations, clusterDns: ['dns.example:53'] }),
+    /dns\.example:53/,
+  );
+});
