@@ -7,7 +7,8 @@ import { ListenError, type Listener, type ServePacket } from './listener.ts';
 import { openTcp, type TcpBounds } from './tcp.ts';
 
 const loopback = { address: '127.0.0.1', port: 0 };
-const longMs = 20_000;
+/** Longer than any of these tests may take. */
+const longMs = 100_000;
 
 /** Everything that one test opened. */
 let opened: { listeners: Listener[]; sockets: Socket[] } = { listeners: [], sockets: [] };
@@ -19,7 +20,7 @@ afterEach(async () => {
 });
 
 async function listen(serve: ServePacket, bounds: Partial<TcpBounds> = {}): Promise<Listener> {
-  const listener = await openTcp(loopback, serve, bounds);
+  const listener = await openTcp(loopback, serve, { idleTimeoutMs: longMs, ...bounds });
   opened.listeners.push(listener);
   return listener;
 }

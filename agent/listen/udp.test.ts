@@ -67,6 +67,8 @@ test('close() waits for what is in flight, and is done with the last answer', as
   });
   const answer = received(socket);
   waiting[0]?.drop();
+  // Were it not to wait, it would be done long before.
+  await new Promise((resolve) => setTimeout(resolve, 50));
   assert.equal(closed, false);
   waiting[1]?.send(Buffer.from('answered'), 8);
   assert.equal(await answer, 'answered');

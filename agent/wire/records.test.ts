@@ -25,10 +25,12 @@ test('a walk collects what cache and answer need, and cuts off OPT and what foll
 });
 
 test('every answer that is cut off is malformed, wherever the cut', () => {
-  const message = reply(asked, { answers: [a(questionName, 60, '192.0.2.7')], additionals: [opt({})] });
-  assert.notEqual(walkRecords(message, asked.length, type.A), undefined);
-  for (let length = asked.length; length < message.length; length += 1) {
-    assert.equal(walkRecords(message.subarray(0, length), asked.length, type.A), undefined, `${length}`);
+  for (const additionals of [[], [opt({})]]) {
+    const message = reply(asked, { answers: [a(questionName, 60, '192.0.2.7')], additionals });
+    assert.notEqual(walkRecords(message, asked.length, type.A), undefined);
+    for (let length = asked.length; length < message.length; length += 1) {
+      assert.equal(walkRecords(message.subarray(0, length), asked.length, type.A), undefined, `${length}`);
+    }
   }
 });
 

@@ -15,6 +15,7 @@ const uninterpretable: [string, Buffer][] = [
   ['a label of a type that was never defined', message({ id: 0x1234, questions: [asRaw(`\x40${'x'.repeat(64)}\0`)] })],
   ['more records than octets', message({ id: 0x1234, questions: [{ name: 'a' }], counts: [1, 0, 0, 1] })],
   ['65,535 records', message({ id: 0x1234, questions: [{ name: 'a' }], counts: [1, 0xffff, 0xffff, 0xffff] })],
+  ['more additional records than any query has', query('a', { additionals: Array(3).fill(record('a', 1, 0, u16(0))) })],
   ['two answers', query('a', { answers: [record('a', 1, 0, u16(0, 0)), record('a', 1, 0, u16(0, 0))] })],
   ['a record longer than the packet', query('a', { additionals: [record('a', 1, 0, u16(0, 0)).subarray(0, -1)] })],
 ];
