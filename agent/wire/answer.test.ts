@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { readMessage } from '../../test/fake/message.ts';
 import { ednsQuery, flag, opt, query as packetOf, read } from '../../test/fake/octets.ts';
 import { sizeLimit, writeEmptyAnswer, writeUpstreamQuery } from './answer.ts';
 import { extendedError, origin } from './edns.ts';
@@ -34,6 +35,15 @@ test('an empty answer tells its reason and origin to clients with OPT that ask, 
   assert.deepEqual(answer.edns?.options, [15, 65_001]);
   assert.ok(out.subarray(0, length).includes('gone – away'));
   assert.equal(out[length - 1], origin.local);
+});
+
+test('the reason of an error is cut, between characters, so that the longest question leaves room for it', () => {
+  const out = Buffer.alloc(2_000);
+  const name = Array.from({ length: 127 }, () => 'z').join('.');
+  const query = parsed(ednsQuery(name, { udpSize: 512, options: [{ code: 65_001, data: Buffer.alloc(0) }] }));
+  const length = writeEmptyAnswer(out, query, 2, extendedError.networkError, `.${'–'.repeat(500)}`, origin.local);
+  assert.ok(length <= 512, `${length}`);
+  assert.match(readMessage(out.subarray(0, length)).extendedError?.text ?? '', /^\.–{66}$/);
 });
 
 test('the query to an upstream is ours: RD and AD, the client’s CD, DO and spelling, and one OPT record', () => {

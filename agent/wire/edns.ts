@@ -32,6 +32,12 @@ export type Origin = (typeof origin)[keyof typeof origin];
 
 const recordLength = 11;
 
+/**
+ * An error is told whatever it is about: header 12, longest question 259, OPT record 11, extended error 6, origin 5, and this
+ * text stay below the 512 octets that every client takes.
+ */
+const maxExtraTextLength = 200;
+
 /** What one answer carries in its OPT record. */
 export interface EdnsAnswer {
   dnssecOk: boolean;
@@ -39,16 +45,15 @@ export interface EdnsAnswer {
   extendedRcode: number;
   /** RFC 8914 info code, or -1 for none. */
   extendedError: number;
-  /** For people, in the extended error; kept short. */
+  /** For people, in the extended error; cut to 200 octets. */
   extraText: string;
   /** -1 where the client did not ask. */
   origin: number;
 }
 
 export function ednsLength(edns: EdnsAnswer): number {
-  return (
-    recordLength + (edns.extendedError < 0 ? 0 : 6 + Buffer.byteLength(edns.extraText)) + (edns.origin < 0 ? 0 : 5)
-  );
+  const textLength = Math.min(Buffer.byteLength(edns.extraText), maxExtraTextLength);
+  return recordLength + (edns.extendedError < 0 ? 0 : 6 + textLength) + (edns.origin < 0 ? 0 : 5);
 }
 
 /** Writes the OPT record at `at`; returns where it ends. */
@@ -62,7 +67,7 @@ export function writeEdns(message: Buffer, at: number, edns: EdnsAnswer): number
   let end = at + recordLength;
   if (edns.extendedError >= 0) {
     setU16(message, end, optionCode.extendedError);
-    const textLength = message.write(edns.extraText, end + 6, 'utf8');
+    const textLength = message.write(edns.extraText, end + 6, maxExtraTextLength, 'utf8');
     setU16(message, end + 2, 2 + textLength);
     setU16(message, end + 4, edns.extendedError);
     end += 6 + textLength;
