@@ -9,13 +9,12 @@
  * LOCALDNS_TEST_REQUIRE=all turns a tier that cannot run into a failure.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { globSync, readFileSync } from 'node:fs';
 import { join, matchesGlob, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Lack, lacking } from './tools/find.ts';
 import type { Totals } from './tools/reporter.ts';
-import { sweepRunFolders } from './tools/run-folder.ts';
+import { RunFolder, sweepRunFolders } from './tools/run-folder.ts';
 import { type Tier, tiers } from './tools/tiers.ts';
 
 const root = resolve(import.meta.dirname, '..');
@@ -79,8 +78,8 @@ async function runTier(tier: Tier, files: string[]): Promise<Totals> {
     console.log(`${tier.name}: no test file`);
     return none;
   }
-  const folder = mkdtempSync(join(tmpdir(), 'localdns-totals-'));
-  const totalsFile = join(folder, 'totals');
+  const folder = new RunFolder('run');
+  const totalsFile = join(folder.path, 'totals');
   const isNightly = process.env.LOCALDNS_NIGHTLY === '1';
   const testLimitMs = (isNightly ? tier.nightlyTestLimitMs : undefined) ?? tier.testLimitMs;
   const args = [
@@ -94,7 +93,7 @@ async function runTier(tier: Tier, files: string[]): Promise<Totals> {
   const limitMs = testLimitMs * (files.length + 1);
   const code = await run(process.execPath, args, { ...process.env, LOCALDNS_TEST_TOTALS: totalsFile }, limitMs);
   const told = readTotals(totalsFile);
-  rmSync(folder, { recursive: true, force: true });
+  await folder.remove();
   // A test file that was ended for its slowness could not clean up after itself.
   for (const line of await sweepRunFolders()) console.log(line);
   // A runner that died without a word, or that is unhappy for a reason no test has, has failed.

@@ -24,9 +24,12 @@ before(async () => {
 
 after(() => cluster?.stop());
 
-afterEach((context) => {
+afterEach(async (context) => {
   if ('passed' in context && !context.passed) console.log(operator?.lastWords, agent?.lastWords);
+  await Promise.all([operator?.stop(), agent?.stop()]);
 });
+
+const agentAccount = { serviceAccount: 'localdns-agent', namespace: 'localdns-system' };
 
 interface LogLine {
   level: string;
@@ -34,26 +37,22 @@ interface LogLine {
   error?: string;
 }
 
-test('an operator without its kubeconfig ends with 2 and a line that names the file', async () => {
-  operator = localdns.startOperator('/nowhere/kubeconfig');
-  await eventually('it has ended', 5_000, () => !operator.isRunning);
-  assert.equal(operator.ending, 2);
-  const said = complaints(operator);
-  assert.equal(said.length, 1, operator.log);
-  assert.match(said[0] ?? '', /\/nowhere\/kubeconfig/);
-});
-
-test('an agent without its kubeconfig says so once, and goes on once it is there', async () => {
+test('a missing kubeconfig is named once by each, and they go on once it is there', async () => {
   const path = join(cluster.folder.path, 'late.kubeconfig');
+  operator = localdns.startOperator(path);
   agent = localdns.startAgent('n1', '10.240.0.53', path);
-  await eventually('it complains', 5_000, () => complaints(agent).length > 0);
-  assert.match(complaints(agent)[0] ?? '', /late\.kubeconfig/);
-  copyFileSync(await cluster.kubeconfigFor({ serviceAccount: 'localdns-agent', namespace: 'localdns-system' }), path);
-  await eventually('it reaches the API server, which has no such kind', 15_000, () =>
-    complaints(agent).some((line) => line.includes('localdnsnodes')),
-  );
-  assert.equal(complaints(agent).filter((line) => line.includes('late.kubeconfig')).length, 1, agent.log);
-  assert.equal(await agent.stop(), 0);
+  for (const program of [operator, agent]) {
+    await eventually(`${program.name} complains`, 5_000, () => complaints(program).length > 0);
+    assert.match(complaints(program)[0] ?? '', /late\.kubeconfig/);
+  }
+  copyFileSync(await cluster.kubeconfigFor(agentAccount), path);
+  for (const program of [operator, agent]) {
+    // Which has none of our kinds yet: so it was reached.
+    await eventually(`${program.name} reaches the API server`, 35_000, () =>
+      complaints(program).some((line) => /localdns(nodes|profiles)/.test(line)),
+    );
+    assert.equal(complaints(program).filter((line) => line.includes('late.kubeconfig')).length, 1, program.log);
+  }
 });
 
 test('an API server that cannot be reached is named once by each, and neither ends', async () => {
@@ -72,7 +71,6 @@ test('an API server that cannot be reached is named once by each, and neither en
       program.log,
     );
     assert.equal(said.length, 1, program.log);
-    await program.stop();
   }
 });
 
@@ -112,10 +110,7 @@ function complaints({ log }: Daemon): string[] {
 
 async function unreachable(): Promise<string> {
   const path = join(cluster.folder.path, 'unreachable.kubeconfig');
-  const config = readFileSync(
-    await cluster.kubeconfigFor({ serviceAccount: 'localdns-agent', namespace: 'localdns-system' }),
-    'utf8',
-  );
+  const config = readFileSync(await cluster.kubeconfigFor(agentAccount), 'utf8');
   writeFileSync(path, config.replace(':6443', ':6444'));
   return path;
 }

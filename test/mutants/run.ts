@@ -7,11 +7,10 @@
  * `old` must stand in the file exactly once. WORDs choose the breakages whose list, file or test contains one of them.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { cpSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, globSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, matchesGlob, resolve } from 'node:path';
 import { lacking, type Need } from '../tools/find.ts';
-import { sweepRunFolders } from '../tools/run-folder.ts';
+import { RunFolder, sweepRunFolders } from '../tools/run-folder.ts';
 import { tiers } from '../tools/tiers.ts';
 
 interface Mutant {
@@ -39,12 +38,21 @@ async function main(): Promise<number> {
     return 2;
   }
   const startedAt = performance.now();
-  const trees = mkdtempSync(join(tmpdir(), 'localdns-mutants-'));
+  for (const line of await sweepRunFolders()) console.log(line);
+  // A run folder, so that the copies of a run that was killed go with the next run of any test.
+  const { path: trees } = new RunFolder('mutants');
+  const lanes = Array.from({ length: atOnce }, (_, lane) => join(trees, String(lane)));
   process.once('exit', () => {
     for (const child of running) endGroup(child);
     rmSync(trees, { recursive: true, force: true });
   });
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, async () => {
+      for (const child of running) endGroup(child);
+      for (const tree of lanes) await sweepRunFolders(temporaryOf(tree));
+      process.exit(130);
+    });
+  }
 
   const verdicts: Verdict[] = [];
   const work = async (queue: Mutant[], tree: string) => {
@@ -56,14 +64,12 @@ async function main(): Promise<number> {
       );
     }
   };
-  const lanes = Array.from({ length: atOnce }, (_, lane) => join(trees, String(lane)));
   for (const tree of lanes) copyTree(tree);
   const quick = mutants.filter(({ test }) => needsOf(test).length === 0);
   await Promise.all(lanes.map((tree) => work(quick, tree)));
   // Tests that start a cluster also measure time: one by one, so that none is red for want of a processor.
   const slow = mutants.filter(({ test }) => needsOf(test).length > 0);
   await work(slow, lanes[0] ?? '');
-  for (const line of await sweepRunFolders()) console.log(line);
 
   const count = (kind: Verdict['kind']) => verdicts.filter((verdict) => verdict.kind === kind).length;
   const seconds = Math.round((performance.now() - startedAt) / 1000);
@@ -129,6 +135,11 @@ async function judge(mutant: Mutant, tree: string): Promise<Verdict> {
   }
 }
 
+/** Temporary files of its own for each tree: who knows what broken code removes. */
+function temporaryOf(tree: string): string {
+  return `${tree}-tmp`;
+}
+
 /** What the test's tier needs of the machine. */
 function needsOf(test: string): readonly Need[] {
   return tiers.find(({ files }) => files.some((glob) => matchesGlob(test, glob)))?.needs ?? [];
@@ -138,7 +149,10 @@ const killed: Verdict = { kind: 'killed', why: '' };
 
 /** A test that hangs on broken code has noticed it. */
 function isGreen(test: string, tree: string): Promise<boolean> {
-  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const temporary = temporaryOf(tree);
+  mkdirSync(temporary, { recursive: true });
+  const { NODE_TEST_CONTEXT: _, ...inherited } = process.env;
+  const env = { ...inherited, TMPDIR: temporary };
   const limitMs = needsOf(test).length === 0 ? testLimitMs : clusterTestLimitMs;
   const args = ['--test', '--test-reporter=dot', `--test-timeout=${limitMs}`, test];
   const child = spawn(process.execPath, args, { cwd: tree, env, stdio: 'ignore', detached: true });
@@ -146,9 +160,10 @@ function isGreen(test: string, tree: string): Promise<boolean> {
   const timer = setTimeout(() => endGroup(child), limitMs);
   return new Promise((resolve, reject) => {
     child.once('error', reject);
-    child.once('exit', (code) => {
+    child.once('exit', async (code) => {
       running.delete(child);
       clearTimeout(timer);
+      await sweepRunFolders(temporary);
       resolve(code === 0);
     });
   });

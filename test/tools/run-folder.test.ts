@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { lacking } from './find.ts';
 import { identify, isAlive } from './process-identity.ts';
 import { RunFolder, sweepRunFolders } from './run-folder.ts';
+
+// Apart from the run folders of the tests that run beside us: a sweep that is broken must not end those.
+const below = mkdtempSync(join(tmpdir(), 'localdns-sweep-'));
+process.env.TMPDIR = below;
+after(() => rmSync(below, { recursive: true }));
 
 /** Stands for a test file: makes a run folder with a sleeping process in it, says so, and waits to be killed. */
 const owner = `

@@ -58,10 +58,10 @@ export class RunFolder {
 }
 
 /** Removes what test processes that no longer exist have left. Returns one line for each. */
-export async function sweepRunFolders(): Promise<string[]> {
+export async function sweepRunFolders(below = tmpdir()): Promise<string[]> {
   const removed: string[] = [];
-  for (const name of list(runFolders())) {
-    const path = join(runFolders(), name);
+  for (const name of list(runFolders(below))) {
+    const path = join(runFolders(below), name);
     const owner = readIdentity(join(path, 'owner'));
     if (owner !== undefined && isAlive(owner)) continue;
     const what = await removeRunFolder(path);
@@ -111,9 +111,9 @@ function ip(...args: string[]): void {
 }
 
 /** One for each user of the machine: what root has left, others cannot remove, nor write beside it. */
-function runFolders(): string {
+function runFolders(below = tmpdir()): string {
   const user = process.getuid?.() ?? 0;
-  return join(tmpdir(), user === 0 ? 'localdns-test' : `localdns-test-${user}`);
+  return join(below, user === 0 ? 'localdns-test' : `localdns-test-${user}`);
 }
 
 function readIdentity(path: string): ProcessIdentity | undefined {
