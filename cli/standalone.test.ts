@@ -68,7 +68,9 @@ class Program {
 }
 
 const programs: Program[] = [];
+const loops: OpenLoop[] = [];
 afterEach(async () => {
+  for (const loop of loops.splice(0)) loop.stop();
   for (const program of programs) program.signal('SIGKILL');
   await Promise.all(programs.splice(0).map(({ exit }) => exit));
 });
@@ -143,6 +145,7 @@ class OpenLoop {
   readonly #timer: NodeJS.Timeout;
 
   constructor(port: number) {
+    loops.push(this);
     this.#socket.on('message', (bytes) => {
       const { rcode, answers } = readMessage(bytes);
       this.rcodes.push(rcode);
@@ -159,12 +162,13 @@ class OpenLoop {
   /** None may be lost: each query has its answer, and a good one. */
   async end(): Promise<void> {
     clearInterval(this.#timer);
-    try {
-      await eventually('every query is answered', 5_000, () => this.rcodes.length === this.sent);
-      deepEqual([...new Set(this.rcodes)], ['NOERROR']);
-    } finally {
-      this.#socket.close();
-    }
+    await eventually('every query is answered', 5_000, () => this.rcodes.length === this.sent);
+    deepEqual([...new Set(this.rcodes)], ['NOERROR']);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#socket.close();
   }
 }
 

@@ -116,7 +116,6 @@ export class Forwarder {
         });
         this.#ask(upstream, query, message, endsAtMs).then((result) => {
           waiting -= 1;
-          silent.delete(upstream);
           if (ended) return;
           if (isGood(result)) {
             for (const [passedOver, sinceMs] of silent) passedOver.silent(message, sinceMs);
