@@ -50,11 +50,11 @@ class Program {
 
   /** The `count`th line with this message. */
   said(msg: string, withinMs = startMs, count = 1): Promise<Line> {
-    return eventually(
-      `"${msg}" (${this.stderr})`,
-      withinMs,
-      () => this.lines.filter((line) => line.msg === msg)[count - 1],
-    );
+    return eventually(`the line "${msg}"`, withinMs, () => {
+      const line = this.lines.filter((said) => said.msg === msg)[count - 1];
+      if (line === undefined) throw new Error(this.stderr);
+      return line;
+    });
   }
 
   async port(listener = 'cluster'): Promise<number> {
@@ -311,11 +311,17 @@ services:
     writeFileSync(path, 'not: a profile');
     await program.said('the profile is refused; the old one keeps serving', editMs);
     writeFileSync(join(path, '../crash'), '');
-    await eventually('the new worker complains', startMs, () => program.stderr.includes(`localdns: ${path}: `));
+    await eventually('the new worker complains', startMs, () => {
+      match(program.stderr, new RegExp(`^localdns: ${path}: `, 'm'));
+      return true;
+    });
     match(program.stderr, /the control worker failed: Error: a bug in the control worker/);
 
     writeFileSync(path, profile(two.endpoint));
-    await eventually('the new worker follows the file', startMs, () => loop.data.has('192.0.2.2'));
+    await eventually('the new worker follows the file', startMs, () => {
+      ok(loop.data.has('192.0.2.2'), program.stderr);
+      return true;
+    });
     await loop.end();
     program.signal('SIGTERM');
     equal(await program.exit, 0);
