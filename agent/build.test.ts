@@ -1,8 +1,9 @@
 import { deepEqual, equal, throws } from 'node:assert/strict';
 import { test } from 'node:test';
-import type { NodeConfig, ServerBlockConfig } from '../api/v1alpha1/node-config.ts';
+import type { ServerBlockConfig } from '../api/v1alpha1/node-config.ts';
 import { FakeClock, settle } from '../test/fake/clock.ts';
 import { buildQuery } from '../test/fake/message.ts';
+import { sampleBlock, sampleConfig } from '../test/fake/node-config.ts';
 import { FakeUpstreams } from '../test/fake/upstream.ts';
 import { Builder, type Plans } from './build.ts';
 import { ResponseCache } from './cache/response-cache.ts';
@@ -10,26 +11,9 @@ import { listenerCounts } from './server/plan.ts';
 import { Server } from './server/server.ts';
 import { Tallies, type TallyNotice } from './tallies.ts';
 
-const block = (zone: string, fields: Partial<ServerBlockConfig> = {}): ServerBlockConfig => ({
-  zone,
-  queryLogging: 'Error',
-  protocol: 'PreferUDP',
-  forwardDestination: 'ClusterCoreDNS',
-  forwardPolicy: 'Sequential',
-  maxConcurrent: 1000,
-  cacheDurationInSeconds: 3600,
-  negativeCacheDurationInSeconds: 30,
-  serveStaleDurationInSeconds: 3600,
-  serveStale: 'Immediate',
-  ...fields,
-});
-const config = (...serverBlocks: ServerBlockConfig[]): NodeConfig => ({
-  formatVersion: 1,
-  clusterDomain: 'cluster.local',
-  clusterDNS: { namespace: '', service: '', addresses: [] },
-  listeners: [{ name: 'cluster', addresses: ['127.0.0.1'], serverBlocks }],
-  upstreams: [],
-});
+const block = (zone: string, fields: Partial<ServerBlockConfig> = {}) => sampleBlock({ zone, ...fields });
+const config = (...serverBlocks: ServerBlockConfig[]) =>
+  sampleConfig({ listeners: [{ name: 'cluster', addresses: ['127.0.0.1'], serverBlocks }] });
 
 function scene() {
   const clock = new FakeClock();

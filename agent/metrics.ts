@@ -151,7 +151,22 @@ export class Metrics {
   }
 
   #counter(name: string, help: string, labelNames: string[], read: () => Sample[]): void {
-    new Counter({
+    this.#collect(Counter, name, help, labelNames, read);
+  }
+
+  #gauge(name: string, help: string, labelNames: string[], read: () => Sample[]): void {
+    this.#collect(Gauge, name, help, labelNames, read);
+  }
+
+  /** A metric that has no memory of its own: it is what the tallies say at the moment. */
+  #collect(
+    Kind: typeof Counter | typeof Gauge,
+    name: string,
+    help: string,
+    labelNames: string[],
+    read: () => Sample[],
+  ) {
+    new Kind({
       name,
       help,
       labelNames,
@@ -159,19 +174,6 @@ export class Metrics {
       collect() {
         this.reset();
         for (const [labels, value] of read()) this.inc(labels, value ?? 0);
-      },
-    });
-  }
-
-  #gauge(name: string, help: string, labelNames: string[], read: () => Sample[]): void {
-    new Gauge({
-      name,
-      help,
-      labelNames,
-      registers: [this.#registry],
-      collect() {
-        this.reset();
-        for (const [labels, value] of read()) this.set(labels, value ?? 0);
       },
     });
   }

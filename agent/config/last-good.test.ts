@@ -3,34 +3,16 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, suite, test } from 'node:test';
+import { sampleConfig } from '../../test/fake/node-config.ts';
 import { type LastGood, LastGoodFile } from './last-good.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'localdns-last-good-'));
 after(() => rmSync(folder, { recursive: true }));
 
-const block = {
-  zone: '.',
-  queryLogging: 'Error',
-  protocol: 'ForceTCP',
-  forwardDestination: 'ClusterCoreDNS',
-  forwardPolicy: 'Sequential',
-  maxConcurrent: 1000,
-  cacheDurationInSeconds: 3600,
-  negativeCacheDurationInSeconds: 30,
-  serveStaleDurationInSeconds: 3600,
-  serveStale: 'Immediate',
-} as const;
-
 const lastGood = (revision: string): LastGood => ({
   profile: 'default',
   revision,
-  config: {
-    formatVersion: 1,
-    clusterDomain: 'cluster.local',
-    clusterDNS: { namespace: 'kube-system', service: 'kube-dns', addresses: ['10.96.0.10'] },
-    listeners: [{ name: 'cluster', addresses: ['169.254.10.11'], serverBlocks: [block] }],
-    upstreams: [],
-  },
+  config: sampleConfig(),
   clusterDns: ['10.0.0.2:53'],
 });
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, beforeEach, suite, test } from 'node:test';
 import { FakeApiServer } from '../../kube/api-server.fake.ts';
+import { sampleBlock, sampleConfig } from '../../test/fake/node-config.ts';
 import { eventually } from '../../test/tools/eventually.ts';
 import type { Outcome } from '../channel.ts';
 import type { Log } from '../log.ts';
@@ -16,32 +17,14 @@ const node = 'node-1';
 const folder = mkdtempSync(join(tmpdir(), 'localdns-node-source-'));
 after(() => rmSync(folder, { recursive: true }));
 
-const config = (clusterDomain = 'cluster.local') => ({
-  formatVersion: 1,
-  clusterDomain,
-  clusterDNS: { namespace: 'kube-system', service: 'kube-dns', addresses: ['10.96.0.10', 'fd00::10'] },
-  listeners: [
-    {
-      name: 'cluster',
-      addresses: ['169.254.10.11'],
-      serverBlocks: [
-        {
-          zone: '.',
-          queryLogging: 'Error',
-          protocol: 'ForceTCP',
-          forwardDestination: 'ClusterCoreDNS',
-          forwardPolicy: 'Sequential',
-          maxConcurrent: 1000,
-          cacheDurationInSeconds: 3600,
-          negativeCacheDurationInSeconds: 30,
-          serveStaleDurationInSeconds: 3600,
-          serveStale: 'Immediate',
-        },
-      ],
-    },
-  ],
-  upstreams: [],
-});
+const config = (clusterDomain = 'cluster.local') =>
+  sampleConfig({
+    clusterDomain,
+    clusterDNS: { namespace: 'kube-system', service: 'kube-dns', addresses: ['10.96.0.10', 'fd00::10'] },
+    listeners: [
+      { name: 'cluster', addresses: ['169.254.10.11'], serverBlocks: [sampleBlock({ protocol: 'ForceTCP' })] },
+    ],
+  });
 const listening = [{ name: 'cluster' as const, address: '169.254.10.11', port: 53 }];
 const serviceServers = ['10.96.0.10:53', '[fd00::10]:53'];
 

@@ -23,7 +23,7 @@ export class Swap {
   readonly #tallies: Tallies;
   readonly #log: ServerLog;
   readonly #servers = new Map<ListenerName, Server>();
-  readonly #listeners = new Listeners((name) => (packet, reply) => this.#servers.get(name)?.serve(packet, reply));
+  readonly #listeners = new Listeners((name, packet, reply) => this.#servers.get(name)?.serve(packet, reply));
 
   constructor(builder: Builder, clock: Clock, transport: Transport, tallies: Tallies, log: ServerLog) {
     this.#builder = builder;

@@ -4,7 +4,6 @@ import { extendedError } from '../wire/edns.ts';
 import * as header from '../wire/header.ts';
 import type { PendingQuery } from '../wire/query.ts';
 import { type RecordWalk, walkRecords } from '../wire/records.ts';
-import { ExchangeError } from './exchange-error.ts';
 import type { Upstream } from './upstream.ts';
 import type { UpstreamPolicy } from './upstream-policy.ts';
 
@@ -148,9 +147,8 @@ export class Forwarder {
       }
       return { kind: 'answered', message: reply, walk };
     } catch (error) {
-      const timedOut = error instanceof ExchangeError && error.code === 'TIMEOUT';
-      const info = timedOut ? extendedError.noReachableAuthority : extendedError.networkError;
-      return servFail(info, `${upstream.server.address}: ${(error as Error).message}`);
+      // A timeout comes too late to be told: the deadline of the whole query ends before.
+      return servFail(extendedError.networkError, `${upstream.server.address}: ${(error as Error).message}`);
     }
   }
 }

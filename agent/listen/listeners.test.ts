@@ -12,7 +12,7 @@ const anyPort = { address: '127.0.0.1', port: 0 };
 let opened: Listeners[] = [];
 
 function listeners(): Listeners {
-  const made = new Listeners((name) => (_packet, reply) => reply.send(Buffer.from(name), name.length));
+  const made = new Listeners((name, _packet, reply) => reply.send(Buffer.from(name), name.length));
   opened.push(made);
   return made;
 }
@@ -89,4 +89,18 @@ test('a TCP port that is taken leaves no UDP socket behind', async () => {
   } finally {
     await taken.close(0);
   }
+});
+
+test('an address that goes over to the other listener keeps its sockets, and is served by the new one at the change', async () => {
+  const open = listeners();
+  const probe = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const at = { address: '127.0.0.1', port: probe.address().port };
+  probe.close();
+  await once(probe, 'close');
+  await (await open.open({ cluster: [at] }))(0);
+  const change = await open.open({ node: [at] });
+  assert.equal(await whoServes(at.port), 'cluster');
+  await change(0);
+  assert.equal(await whoServes(at.port), 'node');
 });

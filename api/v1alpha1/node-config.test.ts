@@ -1,26 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type NodeConfig, parseNodeConfig, revisionOf } from './node-config.ts';
+import { sampleBlock, sampleConfig } from '../../test/fake/node-config.ts';
+import { parseNodeConfig, revisionOf } from './node-config.ts';
 
-const block = {
-  zone: '.',
-  queryLogging: 'Error',
-  protocol: 'PreferUDP',
-  forwardDestination: 'VnetDNS',
-  forwardPolicy: 'Sequential',
-  maxConcurrent: 1000,
-  cacheDurationInSeconds: 3600,
-  negativeCacheDurationInSeconds: 30,
-  serveStaleDurationInSeconds: 3600,
-  serveStale: 'Immediate',
-} as const;
-const config: NodeConfig = {
-  formatVersion: 1,
-  clusterDomain: 'cluster.local',
-  clusterDNS: { namespace: 'kube-system', service: 'kube-dns', addresses: ['10.96.0.10'] },
-  listeners: [{ name: 'node', addresses: ['169.254.10.10'], serverBlocks: [block] }],
-  upstreams: [],
-};
+const config = sampleConfig();
 
 test('what the operator renders parses', () => {
   assert.deepEqual(parseNodeConfig(structuredClone(config)), { config });
@@ -31,12 +14,12 @@ for (const [title, change, error] of [
   ['a field that this agent does not know', { redirects: [] }, /redirects/],
   [
     'a listener without a root zone',
-    { listeners: [{ ...config.listeners[0], serverBlocks: [{ ...block, zone: 'a' }] }] },
+    { listeners: [{ ...config.listeners[0], serverBlocks: [sampleBlock({ zone: 'a' })] }] },
     /no root zone/,
   ],
   [
     'a destination that is not defined',
-    { listeners: [{ ...config.listeners[0], serverBlocks: [{ ...block, forwardDestination: 'lost' }] }] },
+    { listeners: [{ ...config.listeners[0], serverBlocks: [sampleBlock({ forwardDestination: 'lost' })] }] },
     /lost, which is not defined/,
   ],
   ['an address that is none', { listeners: [{ ...config.listeners[0], addresses: ['x'] }] }, /must be an IP address/],

@@ -20,11 +20,20 @@ for (const { title, name, spec, refused } of profileCases) {
 test('names every error of a spec, not only the first', () => {
   const errors = validateProfileSpec({
     mode: 'Maybe',
-    kubeDNSOverrides: { '.': { maxConcurrent: -1, protocol: 'TCP' } },
+    kubeDNSOverrides: { '.': { maxConcurrent: -1, protocol: 'TCP' }, 'corp.example.': {} },
+    upstreams: [{ name: 'a', servers: ['nowhere'] }],
+    vnetDNSOverrides: 'none',
   });
   assert.deepEqual(
     errors.map(({ field }) => field),
-    ['spec.mode', 'spec.kubeDNSOverrides["."].protocol', 'spec.kubeDNSOverrides["."].maxConcurrent'],
+    [
+      'spec.mode',
+      'spec.kubeDNSOverrides["."].protocol',
+      'spec.kubeDNSOverrides["."].maxConcurrent',
+      'spec.vnetDNSOverrides',
+      'spec.kubeDNSOverrides["corp.example."]',
+      'spec.upstreams[0].servers[0]',
+    ],
   );
 });
 

@@ -12,20 +12,21 @@ export interface FieldError {
 /** Collects, never throws; empty where the spec is valid. */
 export function validateProfileSpec(spec: unknown): FieldError[] {
   const parsed = profileSpec.safeParse(spec, { reportInput: true });
-  if (!parsed.success) return fromIssues(parsed.error.issues, ['spec']);
-  return ruleErrors(spec as ProfileSpec);
+  const errors = parsed.success ? [] : fromIssues(parsed.error.issues, ['spec']);
+  return [...errors, ...ruleErrors(spec)];
 }
 
 /** A profile from the contents of a file, or every reason why it is none. */
 export function parseProfile(manifest: unknown): { profile: LocalDnsProfile } | { errors: FieldError[] } {
   const parsed = profileManifest.safeParse(manifest, { reportInput: true });
-  if (!parsed.success) return { errors: fromIssues(parsed.error.issues, []) };
-  const profile = manifest as LocalDnsProfile;
+  const { metadata, spec } = (manifest ?? {}) as { metadata?: { name?: unknown }; spec?: unknown };
+  const name = String(metadata?.name ?? '');
   const errors = [
-    ...rootRules.flatMap(({ message, broken }) => broken(profile.metadata.name).map((field) => ({ field, message }))),
-    ...ruleErrors(profile.spec),
+    ...(parsed.success ? [] : fromIssues(parsed.error.issues, [])),
+    ...rootRules.flatMap(({ message, broken }) => broken(name).map((field) => ({ field, message }))),
+    ...ruleErrors(spec),
   ];
-  return errors.length > 0 ? { errors } : { profile };
+  return errors.length > 0 ? { errors } : { profile: manifest as LocalDnsProfile };
 }
 
 /** One line for each error, as files and logs show them. */
@@ -33,9 +34,26 @@ export function formatFieldError({ field, message }: FieldError): string {
   return field === '' ? message : `${field}: ${message}`;
 }
 
-function ruleErrors(spec: ProfileSpec): FieldError[] {
-  const errors = profileRules.flatMap(({ message, broken }) => broken(spec).map((field) => ({ field, message })));
-  return [...errors, ...duplicates(spec)];
+/**
+ * What breaks the rules, also of a spec that the schema refuses: a person wants every error at once. A rule that stumbles over
+ * what the schema has refused is passed over; the schema's own error stands for it.
+ */
+function ruleErrors(spec: unknown): FieldError[] {
+  const checks = [
+    ...profileRules.map(
+      ({ message, broken }) =>
+        (of: ProfileSpec) =>
+          broken(of).map((field) => ({ field, message })),
+    ),
+    duplicates,
+  ];
+  return checks.flatMap((check) => {
+    try {
+      return check(spec as ProfileSpec);
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** What the CRD says with list types: sets hold each value once, maps each key. */

@@ -4,6 +4,7 @@ import type { ListenerName } from '../../agent/listen/listeners.ts';
 import { type NodeConfig, parseNodeConfig } from '../../api/v1alpha1/node-config.ts';
 import { FakeClock } from '../fake/clock.ts';
 import { buildQuery, type Flag, type Message, origins, readMessage } from '../fake/message.ts';
+import { sampleBlock } from '../fake/node-config.ts';
 import type { UpstreamQuery } from '../fake/upstream.ts';
 import type { Place, Script, Step, StepKind } from './script.ts';
 import { Exceptions, openStage, type Stage } from './stage.ts';
@@ -26,19 +27,6 @@ interface Claims {
   /** Not yet answered. */
   open: UpstreamQuery[];
 }
-
-/** What the product sets where a profile is silent (api/v1alpha1/profile-defaults.ts), the cluster domain's apart. */
-const blockDefaults = {
-  queryLogging: 'Error',
-  protocol: 'PreferUDP',
-  forwardDestination: 'ClusterCoreDNS',
-  forwardPolicy: 'Sequential',
-  maxConcurrent: 1000,
-  cacheDurationInSeconds: 3600,
-  negativeCacheDurationInSeconds: 30,
-  serveStaleDurationInSeconds: 3600,
-  serveStale: 'Immediate',
-};
 
 export async function play(script: Script, place: Place): Promise<void> {
   const player = new Player(script, place);
@@ -170,7 +158,7 @@ class Player {
       listeners: [...this.#zones].map(([name, zones]) => ({
         name,
         addresses: ['127.0.0.1'],
-        serverBlocks: [...zones].map(([zone, fields]) => ({ zone, ...blockDefaults, ...fields })),
+        serverBlocks: [...zones].map(([zone, fields]) => sampleBlock({ zone, ...fields })),
       })),
       upstreams: [...endpoints]
         .filter(([name]) => !builtIn.includes(name))
