@@ -1,8 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { identify, identifySelf, isAlive, killProcess, type ProcessIdentity } from './process-identity.ts';
+
+/** How the name of a folder begins whose owner is not yet written down. */
+const beingMade = '.';
 
 /**
  * What one test process has made outside itself: processes, network namespaces, files. A test process that is killed
@@ -20,11 +23,14 @@ export class RunFolder {
 
   constructor(label: string) {
     this.path = join(runFolders(), `${process.pid}-${label}`);
-    // A folder of this name that is there already was left by a process which had our id before us.
-    rmSync(this.path, { recursive: true, force: true });
-    mkdirSync(join(this.path, 'processes'), { recursive: true });
-    mkdirSync(join(this.path, 'namespaces'));
-    writeFileSync(join(this.path, 'owner'), JSON.stringify(identifySelf()));
+    const making = join(runFolders(), `${beingMade}${process.pid}-${label}`);
+    // Folders of these names that are there already were left by a process which had our id before us.
+    for (const path of [making, this.path]) rmSync(path, { recursive: true, force: true });
+    mkdirSync(join(making, 'processes'), { recursive: true });
+    mkdirSync(join(making, 'namespaces'));
+    writeFileSync(join(making, 'owner'), JSON.stringify(identifySelf()));
+    // Another runner may sweep at this very moment: the folder appears with its owner in it, or not at all.
+    renameSync(making, this.path);
   }
 
   /** To be called at once after the start; a process that has already ended needs no note. */
@@ -61,6 +67,7 @@ export class RunFolder {
 export async function sweepRunFolders(below = tmpdir()): Promise<string[]> {
   const removed: string[] = [];
   for (const name of list(runFolders(below))) {
+    if (name.startsWith(beingMade)) continue;
     const path = join(runFolders(below), name);
     const owner = readIdentity(join(path, 'owner'));
     if (owner !== undefined && isAlive(owner)) continue;
