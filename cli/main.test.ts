@@ -98,6 +98,7 @@ const cases: Case[] = [
       `${bad}: spec.mode: unsupported value true: supported values are "Required", "Preferred", "Disabled"`,
       `${bad}: spec.kubeDNSOverrides["Corp.example"].maxConcurrent: -1 is too small: should be at least 0`,
       `${bad}: spec.upstrems: unknown field: is it misspelt?`,
+      /bad\.yaml: spec\.kubeDNSOverrides\["Corp\.example"\]: zones are lower-case/,
     ],
   },
   {
