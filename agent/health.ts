@@ -1,7 +1,7 @@
 /** Metrics and health over HTTP, served by the control worker. */
 import { createServer, type Server } from 'node:http';
 import { formatEndpoint } from '../api/v1alpha1/address.ts';
-import type { ListenAddress } from './listen/listener.ts';
+import { type ListenAddress, ListenError } from './listen/listener.ts';
 
 export interface HealthSources {
   /** Prometheus text and its content type. */
@@ -12,7 +12,7 @@ export interface HealthSources {
   ready: () => string | undefined;
 }
 
-/** Resolves with the URL; rejects where the port is taken. */
+/** Resolves with the URL; rejects with a {@link ListenError}. */
 export function serveHealth(at: ListenAddress, sources: HealthSources): Promise<{ url: string; close: () => void }> {
   const server: Server = createServer(async (request, response) => {
     try {
@@ -34,7 +34,7 @@ export function serveHealth(at: ListenAddress, sources: HealthSources): Promise<
     }
   });
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
+    server.once('error', (error) => reject(new ListenError(at, 'TCP', error)));
     server.listen({ host: at.address, port: at.port }, () => {
       server.removeAllListeners('error');
       const address = server.address();

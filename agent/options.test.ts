@@ -7,16 +7,16 @@ const parse = (argv: string[], env: NodeJS.ProcessEnv = {}) => parseAgentOptions
 
 suite('the options of the agent', () => {
   test('stand-alone need nothing but a profile', () => {
-    const options = parse(standalone, { HOME: '/root', XDG_STATE_HOME: '/state' });
+    const options = parse(standalone, {});
     deepEqual(
       [options.profile, options.metrics, options.stateDir, options.listen, options.logLevel],
-      ['profile.yaml', { address: '127.0.0.1', port: 9353 }, '/state/localdns', {}, 'info'],
+      ['profile.yaml', { address: '127.0.0.1', port: 9353 }, '/var/lib/localdns', {}, 'info'],
     );
     deepEqual([options.clusterDns, options.embedded, options.nodeDns], [undefined, undefined, undefined]);
   });
 
   test('in a cluster come from the environment that the chart sets, and options win', () => {
-    const env = { NODE_NAME: 'node-1', HOST_IP: '10.0.0.7', KUBECONFIG: '/kube', XDG_STATE_HOME: '/state' };
+    const env = { NODE_NAME: 'node-1', HOST_IP: '10.0.0.7', KUBECONFIG: '/kube' };
     const options = parse([], env);
     deepEqual(
       [options.nodeName, options.metrics, options.kubeconfig, options.stateDir],

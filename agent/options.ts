@@ -1,6 +1,5 @@
 /** The agent's options, read once. */
-import { homedir, hostname } from 'node:os';
-import { join } from 'node:path';
+import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { formatEndpoint, parseEndpoint } from '../api/v1alpha1/address.ts';
 import type { ListenAddress } from './listen/listener.ts';
@@ -20,6 +19,7 @@ export interface AgentOptions {
   /** `ip:port` each; where given, resolv.conf is not followed. */
   readonly nodeDns: readonly string[] | undefined;
   readonly metrics: ListenAddress;
+  /** Where the last good configuration is kept, in a cluster. */
   readonly stateDir: string;
   /** Undefined: /etc/resolv.conf, or systemd-resolved's own list where that names only its stub. */
   readonly resolvConf: string | undefined;
@@ -64,7 +64,7 @@ export function parseAgentOptions(argv: readonly string[], env: NodeJS.ProcessEn
       '--metrics',
       values.metrics ?? formatEndpoint({ address: (!standalone && env.HOST_IP) || '127.0.0.1', port: metricsPort }),
     ),
-    stateDir: values['state-dir'] ?? (standalone ? userStateDir(env) : '/var/lib/localdns'),
+    stateDir: values['state-dir'] ?? '/var/lib/localdns',
     resolvConf: values['resolv-conf'],
     readyFile: values['ready-file'],
     logLevel,
@@ -93,10 +93,6 @@ function parse(argv: readonly string[]) {
   } catch (error) {
     throw new OptionError((error as Error).message);
   }
-}
-
-function userStateDir(env: NodeJS.ProcessEnv): string {
-  return join(env.XDG_STATE_HOME ?? join(homedir(), '.local', 'state'), 'localdns');
 }
 
 /** `127.0.0.1:1053`; port 0 asks the system for one. */

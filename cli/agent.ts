@@ -18,7 +18,7 @@ Answers DNS on this node, from a profile file (stand-alone) or from the node's L
   --node-dns A[:P],…       the servers that VnetDNS means, in place of those in resolv.conf
   --resolv-conf FILE       where the node's resolvers are listed (/etc/resolv.conf, or systemd-resolved's own list)
   --metrics A:P            metrics and health (127.0.0.1:9353; in a cluster on HOST_IP)
-  --state-dir DIR          keeps the last good configuration (/var/lib/localdns; stand-alone below the user's state folder)
+  --state-dir DIR          keeps the last good configuration, in a cluster (/var/lib/localdns)
   --ready-file FILE        exists while the agent serves
   --log-level LEVEL        info, warn or error (info)
 

@@ -30,6 +30,7 @@ export class ProfileSource implements ConfigSource {
   #embedded: { clusterDomain: string; dns: EmbeddedDns } | undefined;
   /** A profile has been accepted: from now on a bad one is refused, and ends nothing. */
   #accepted = false;
+  #clusterDomain = '';
   #served = false;
   /** Edits are taken one after the other. */
   #taking: Promise<void> = Promise.resolve();
@@ -60,7 +61,8 @@ export class ProfileSource implements ConfigSource {
     if (refused !== undefined) this.#sink.fatal([refused.error]);
     if (refused === undefined && listening.length > 0) {
       this.#served = true;
-      process.stderr.write(welcome(this.#options, listening, this.#embedded?.dns.endpoint));
+      const facts = { clusterDomain: this.#clusterDomain, embedded: this.#embedded?.dns.endpoint };
+      process.stderr.write(welcome(this.#options, listening, facts));
     }
   }
 
@@ -75,6 +77,7 @@ export class ProfileSource implements ConfigSource {
     }
     this.#accepted = true;
     const spec = defaultProfileSpec(read.profile.spec);
+    this.#clusterDomain = spec.clusterDomain;
     this.#sink.log.info({ path, mode: spec.mode }, 'profile read');
     if (spec.mode === 'Disabled') {
       this.#sink.offer(undefined);
@@ -124,19 +127,24 @@ function unreadable(path: string): { errors: string[] } {
 }
 
 /** For the person at the terminal; on stderr, because stdout is for log lines. */
-function welcome(options: AgentOptions, listening: Outcome['listening'], embedded: string | undefined): string {
+function welcome(
+  { profile }: AgentOptions,
+  listening: Outcome['listening'],
+  { clusterDomain, embedded }: { clusterDomain: string; embedded: string | undefined },
+): string {
   const lines = listening.map((at) => `  ${at.name.padEnd(8)} ${formatEndpoint(at)} (UDP and TCP)`);
+  if (embedded !== undefined) lines.push(`  cluster DNS is the embedded one, on ${embedded}`);
   const cluster = listening.find(({ name }) => name === 'cluster') ?? listening[0];
   const server = cluster === undefined ? '' : formatEndpoint(cluster);
-  const serverOption = server === '127.0.0.1:1053' ? '' : ` --server ${server}`;
+  const at = server === '127.0.0.1:1053' ? '' : ` --server ${server}`;
   return `
-LocalDNS serves ${options.profile}:
+LocalDNS serves ${profile}:
 ${lines.join('\n')}
-${embedded === undefined ? '' : `  cluster DNS is the embedded one, on ${embedded}\n`}
+
 Try, in another terminal:
-  bin/localdns query kubernetes.default.svc.cluster.local${serverOption}
-  bin/localdns query kubernetes.default.svc.cluster.local${serverOption}      # again: from the cache
-  edit ${options.profile}, and see it change at once
+  bin/localdns query kubernetes.default.svc.${clusterDomain}${at}
+  bin/localdns query kubernetes.default.svc.${clusterDomain}${at} --tcp      # again: from the cache
+  bin/localdns validate -f ${profile}      # edit it: a good edit is served at once, a bad one is refused
 
 Ctrl-C ends it.
 

@@ -10,7 +10,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { globSync, readFileSync } from 'node:fs';
-import { join, matchesGlob, relative, resolve } from 'node:path';
+import { delimiter, dirname, join, matchesGlob, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Lack, lacking } from './tools/find.ts';
 import type { Totals } from './tools/reporter.ts';
@@ -19,6 +19,8 @@ import { type Tier, tiers } from './tools/tiers.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const requireAll = process.env.LOCALDNS_TEST_REQUIRE === 'all';
+// What the tests start by name finds the pinned Node first, whatever the machine's own is.
+process.env.PATH = `${dirname(process.execPath)}${delimiter}${process.env.PATH ?? ''}`;
 const none: Totals = { passed: 0, failed: 0, skipped: 0 };
 let running: ChildProcess | undefined;
 

@@ -133,7 +133,7 @@ export class TcpConnection {
     const pending = this.#pending.get(queryId);
     if (pending === undefined) return;
     this.#pending.delete(queryId);
-    pending.reject(new ExchangeError('TIMEOUT', `no reply over TCP within ${timeoutMs} ms`));
+    pending.reject(new ExchangeError('TIMEOUT', `no reply over TCP within ${Math.round(timeoutMs)} ms`));
     // Nothing at all since the query left: the other end is gone without a word, so new queries need another connection.
     if (this.#lastReplyAtMs < pending.sentAtMs) this.#close('the upstream is silent');
   }

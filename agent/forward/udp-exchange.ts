@@ -29,7 +29,7 @@ export function udpExchange(server: ServerAddress, message: Buffer, timeoutMs: n
       socket.close();
       reject(new ExchangeError(code, reason));
     };
-    const timer = clock.after(timeoutMs, () => fail('TIMEOUT', `no reply over UDP within ${timeoutMs} ms`));
+    const timer = clock.after(timeoutMs, () => fail('TIMEOUT', `no reply over UDP within ${Math.round(timeoutMs)} ms`));
     socket.once('error', (error) => fail('NETWORK', error.message));
     socket.on('message', (reply) => {
       if (reply.length < header.headerLength || header.id(reply) !== queryId) return;

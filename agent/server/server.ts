@@ -37,6 +37,7 @@ export interface QueryLine {
   type: number;
   rcode: number;
   origin: keyof typeof origin;
+  /** To the microsecond. */
   durationMs: number;
 }
 
@@ -195,7 +196,7 @@ export class Server {
       type: query.type,
       rcode: header.responseCode(this.#out),
       origin: originNames[from],
-      durationMs: this.#clock.nowMs() - startedAtMs,
+      durationMs: Math.round((this.#clock.nowMs() - startedAtMs) * 1000) / 1000,
     });
   }
 
