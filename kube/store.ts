@@ -83,6 +83,8 @@ export class Store<T extends KubeObject, K> {
   #trouble: Trouble | undefined;
   /** Of the watch of this round: not (yet) accepted, accepted, or alive for healthyAfterMs. */
   #health: 'closed' | 'open' | 'proven' = 'closed';
+  /** This round has listed: a version that expires now came from the list just made. */
+  #listed = false;
   #brokenWatches = 0;
   #running: Promise<void> | undefined;
 
@@ -142,8 +144,11 @@ export class Store<T extends KubeObject, K> {
     const { signal } = this.#abort;
     while (!signal.aborted) {
       this.#health = 'closed';
+      this.#listed = false;
       const failure = await this.#round(signal);
       if (signal.aborted) return;
+      // A version that expired while we were away is no fault of the server's: what it has now is asked for at once.
+      if (isGone(failure) && !this.#listed) continue;
       if (failure !== undefined) this.#report(failure);
       // A long watch that ended in order is followed by the next one at once; everything else waits, or it would loop hot.
       if (failure === undefined && this.#hasBeenHealthy()) continue;
@@ -158,7 +163,7 @@ export class Store<T extends KubeObject, K> {
       await this.#watch(signal);
       return undefined;
     } catch (error) {
-      if (error instanceof ApiError && error.isGone) this.#resourceVersion = undefined;
+      if (isGone(error)) this.#resourceVersion = undefined;
       return error;
     }
   }
@@ -180,7 +185,7 @@ export class Store<T extends KubeObject, K> {
         page = await client.list<T>(resource, query);
       } catch (error) {
         // The continue token expired while we were paging: once more, in one piece, which needs no token.
-        if (page === undefined || !(error instanceof ApiError && error.isGone)) throw error;
+        if (page === undefined || !isGone(error)) throw error;
         fresh.clear();
         page = undefined;
         limit = {};
@@ -192,6 +197,7 @@ export class Store<T extends KubeObject, K> {
     for (const key of this.#objects.keys()) if (!fresh.has(key)) this.#put(key, undefined);
     for (const [key, object] of fresh) this.#put(key, object);
     this.#resourceVersion = page.resourceVersion;
+    this.#listed = true;
     this.#resolveSynced();
   }
 
@@ -238,7 +244,8 @@ export class Store<T extends KubeObject, K> {
     const backoffMs = this.#backoff.nextMs();
     if (!(failure instanceof ApiError)) return backoffMs;
     if (failure.code === 'KUBE_RESOURCE_MISSING') return Math.min(backoffMs, this.#timing.missingKindMaxMs);
-    return Math.max(backoffMs, failure.retryAfterMs);
+    // Where the server says how long, it knows better: after an outage it is back sooner than a long backoff thinks.
+    return failure.retryAfterMs > 0 ? failure.retryAfterMs : backoffMs;
   }
 
   /** The server accepts what we ask; a watch that keeps breaking is not cured by opening it once more. */
@@ -278,4 +285,8 @@ export class Store<T extends KubeObject, K> {
     this.#trouble = undefined;
     this.#options.onTrouble?.(undefined);
   }
+}
+
+function isGone(failure: unknown): boolean {
+  return failure instanceof ApiError && failure.isGone;
 }

@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, beforeEach, suite, test } from 'node:test';
+import { revisionOf } from '../../api/v1alpha1/node-config.ts';
 import { FakeApiServer } from '../../kube/api-server.fake.ts';
 import { sampleBlock, sampleConfig } from '../../test/fake/node-config.ts';
 import { eventually } from '../../test/tools/eventually.ts';
@@ -25,6 +26,8 @@ const config = (clusterDomain = 'cluster.local') =>
       { name: 'cluster', addresses: ['169.254.10.11'], serverBlocks: [sampleBlock({ protocol: 'ForceTCP' })] },
     ],
   });
+const usual = revisionOf(config());
+const other = revisionOf(config('cluster.example'));
 const listening = [{ name: 'cluster' as const, address: '169.254.10.11', port: 53 }];
 const serviceServers = ['10.96.0.10:53', '[fd00::10]:53'];
 
@@ -109,44 +112,67 @@ suite('the node as a source of configurations', () => {
   };
 
   test('offers what the LocalDnsNode says, with the Service until its endpoints are known, and reports and keeps it', async () => {
-    put(spec('v1-a'));
+    put(spec(usual));
     const { offers, offered } = await start();
     await offered('the Service', (offer) => offer?.clusterDns.join() === serviceServers.join());
     deepEqual(offers[0]?.config, config());
     putEndpoints('10.0.0.2', '10.0.0.1');
     await offered('endpoints', (offer) => offer?.clusterDns.join() === '10.0.0.1:53,10.0.0.2:53');
-    await eventually('the status', withinMs, () => status()?.appliedRevision === 'v1-a');
+    await eventually('the status', withinMs, () => status()?.appliedRevision === usual);
     deepEqual(conditions(), ['ConfigApplied=True Applied', 'Serving=True ListenersAnswering']);
-    await eventually('the disk', withinMs, () => revisionOnDisk() === 'v1-a');
-    put(spec('v1-b', config('cluster.example')));
+    await eventually('the disk', withinMs, () => revisionOnDisk() === usual);
+    put(spec(other, config('cluster.example')));
     await offered('the edit', (offer) => offer?.config.clusterDomain === 'cluster.example');
-    await eventually('its status', withinMs, () => status()?.appliedRevision === 'v1-b');
+    await eventually('its status', withinMs, () => status()?.appliedRevision === other);
+  });
+
+  test('refuses a configuration that is not the one of its revision, and serves on', async () => {
+    put(spec(usual));
+    const { offers } = await start();
+    await eventually('the status', withinMs, () => status()?.appliedRevision === usual);
+    put(spec(usual, config('cluster.example')));
+    await eventually('the refusal', withinMs, () => conditions()[0] === 'ConfigApplied=False Refused');
+    equal(offers.at(-1)?.config.clusterDomain, 'cluster.local');
+    equal(conditions()[1], 'Serving=True ListenersAnswering');
+  });
+
+  test('puts its status right where somebody else has changed it', async () => {
+    put(spec(usual));
+    await start();
+    await eventually('the status', withinMs, () => status()?.appliedRevision === usual);
+    const object = api.get('localdnsnodes', node);
+    api.put('localdnsnodes', { ...object, status: { appliedRevision: 'bogus', conditions: [] } } as never);
+    await eventually(
+      'the status again',
+      withinMs,
+      () => status()?.appliedRevision === usual && conditions().length === 2,
+    );
   });
 
   test('starts from the last good configuration while the API server is away, endpoints included', async () => {
-    put(spec('v1-a'));
+    put(spec(usual));
     putEndpoints('10.0.0.1');
     const first = await start();
     await first.offered('endpoints', (offer) => offer?.clusterDns.join() === '10.0.0.1:53');
-    await eventually('the disk', withinMs, () => revisionOnDisk() === 'v1-a');
+    await eventually('the disk', withinMs, () => revisionOnDisk() === usual);
     await first.source.stop();
     await api.stop();
     const { offers } = await start();
     deepEqual(offers, [{ config: config(), clusterDns: ['10.0.0.1:53'] }]);
     await api.start(Number(new URL(JSON.parse(readFileSync(kubeconfig, 'utf8')).clusters[0].cluster.server).port));
-    put(spec('v1-c', config('cluster.example')));
+    put(spec(other, config('cluster.example')));
     await eventually('the edit', 4 * withinMs, () => offers.at(-1)?.config.clusterDomain === 'cluster.example');
   });
 
   test('keeps and reports the old one when the newest cannot be read, whatever happens to the old one meanwhile', async () => {
-    put(spec('v1-a'));
+    put(spec(usual));
     const { offers, offered } = await start();
-    await eventually('the status', withinMs, () => status()?.appliedRevision === 'v1-a');
+    await eventually('the status', withinMs, () => status()?.appliedRevision === usual);
     put(spec('v1-b', { ...config(), formatVersion: 99 }));
     await eventually('the refusal', withinMs, () => status()?.observedGeneration === 2);
     const refused = ['ConfigApplied=False Refused', 'Serving=True ListenersAnswering'];
     deepEqual(conditions(), refused);
-    equal(status()?.appliedRevision, 'v1-a');
+    equal(status()?.appliedRevision, usual);
     putEndpoints('10.0.0.1');
     await offered('endpoints', (offer) => offer?.clusterDns.join() === '10.0.0.1:53');
     put(spec('v1-c', { ...config(), formatVersion: 98 }));
@@ -156,8 +182,8 @@ suite('the node as a source of configurations', () => {
       offers.every((offer) => offer?.config.clusterDomain === 'cluster.local'),
       true,
     );
-    put(spec('v1-d', config('cluster.example')));
-    await eventually('the remedy', withinMs, () => status()?.appliedRevision === 'v1-d');
+    put(spec(other, config('cluster.example')));
+    await eventually('the remedy', withinMs, () => status()?.appliedRevision === other);
     const applied = api.seen
       .filter(({ subresource }) => subresource === 'status')
       .map(({ body }) => (body?.status as Told | undefined)?.conditions[0]?.status);
@@ -169,7 +195,7 @@ suite('the node as a source of configurations', () => {
   });
 
   test('says in the status why a configuration could not be brought into force, and does not keep it', async () => {
-    put(spec('v1-a'));
+    put(spec(usual));
     const error = 'cannot listen on 169.254.10.11 port 53 (UDP): another process has it';
     await start(() => ({ refused: { code: 'LISTEN', error }, listening: [] }));
     await eventually('the status', withinMs, () => status()?.lastError === error);
@@ -178,21 +204,21 @@ suite('the node as a source of configurations', () => {
   });
 
   test('offers nothing any more once the LocalDnsNode is gone, and forgets it on disk', async () => {
-    put(spec('v1-a'));
+    put(spec(usual));
     const { offers, offered } = await start();
-    await eventually('the disk', withinMs, () => revisionOnDisk() === 'v1-a');
+    await eventually('the disk', withinMs, () => revisionOnDisk() === usual);
     api.remove('localdnsnodes', node);
     await offered('nothing', (offer) => offer === undefined);
     await eventually('the disk', withinMs, () => revisionOnDisk() === false);
-    put(spec('v1-a'));
+    put(spec(usual));
     await offered('it is back', (offer) => offer !== undefined);
     equal(offers.length > 2, true);
   });
 
   test('forgets a last good configuration whose LocalDnsNode went away meanwhile', async () => {
-    put(spec('v1-a'));
+    put(spec(usual));
     const first = await start();
-    await eventually('the disk', withinMs, () => revisionOnDisk() === 'v1-a');
+    await eventually('the disk', withinMs, () => revisionOnDisk() === usual);
     await first.source.stop();
     api.remove('localdnsnodes', node);
     const { offers, offered } = await start();

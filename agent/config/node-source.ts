@@ -1,7 +1,7 @@
 /** In a cluster: the node's own LocalDnsNode, followed over the API; the last good one from disk until the API server answers. */
 import { agentManager, group, nodeKind, version } from '../../api/v1alpha1/labels.ts';
 import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
-import { type NodeConfig, parseNodeConfig } from '../../api/v1alpha1/node-config.ts';
+import { type NodeConfig, parseNodeConfig, revisionOf } from '../../api/v1alpha1/node-config.ts';
 import { KubeClient } from '../../kube/client.ts';
 import { KubeconfigError } from '../../kube/errors.ts';
 import { readAccess } from '../../kube/kubeconfig.ts';
@@ -63,6 +63,8 @@ export class NodeSource implements ConfigSource {
   /** The newest spec, where it cannot be read: whatever becomes of the one before it, this is what is reported. */
   #refusal: Refusal | undefined;
   #written = '';
+  /** What keeps each store from following, by its code. */
+  readonly #troubles = new Map<string, string>();
   #stopped = false;
 
   constructor(options: AgentOptions, version: string, sink: ConfigSink) {
@@ -161,7 +163,7 @@ export class NodeSource implements ConfigSource {
     const identity = `${node.metadata.uid} ${generation}`;
     // Our own status comes back as an event; the same spec again is no news.
     if (this.#current?.identity === identity) return;
-    const parsed = parseNodeConfig(node.spec.config);
+    const parsed = readSpec(node.spec);
     if ('error' in parsed) {
       this.#refuse({ revision, generation, identity, error: parsed.error });
       return;
@@ -235,12 +237,26 @@ export class NodeSource implements ConfigSource {
     });
   }
 
+  /** Stores that meet the same trouble at once, because the API server is away, make one line. */
   #tell(what: string, trouble: Trouble | undefined): void {
-    if (trouble === undefined) this.#sink.log.info({ what }, 'following the API server again');
-    else
-      this.#sink.log.warn(
-        { what, code: trouble.code, error: trouble.message },
-        'cannot follow the API server; trying again',
-      );
+    if (trouble === undefined) {
+      this.#troubles.delete(what);
+      if (this.#troubles.size === 0) this.#sink.log.info({ what }, 'following the API server again');
+      return;
+    }
+    const isKnown = [...this.#troubles.values()].includes(trouble.code);
+    this.#troubles.set(what, trouble.code);
+    if (isKnown) return;
+    const { code, message: error } = trouble;
+    this.#sink.log.warn({ what, code, error }, 'cannot follow the API server; trying again');
   }
+}
+
+/** Strictly, and whole: what somebody changed behind the operator's back is not the revision that it claims to be. */
+function readSpec({ revision, config }: StoredNode['spec']): ReturnType<typeof parseNodeConfig> {
+  const parsed = parseNodeConfig(config);
+  if ('error' in parsed || revisionOf(config) === revision) return parsed;
+  return {
+    error: `the configuration is not that of revision ${revision}: it was changed by hand, and the operator puts it right`,
+  };
 }

@@ -31,12 +31,12 @@ export class NodeStatus {
     this.#log = log;
   }
 
-  /** What the API server has: conditions keep their transition times over a restart of the agent. */
+  /** What the API server has: taken over after a restart, so that transition times stay; put right where it is not ours. */
   seen(status: Status | undefined): void {
-    if (status !== undefined && this.#last.conditions === undefined) {
-      this.#last = status;
-      this.#appliedRevision ??= status.appliedRevision;
-    }
+    if (this.#last.conditions === undefined) {
+      this.#last = status ?? {};
+      this.#appliedRevision ??= status?.appliedRevision;
+    } else if (this.#wanted === undefined && !isDeepStrictEqual(status, this.#last)) this.#want(this.#last);
   }
 
   forget(): void {
@@ -50,8 +50,12 @@ export class NodeStatus {
     const facts = { revision, generation, appliedRevision: this.#appliedRevision };
     const status = { ...nodeStatus(this.#last, facts, outcome, Date.now()), agentVersion: this.#agentVersion };
     if (isDeepStrictEqual(status, this.#last)) return;
-    this.#wanted = status;
     this.#last = status;
+    this.#want(status);
+  }
+
+  #want(status: Status): void {
+    this.#wanted = status;
     if (!this.#writing) void this.#write();
   }
 
