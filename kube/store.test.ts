@@ -205,6 +205,7 @@ test('an ERROR event inside a watch is treated as the status that it carries', a
   clock.advance(30_000);
   await until(() => server.watchCount === 1);
   assert.equal(server.requests('list', 'nodes').length, 2);
+  assert.deepEqual(troubles, []);
 });
 
 test('a list without an answer is given up and repeated', async () => {

@@ -268,7 +268,7 @@ export class Store<T extends KubeObject, K> {
 
   #report(failure: unknown): void {
     // An expired version is how the API says "list again", and a watch may break now and then: neither is news.
-    if (failure instanceof ApiError && failure.isGone) return;
+    if (isGone(failure)) return;
     if (this.#health !== 'closed' && failure instanceof UnreachableError) {
       this.#brokenWatches += 1;
       if (this.#brokenWatches < BROKEN_WATCHES_TO_REPORT) return;
