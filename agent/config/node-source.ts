@@ -1,4 +1,5 @@
 /** In a cluster: the node's own LocalDnsNode, followed over the API; the last good one from disk until the API server answers. */
+import { dnsPort, formatEndpoint } from '../../api/v1alpha1/address.ts';
 import { agentManager, group, nodeKind, version } from '../../api/v1alpha1/labels.ts';
 import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
 import { type NodeConfig, parseNodeConfig, revisionOf } from '../../api/v1alpha1/node-config.ts';
@@ -199,7 +200,7 @@ export class NodeSource implements ConfigSource {
   #clusterDnsServers(config: NodeConfig): readonly string[] {
     if (this.#options.clusterDns !== undefined) return this.#options.clusterDns;
     if (this.#endpoints.length > 0) return this.#endpoints;
-    return config.clusterDNS.addresses.map((address) => (address.includes(':') ? `[${address}]:53` : `${address}:53`));
+    return config.clusterDNS.addresses.map((address) => formatEndpoint({ address, port: dnsPort }));
   }
 
   #followEndpoints({ clusterDNS: { namespace, service } }: NodeConfig): void {
