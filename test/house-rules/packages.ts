@@ -9,6 +9,7 @@ const doors: Record<string, readonly (string | RegExp)[]> = {
   '@kubernetes/client-node': [/^kube\/[a-z-]+\.ts$/],
   'dns-packet': ['cli/message.ts'],
   esbuild: ['bin/bundle.ts'],
+  koffi: ['agent/libc.ts'],
   'lru-cache': ['agent/cache/response-cache.ts'],
   pino: ['operator/log.ts', 'agent/log.ts'],
   'prom-client': ['operator/metrics.ts', 'agent/metrics.ts'],
