@@ -13,7 +13,9 @@ import { Tallies, type TallyNotice } from './tallies.ts';
 
 const block = (zone: string, fields: Partial<ServerBlockConfig> = {}) => sampleBlock({ zone, ...fields });
 const config = (...serverBlocks: ServerBlockConfig[]) =>
-  sampleConfig({ listeners: [{ name: 'cluster', addresses: ['127.0.0.1'], serverBlocks }] });
+  sampleConfig({
+    listeners: [{ name: 'cluster', addresses: ['127.0.0.1'], intercept: false, tracked: false, serverBlocks }],
+  });
 
 function scene() {
   const clock = new FakeClock();

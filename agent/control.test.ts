@@ -20,8 +20,8 @@ const config: NodeConfig = {
   clusterDomain: 'cluster.local',
   clusterDNS: { namespace: '', service: '', addresses: [] },
   listeners: [
-    { name: 'cluster', addresses: ['169.254.10.11'], serverBlocks: [] },
-    { name: 'node', addresses: ['169.254.10.10', 'fd00::10'], serverBlocks: [] },
+    { name: 'cluster', addresses: ['169.254.10.11'], intercept: true, tracked: false, serverBlocks: [] },
+    { name: 'node', addresses: ['169.254.10.10', 'fd00::10'], intercept: true, tracked: false, serverBlocks: [] },
   ],
   upstreams: [],
 };

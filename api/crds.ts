@@ -55,6 +55,7 @@ export function nodeCrd() {
       { name: 'Revision', type: 'string', jsonPath: '.spec.revision' },
       { name: 'Applied', type: 'string', jsonPath: '.status.appliedRevision' },
       { name: 'Serving', type: 'string', jsonPath: conditionStatus('Serving') },
+      { name: 'Intercepting', type: 'string', jsonPath: conditionStatus('Intercepting') },
       age,
       { name: 'Agent', type: 'string', jsonPath: '.status.agentVersion', priority: 1 },
       { name: 'Error', type: 'string', jsonPath: '.status.lastError', priority: 1 },

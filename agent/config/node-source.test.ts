@@ -23,7 +23,13 @@ const config = (clusterDomain = 'cluster.local') =>
     clusterDomain,
     clusterDNS: { namespace: 'kube-system', service: 'kube-dns', addresses: ['10.96.0.10', 'fd00::10'] },
     listeners: [
-      { name: 'cluster', addresses: ['169.254.10.11'], serverBlocks: [sampleBlock({ protocol: 'ForceTCP' })] },
+      {
+        name: 'cluster',
+        addresses: ['169.254.10.11'],
+        intercept: true,
+        tracked: false,
+        serverBlocks: [sampleBlock({ protocol: 'ForceTCP' })],
+      },
     ],
   });
 const usual = revisionOf(config());

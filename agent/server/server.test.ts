@@ -31,7 +31,7 @@ function scene(random: () => number) {
     formatVersion: 1,
     clusterDomain: 'cluster.local',
     clusterDNS: { namespace: '', service: '', addresses: [] },
-    listeners: [{ name: 'cluster', addresses: ['127.0.0.1'], serverBlocks: [block] }],
+    listeners: [{ name: 'cluster', addresses: ['127.0.0.1'], intercept: false, tracked: false, serverBlocks: [block] }],
     upstreams: [],
   });
   if ('error' in parsed) throw new Error(parsed.error);

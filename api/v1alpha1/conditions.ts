@@ -6,7 +6,7 @@
 export const profileConditions = ['Accepted', 'Programmed', 'Progressing', 'Degraded', 'Conflicted'] as const;
 export type ProfileConditionType = (typeof profileConditions)[number];
 
-export const nodeConditions = ['ConfigApplied', 'Serving'] as const;
+export const nodeConditions = ['ConfigApplied', 'Serving', 'Intercepting'] as const;
 export type NodeConditionType = (typeof nodeConditions)[number];
 
 export const reasons = {

@@ -32,6 +32,10 @@ const listenerConfig = z.strictObject({
   name: z.enum(['cluster', 'node']),
   /** Without ports: the agent serves on 53 unless its options replace the addresses. */
   addresses: z.array(ipAddress).min(1),
+  /** Answers also what is sent to the cluster DNS Service (cluster) or to the node's own resolvers (node). */
+  intercept: z.boolean(),
+  /** Connection tracking sees what is served here. */
+  tracked: z.boolean(),
   serverBlocks: z.array(serverBlockConfig).min(1),
 });
 

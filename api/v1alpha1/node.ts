@@ -25,7 +25,7 @@ export const nodeStatus = z
     conditions: withKeywords(z.array(conditionSchema()), {
       listType: 'map',
       listMapKeys: ['type'],
-      description: 'ConfigApplied and Serving.',
+      description: 'ConfigApplied, Serving and Intercepting.',
     }).optional(),
   })
   .describe("Written by the node's agent alone.");

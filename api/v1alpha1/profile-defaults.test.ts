@@ -23,7 +23,10 @@ test('an empty spec gets both listeners, and the root zone and cluster domain in
     mode: 'Preferred',
     priority: 0,
     clusterDomain: 'cluster.local',
-    listeners: { cluster: { addresses: ['169.254.10.11'] }, node: { addresses: ['169.254.10.10'] } },
+    listeners: {
+      cluster: { addresses: ['169.254.10.11', 'fdcd:6c64:6e73::11'], intercept: true, tracked: false },
+      node: { addresses: ['169.254.10.10', 'fdcd:6c64:6e73::10'], intercept: true, tracked: false },
+    },
     kubeDNSOverrides: { '.': { ...root, forwardDestination: 'ClusterCoreDNS' }, 'cluster.local': clusterDomain },
     vnetDNSOverrides: { '.': { ...root, forwardDestination: 'VnetDNS' }, 'cluster.local': clusterDomain },
     upstreams: [],
@@ -46,7 +49,7 @@ test('absent fields of a zone take the defaults, not those of the root zone; the
 
 test('a listener that is not named is not opened; one without addresses gets its own default', () => {
   assert.deepEqual(defaultProfileSpec({ listeners: { node: {} } }).listeners, {
-    node: { addresses: ['169.254.10.10'] },
+    node: { addresses: ['169.254.10.10', 'fdcd:6c64:6e73::10'], intercept: true, tracked: false },
   });
 });
 

@@ -5,13 +5,20 @@ import { defaultClusterDomain, defaultListeners, effectiveDestination } from './
 
 export type DefaultedServerBlock = { [K in keyof ServerBlock]-?: NonNullable<ServerBlock[K]> };
 
+export interface DefaultedListener {
+  addresses: string[];
+  /** What else is answered here: queries to the cluster DNS Service (cluster), to the node's resolvers (node). */
+  intercept: boolean;
+  tracked: boolean;
+}
+
 /** A valid spec with nothing left out but what has a meaning when absent. Servers carry their ports. */
 export interface DefaultedProfileSpec {
   mode: 'Required' | 'Preferred' | 'Disabled';
   nodeSelector?: LabelSelector;
   priority: number;
   clusterDomain: string;
-  listeners: { cluster?: { addresses: string[] }; node?: { addresses: string[] } };
+  listeners: { cluster?: DefaultedListener; node?: DefaultedListener };
   kubeDNSOverrides: Record<string, DefaultedServerBlock>;
   vnetDNSOverrides: Record<string, DefaultedServerBlock>;
   upstreams: { name: string; servers: string[] }[];
@@ -19,15 +26,15 @@ export interface DefaultedProfileSpec {
 
 /** `spec` must have passed validateProfileSpec. */
 export function defaultProfileSpec(spec: ProfileSpec): DefaultedProfileSpec {
-  const listeners = spec.listeners ?? defaultListeners;
+  const { cluster, node }: NonNullable<ProfileSpec['listeners']> = spec.listeners ?? defaultListeners;
   return {
     mode: spec.mode ?? 'Preferred',
     ...(spec.nodeSelector && { nodeSelector: spec.nodeSelector }),
     priority: spec.priority ?? 0,
     clusterDomain: spec.clusterDomain ?? defaultClusterDomain,
     listeners: {
-      ...(listeners.cluster && { cluster: defaultListener(listeners.cluster, defaultListeners.cluster) }),
-      ...(listeners.node && { node: defaultListener(listeners.node, defaultListeners.node) }),
+      ...(cluster && { cluster: defaultListener('cluster', cluster, cluster.interceptClusterDNS) }),
+      ...(node && { node: defaultListener('node', node, node.interceptNodeResolvers) }),
     },
     kubeDNSOverrides: defaultBlocks(spec, 'kubeDNSOverrides'),
     vnetDNSOverrides: defaultBlocks(spec, 'vnetDNSOverrides'),
@@ -35,8 +42,16 @@ export function defaultProfileSpec(spec: ProfileSpec): DefaultedProfileSpec {
   };
 }
 
-function defaultListener(listener: { addresses?: string[] | undefined }, fallback: { addresses: string[] }) {
-  return { addresses: (listener.addresses ?? fallback.addresses).map(canonicalAddress) };
+function defaultListener(
+  name: 'cluster' | 'node',
+  { addresses, tracked }: { addresses?: string[] | undefined; tracked?: boolean | undefined },
+  intercept: boolean | undefined,
+): DefaultedListener {
+  return {
+    addresses: (addresses ?? defaultListeners[name].addresses).map(canonicalAddress),
+    intercept: intercept ?? true,
+    tracked: tracked ?? false,
+  };
 }
 
 function withPort(server: string): string {

@@ -22,8 +22,8 @@ const overrides = ['kubeDNSOverrides', 'vnetDNSOverrides'] as const satisfies re
 
 export const defaultClusterDomain = 'cluster.local';
 export const defaultListeners = {
-  cluster: { addresses: ['169.254.10.11'] },
-  node: { addresses: ['169.254.10.10'] },
+  cluster: { addresses: ['169.254.10.11', 'fdcd:6c64:6e73::11'], interceptClusterDNS: true, tracked: false },
+  node: { addresses: ['169.254.10.10', 'fdcd:6c64:6e73::10'], interceptNodeResolvers: true, tracked: false },
 };
 
 /** True for the zone itself and what is below it, by whole labels: `notcluster.local` is not within `cluster.local`. */

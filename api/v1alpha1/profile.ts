@@ -61,21 +61,42 @@ const zoneMap = (words: string) =>
 const addresses = (description: string) =>
   withKeywords(z.array(z.string().max(45)).min(1).max(8), { description, listType: 'set' });
 
+const tracked = z
+  .boolean()
+  .default(false)
+  .describe(
+    'Whether connection tracking sees what this listener serves: for network policies that are enforced by it. It leaves a conntrack entry for each query.',
+  );
+
 const listeners = z
   .strictObject({
     cluster: z
       .strictObject({
-        addresses: addresses('IP addresses to serve on, port 53. Default: 169.254.10.11.').default(
-          defaultListeners.cluster.addresses,
-        ),
+        addresses: addresses(
+          'IP addresses to serve on, port 53. Default: 169.254.10.11 and fdcd:6c64:6e73::11.',
+        ).default(defaultListeners.cluster.addresses),
+        interceptClusterDNS: z
+          .boolean()
+          .default(true)
+          .describe(
+            'Whether queries to the cluster DNS Service are answered on the node, so that pods need no change.',
+          ),
+        tracked,
       })
       .optional()
       .describe('Serves kubeDNSOverrides: pods with dnsPolicy ClusterFirst. Not opened where left out.'),
     node: z
       .strictObject({
-        addresses: addresses('IP addresses to serve on, port 53. Default: 169.254.10.10.').default(
-          defaultListeners.node.addresses,
-        ),
+        addresses: addresses(
+          'IP addresses to serve on, port 53. Default: 169.254.10.10 and fdcd:6c64:6e73::10.',
+        ).default(defaultListeners.node.addresses),
+        interceptNodeResolvers: z
+          .boolean()
+          .default(true)
+          .describe(
+            "Whether queries to the node's own resolvers are answered on the node; cluster DNS pods are left alone.",
+          ),
+        tracked,
       })
       .optional()
       .describe(

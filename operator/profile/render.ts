@@ -1,5 +1,9 @@
 import { formatVersion, type ListenerConfig, type NodeConfig } from '../../api/v1alpha1/node-config.ts';
-import type { DefaultedProfileSpec, DefaultedServerBlock } from '../../api/v1alpha1/profile-defaults.ts';
+import type {
+  DefaultedListener,
+  DefaultedProfileSpec,
+  DefaultedServerBlock,
+} from '../../api/v1alpha1/profile-defaults.ts';
 import type { ClusterDns } from './cluster-dns.ts';
 
 /**
@@ -15,8 +19,8 @@ export function renderNodeConfig(spec: DefaultedProfileSpec, clusterDns: Cluster
     clusterDomain: spec.clusterDomain,
     clusterDNS: { ...clusterDns, addresses: [...clusterDns.addresses] },
     listeners: [
-      ...(cluster === undefined ? [] : [listener('cluster', cluster.addresses, spec.kubeDNSOverrides)]),
-      ...(node === undefined ? [] : [listener('node', node.addresses, spec.vnetDNSOverrides)]),
+      ...(cluster === undefined ? [] : [listener('cluster', cluster, spec.kubeDNSOverrides)]),
+      ...(node === undefined ? [] : [listener('node', node, spec.vnetDNSOverrides)]),
     ],
     upstreams: spec.upstreams.map(({ name, servers }) => ({ name, servers: [...servers] })),
   };
@@ -24,12 +28,14 @@ export function renderNodeConfig(spec: DefaultedProfileSpec, clusterDns: Cluster
 
 function listener(
   name: ListenerConfig['name'],
-  addresses: readonly string[],
+  { addresses, intercept, tracked }: DefaultedListener,
   blocks: Readonly<Record<string, DefaultedServerBlock>>,
 ): ListenerConfig {
   return {
     name,
     addresses: [...addresses],
+    intercept,
+    tracked,
     serverBlocks: Object.entries(blocks).map(([zone, block]) => ({ zone, ...block })),
   };
 }

@@ -74,6 +74,8 @@ export class FakeAgent {
     const listener: ListenerConfig = {
       name: 'node',
       addresses: ['192.0.2.100'],
+      intercept: false,
+      tracked: false,
       serverBlocks: [{ ...rootBlock, ...root }, ...blocks.map((block) => ({ ...rootBlock, ...block }))],
     };
     const config: NodeConfig = {

@@ -23,7 +23,9 @@ export function sampleConfig(fields: Partial<NodeConfig> = {}): NodeConfig {
     formatVersion: 1,
     clusterDomain: 'cluster.local',
     clusterDNS: { namespace: 'kube-system', service: 'kube-dns', addresses: ['10.96.0.10'] },
-    listeners: [{ name: 'cluster', addresses: ['169.254.10.11'], serverBlocks: [sampleBlock()] }],
+    listeners: [
+      { name: 'cluster', addresses: ['169.254.10.11'], intercept: true, tracked: false, serverBlocks: [sampleBlock()] },
+    ],
     upstreams: [],
     ...fields,
   };

@@ -158,6 +158,8 @@ class Player {
       listeners: [...this.#zones].map(([name, zones]) => ({
         name,
         addresses: ['127.0.0.1'],
+        intercept: false,
+        tracked: false,
         serverBlocks: [...zones].map(([zone, fields]) => sampleBlock({ zone, ...fields })),
       })),
       upstreams: [...endpoints]
