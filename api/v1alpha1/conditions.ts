@@ -32,6 +32,28 @@ export const reasons = {
   // Serving
   listenersAnswering: 'ListenersAnswering',
   listenFailed: 'ListenFailed',
+  // Intercepting: what an agent's preflight finds on its node
+  checkPassed: 'CheckPassed',
+  notLinux: 'NotLinux',
+  systemCallsUnavailable: 'SystemCallsUnavailable',
+  capabilityMissing: 'CapabilityMissing',
+  nftMissing: 'NftMissing',
+  nftTooOld: 'NftTooOld',
+  kernelFeatureMissing: 'KernelFeatureMissing',
+  ipv6Missing: 'IPv6Missing',
+  heldByIpvs: 'HeldByIPVS',
+  anotherNodeLocalDns: 'AnotherNodeLocalDNS',
+  addressTaken: 'AddressTaken',
+  portTaken: 'PortTaken',
+  networkPluginBypasses: 'NetworkPluginBypasses',
+  inputDropped: 'InputDropped',
+  shadowed: 'Shadowed',
+  tableTaken: 'TableTaken',
+  markTaken: 'MarkTaken',
+  routeTableTaken: 'RouteTableTaken',
+  rulesUnreadable: 'RulesUnreadable',
+  hostFirewall: 'HostFirewall',
+  kernelSetting: 'KernelSetting',
   // Events on a Node
   profileNotFound: 'ProfileNotFound',
 } as const;
