@@ -3,6 +3,8 @@
  * none outlives its call. Where koffi has no binary for this machine, {@link loadLibc} says so, and the agent does without.
  */
 import { createRequire } from 'node:module';
+import { isIPv6 } from 'node:net';
+import { endianness } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 
 /** System calls, each of which throws a {@link SystemCallError} where the kernel says no. */
@@ -15,6 +17,11 @@ export interface Libc {
   send(fd: number, message: Buffer): void;
   /** The octets received into `buffer`; -1 where there is nothing to receive. */
   recv(fd: number, buffer: Buffer): number;
+  /**
+   * Lets a classic BPF program of one instruction, `return index`, choose the socket of the group that shares the address of
+   * `fd` (SO_REUSEPORT); for what comes from now on. Where the group has no socket of this index, the kernel's hash chooses.
+   */
+  attachReuseportProgram(fd: number, index: number): void;
   close(fd: number): void;
 }
 
@@ -23,15 +30,37 @@ export class SystemCallError extends Error {
   readonly code: string;
   readonly syscall: string;
 
-  constructor(syscall: string, code: string) {
-    super(`${syscall}: ${code}`);
+  constructor(syscall: string, code: string, reason = code) {
+    super(`${syscall}: ${reason}`);
     this.syscall = syscall;
     this.code = code;
   }
 }
 
+/** Families, socket types, levels and options as Linux numbers them; the same on every machine that Node runs on. */
+export const linux = {
+  familyIpv4: 2,
+  familyIpv6: 10,
+  stream: 1,
+  datagram: 2,
+  levelSocket: 1,
+  levelIp: 0,
+  levelIpv6: 41,
+  reuseAddress: 2,
+  receiveBufferForce: 33,
+  reusePort: 15,
+  mark: 36,
+  attachReuseportProgram: 51,
+  ipTransparent: 19,
+  ipv6Only: 26,
+  ipv6Transparent: 75,
+} as const;
+
 const nonBlocking = 0o4000;
 const closeOnExec = 0o2000000;
+
+/** BPF_RET | BPF_K. */
+const returnConstant = 0x06;
 
 let loaded: Libc | { reason: string } | undefined;
 
@@ -45,6 +74,44 @@ export function isLibc(libc: Libc | { reason: string }): libc is Libc {
   return !('reason' in libc);
 }
 
+/** The value of an option that is a number. */
+export function intOption(value: number): Buffer {
+  const octets = Buffer.alloc(4);
+  if (endianness() === 'LE') octets.writeUInt32LE(value);
+  else octets.writeUInt32BE(value);
+  return octets;
+}
+
+function nativeU16(value: number): Buffer {
+  const octets = Buffer.alloc(2);
+  if (endianness() === 'LE') octets.writeUInt16LE(value);
+  else octets.writeUInt16BE(value);
+  return octets;
+}
+
+/** A sockaddr_in or sockaddr_in6; `address` is an IP address without a zone. */
+export function socketAddress(address: string, port: number): Buffer {
+  const isV6 = isIPv6(address);
+  const octets = Buffer.alloc(isV6 ? 28 : 16);
+  octets.set(nativeU16(isV6 ? linux.familyIpv6 : linux.familyIpv4));
+  octets.writeUInt16BE(port, 2);
+  octets.set(isV6 ? octetsOfIpv6(address) : address.split('.').map(Number), isV6 ? 8 : 4);
+  return octets;
+}
+
+function octetsOfIpv6(address: string): number[] {
+  // The last 32 bits may be written as in IPv4 (RFC 4291 §2.2).
+  const text = address.replace(/\d+\.\d+\.\d+\.\d+$/, (dotted) => {
+    const [a = 0, b = 0, c = 0, d = 0] = dotted.split('.').map(Number);
+    return `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
+  });
+  const [head = '', tail] = text.split('::');
+  const groups = (part: string) => (part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16)));
+  const [first, last] = [groups(head), groups(tail ?? '')];
+  const zeros = tail === undefined ? [] : new Array<number>(8 - first.length - last.length).fill(0);
+  return [...first, ...zeros, ...last].flatMap((group) => [group >> 8, group & 0xff]);
+}
+
 function load(): Libc | { reason: string } {
   if (process.platform !== 'linux') return { reason: `this is ${process.platform}, not Linux` };
   try {
@@ -52,8 +119,7 @@ function load(): Libc | { reason: string } {
     const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
     // The symbols of the process itself: whatever C library Node was linked with.
     const library = koffi.load(null);
-    const call = (name: string, signature: string) => {
-      const native = library.func(signature);
+    const call = (name: string, signature: string, native = library.func(signature)) => {
       return (...args: unknown[]): number => {
         const result = native(...args) as number;
         if (result >= 0) return result;
@@ -66,6 +132,11 @@ function load(): Libc | { reason: string } {
     const send = call('send', 'intptr_t send(int, const uint8_t *, size_t, int)');
     const recv = call('recv', 'intptr_t recv(int, uint8_t *, size_t, int)');
     const close = call('close', 'int close(int)');
+    // struct sock_fprog, which points to its instructions: the pointer is valid during the call, and copied by the kernel.
+    const program = koffi.struct({ length: 'uint16_t', instructions: koffi.pointer('const uint8_t') });
+    const attachSignature = ['int', 'int', 'int', koffi.pointer(program), 'uint32_t'];
+    const attach = call('setsockopt', '', library.func('setsockopt', 'int', attachSignature));
+    const programSize = koffi.sizeof(program);
     return {
       socket: (family, type, protocol) => socket(family, type | nonBlocking | closeOnExec, protocol),
       setsockopt: (fd, level, option, value) => void setsockopt(fd, level, option, value, value.length),
@@ -78,6 +149,12 @@ function load(): Libc | { reason: string } {
           if (error instanceof SystemCallError && error.code === 'EAGAIN') return -1;
           throw error;
         }
+      },
+      attachReuseportProgram: (fd, index) => {
+        // struct sock_filter: the code, two jumps, the constant.
+        const instructions = Buffer.concat([nativeU16(returnConstant), Buffer.alloc(2), intOption(index)]);
+        const { levelSocket, attachReuseportProgram } = linux;
+        attach(fd, levelSocket, attachReuseportProgram, { length: 1, instructions }, programSize);
       },
       close: (fd) => void close(fd),
     };

@@ -1,9 +1,10 @@
 import { randomInt } from 'node:crypto';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../clock.ts';
 import * as header from '../wire/header.ts';
 import { setU16, u16 } from '../wire/octets.ts';
 import { ExchangeError, type ServerAddress } from './exchange-error.ts';
+import type { Outgoing } from './outgoing.ts';
 import { answers, questionEnd } from './udp-exchange.ts';
 
 /** A black hole must not hold a query up for longer than this. */
@@ -35,10 +36,12 @@ export class TcpConnection {
   #corked = false;
   #closed = false;
 
-  constructor(server: ServerAddress, clock: Clock, onClosed: () => void) {
+  constructor(server: ServerAddress, clock: Clock, outgoing: Outgoing, onClosed: () => void) {
     this.#clock = clock;
     this.#onClosed = onClosed;
-    const socket = connect({ host: server.address, port: server.port, noDelay: true });
+    const socket = outgoing.tcp(server);
+    socket.setNoDelay(true);
+    socket.connect({ host: server.address, port: server.port });
     const connecting = clock.after(connectTimeoutMs, () => this.#close(`no connection within ${connectTimeoutMs} ms`));
     socket.once('connect', () => {
       connecting.cancel();

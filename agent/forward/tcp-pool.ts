@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { ExchangeError, type ServerAddress } from './exchange-error.ts';
+import { type Outgoing, unmarked } from './outgoing.ts';
 import { TcpConnection } from './tcp-connection.ts';
 
 /** CoreDNS answers one connection serially, so a few connections serve better than one deep pipeline. */
@@ -11,13 +12,15 @@ const sharedBelow = 8;
 class TcpPool {
   readonly #server: ServerAddress;
   readonly #clock: Clock;
+  readonly #outgoing: Outgoing;
   readonly #connections = new Set<TcpConnection>();
   /** Were open when another one was lost: they may be as dead and not know it yet, so nothing new is sent over them. */
   readonly #suspect = new WeakSet<TcpConnection>();
 
-  constructor(server: ServerAddress, clock: Clock) {
+  constructor(server: ServerAddress, clock: Clock, outgoing: Outgoing) {
     this.#server = server;
     this.#clock = clock;
+    this.#outgoing = outgoing;
   }
 
   /** A connection that is lost under a query costs one retry, which the client does not see (RFC 7766 §6.2.4). */
@@ -53,7 +56,8 @@ class TcpPool {
   }
 
   #opened(): TcpConnection {
-    const opened: TcpConnection = new TcpConnection(this.#server, this.#clock, () => this.#connections.delete(opened));
+    const onClosed = () => this.#connections.delete(opened);
+    const opened: TcpConnection = new TcpConnection(this.#server, this.#clock, this.#outgoing, onClosed);
     this.#connections.add(opened);
     return opened;
   }
@@ -62,17 +66,19 @@ class TcpPool {
 /** One pool for each server that is asked over TCP. */
 export class TcpPools {
   readonly #clock: Clock;
+  readonly #outgoing: Outgoing;
   readonly #pools = new Map<string, TcpPool>();
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, outgoing: Outgoing = unmarked) {
     this.#clock = clock;
+    this.#outgoing = outgoing;
   }
 
   exchange(server: ServerAddress, message: Buffer, timeoutMs: number): Promise<Buffer> {
     const key = `${server.address}#${server.port}`;
     let pool = this.#pools.get(key);
     if (pool === undefined) {
-      pool = new TcpPool(server, this.#clock);
+      pool = new TcpPool(server, this.#clock, this.#outgoing);
       this.#pools.set(key, pool);
     }
     return pool.exchange(message, timeoutMs);

@@ -3,6 +3,7 @@
  */
 import type { Clock } from '../clock.ts';
 import type { ServerAddress } from './exchange-error.ts';
+import { marked, type Outgoing, unmarked } from './outgoing.ts';
 import { TcpPools } from './tcp-pool.ts';
 import { udpExchange } from './udp-exchange.ts';
 
@@ -15,11 +16,21 @@ export interface Transport {
   close(): void;
 }
 
-export function networkTransport(clock: Clock): Transport {
-  const pools = new TcpPools(clock);
+/** @param mark what packet rules know the agent's own queries by; without it they carry no mark */
+export function networkTransport(clock: Clock, mark?: number): Transport {
+  return transportOver(clock, mark === undefined ? unmarked : marked(mark));
+}
+
+/** For asking the agent's own listeners at addresses that only packets with this mark are routed to. */
+export function loopbackTransport(clock: Clock, mark: number): Transport {
+  return transportOver(clock, marked(mark, true));
+}
+
+function transportOver(clock: Clock, outgoing: Outgoing): Transport {
+  const pools = new TcpPools(clock, outgoing);
   return {
     exchange: (server, overTcp, message, timeoutMs) =>
-      overTcp ? pools.exchange(server, message, timeoutMs) : udpExchange(server, message, timeoutMs, clock),
+      overTcp ? pools.exchange(server, message, timeoutMs) : udpExchange(server, message, timeoutMs, clock, outgoing),
     close: () => pools.close(),
   };
 }

@@ -1,28 +1,29 @@
 import { randomInt } from 'node:crypto';
-import { createSocket } from 'node:dgram';
-import { isIPv6 } from 'node:net';
 import type { Clock } from '../clock.ts';
 import * as header from '../wire/header.ts';
 import { setU16 } from '../wire/octets.ts';
 import { hasQuestion } from '../wire/records.ts';
 import { ExchangeError, type ServerAddress } from './exchange-error.ts';
+import { type Outgoing, unmarked } from './outgoing.ts';
 
 /**
  * One query over UDP on a socket of its own, so that its source port is unpredictable (RFC 5452 §4.5). The socket is connected:
  * the kernel discards what comes from elsewhere and reports a closed port at once. Replies with another id or question are
  * discarded and the wait goes on.
  */
-export function udpExchange(server: ServerAddress, message: Buffer, timeoutMs: number, clock: Clock): Promise<Buffer> {
+export function udpExchange(
+  server: ServerAddress,
+  message: Buffer,
+  timeoutMs: number,
+  clock: Clock,
+  outgoing: Outgoing = unmarked,
+): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const query = Buffer.from(message);
     const queryId = randomInt(0x10000);
     setU16(query, 0, queryId);
     const question = query.subarray(header.headerLength, questionEnd(query));
-    const socket = createSocket({
-      type: isIPv6(server.address) ? 'udp6' : 'udp4',
-      // Asked for the local address as well, which must stay the wildcard. Both are literals: there is nothing to look up.
-      lookup: (host, _options, done) => done(null, host, isIPv6(host) ? 6 : 4),
-    });
+    const socket = outgoing.udp(server);
     socket.unref();
     const fail = (code: ExchangeError['code'], reason: string) => {
       timer.cancel();

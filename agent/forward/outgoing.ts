@@ -1,0 +1,37 @@
+/** How sockets to upstream servers are made: as Node makes them, or with a mark by which packet rules know the agent's own. */
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
+import { isIPv6, Socket } from 'node:net';
+import { markedTcp, markedUdp } from '../marked-socket.ts';
+import { ExchangeError, type ServerAddress } from './exchange-error.ts';
+
+/** Both throw an {@link ExchangeError} where there is no socket to be had. */
+export interface Outgoing {
+  /** Not connected yet; its port is drawn anew (RFC 5452 §4.5). */
+  udp(server: ServerAddress): UdpSocket;
+  /** Not connected yet. */
+  tcp(server: ServerAddress): Socket;
+}
+
+export const unmarked: Outgoing = {
+  udp: (server) =>
+    createSocket({
+      type: isIPv6(server.address) ? 'udp6' : 'udp4',
+      // Asked for the local address as well, which must stay the wildcard. Both are literals: there is nothing to look up.
+      lookup: (host, _options, done) => done(null, host, isIPv6(host) ? 6 : 4),
+    }),
+  tcp: () => new Socket(),
+};
+
+/** @param fromLoopback packets leave from the loopback address: for servers that are the agent itself */
+export function marked(mark: number, fromLoopback = false): Outgoing {
+  const open = <T>(server: ServerAddress, make: (family: 4 | 6, mark: number, localAddress?: string) => T): T => {
+    const family = isIPv6(server.address) ? 6 : 4;
+    const loopback = family === 6 ? '::1' : '127.0.0.1';
+    try {
+      return make(family, mark, fromLoopback ? loopback : undefined);
+    } catch (error) {
+      throw new ExchangeError('NETWORK', (error as Error).message);
+    }
+  };
+  return { udp: (server) => open(server, markedUdp), tcp: (server) => open(server, markedTcp) };
+}
