@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { isIPv4, isIPv6 } from 'node:net';
 import { join } from 'node:path';
 import { eventually } from '../tools/eventually.ts';
 import { toolPath } from '../tools/find.ts';
@@ -7,12 +8,20 @@ import type { Daemon } from './daemon.ts';
 import type { Namespace } from './namespace.ts';
 
 export const clusterDnsServiceAddress = '10.96.0.10';
+/** The same Service's other address, where cluster DNS is published with IPv6 endpoints too. */
+export const clusterDnsServiceAddress6 = 'fd00:10:96::a';
 const metricsPort = 9153;
 
 export interface ClusterDnsOptions {
   name?: string;
   /** Where it listens, on port 53. */
   address?: string;
+  /** Where it listens beside. */
+  address6?: string;
+  /** Where it runs, if not beside the API server; the addresses are there already then. */
+  namespace?: Namespace;
+  /** Serves no cluster, only `extraZones`: a resolver of a node. */
+  plain?: boolean;
   /** More server blocks: zones, and what a Corefile says of them. `bind`, `errors` and `prometheus` are added to each. */
   extraZones?: Record<string, string>;
   /** Publishes the address as the Service kube-system/kube-dns. */
@@ -38,29 +47,25 @@ export class ClusterDns {
   }
 
   static async start(controlPlane: ControlPlane, options: ClusterDnsOptions): Promise<ClusterDns> {
-    const { name = 'coredns', address = '10.240.0.53', extraZones = {}, published = true } = options;
-    await controlPlane.applyOk(access);
-    const config = await controlPlane.kubeconfigFor({ serviceAccount: 'coredns', namespace: 'kube-system' });
+    const { name = 'coredns', address = '10.240.0.53', address6, extraZones = {}, plain = false } = options;
+    const { namespace = controlPlane.namespace, published = !plain } = options;
     const corefile = join(controlPlane.folder.path, `${name}.Corefile`);
-    const kubernetes = `kubernetes cluster.local in-addr.arpa ip6.arpa {
-      kubeconfig ${config}
-      pods insecure
-      ttl 30
-    }`;
-    const zones = { 'cluster.local in-addr.arpa ip6.arpa': kubernetes, ...extraZones };
+    const zones = { ...(plain ? {} : await kubernetesZones(controlPlane)), ...extraZones };
     writeFileSync(
       corefile,
       Object.entries(zones)
-        .map(([zone, body]) => block(zone, address, body))
+        .map(([zone, body]) => block(zone, [address, ...(address6 === undefined ? [] : [address6])], body))
         .join('\n'),
     );
-    controlPlane.namespace.addAddress(address);
-    const daemon = controlPlane.startDaemon({ name, command: toolPath('coredns'), args: ['-conf', corefile] });
+    if (options.namespace === undefined) namespace.addAddress(address);
+    const args = ['-conf', corefile];
+    const daemon = controlPlane.startDaemon({ name, command: toolPath('coredns'), args }, namespace);
     const dns = new ClusterDns(address, controlPlane.namespace, daemon);
-    await eventually('CoreDNS answers for the API server', 20_000, async () => {
+    await eventually('CoreDNS answers', 20_000, async () => {
       daemon.assertRunning();
-      const question = { server: address, name: 'kubernetes.default.svc.cluster.local', timeoutMs: 500 };
-      return (await controlPlane.namespace.ask(question)).answers.length > 0;
+      const asked = plain ? 'any.example' : 'kubernetes.default.svc.cluster.local';
+      const { answers } = await controlPlane.namespace.ask({ server: address, name: asked, timeoutMs: 500 });
+      return answers.length > 0;
     });
     if (published) await publishClusterDns(controlPlane, [address]);
     return dns;
@@ -85,6 +90,15 @@ export class ClusterDns {
   stop(): Promise<void> {
     return this.#daemon.kill();
   }
+
+  /** Neither answers nor refuses from here on, as a machine whose network is gone. */
+  hang(): void {
+    this.#daemon.signal('SIGSTOP');
+  }
+
+  wake(): void {
+    this.#daemon.signal('SIGCONT');
+  }
 }
 
 /** A Corefile's words for a zone in which every name has this A record. */
@@ -94,36 +108,58 @@ export function everyName(address: string, ttlSeconds = 60): string {
     }`;
 }
 
-/** Makes these addresses the cluster's DNS, as a real cluster publishes them, though no pod stands behind. */
+/**
+ * Makes these addresses the cluster's DNS, as a real cluster publishes them, though no pod stands behind. With IPv6
+ * addresses among them, the Service has an address of each family.
+ */
 export async function publishClusterDns(controlPlane: ControlPlane, addresses: readonly string[]): Promise<void> {
   const ports = ['UDP', 'TCP'].map((protocol) => ({ name: `dns-${protocol.toLowerCase()}`, port: 53, protocol }));
+  const ofFamily = { IPv4: addresses.filter(isIPv4), IPv6: addresses.filter(isIPv6) };
+  const dualStack = {
+    ipFamilyPolicy: 'RequireDualStack',
+    clusterIPs: [clusterDnsServiceAddress, clusterDnsServiceAddress6],
+  };
+  const slice = (addressType: keyof typeof ofFamily) => ({
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: {
+      name: addressType === 'IPv4' ? 'kube-dns-test' : 'kube-dns-test-6',
+      namespace: 'kube-system',
+      labels: { 'kubernetes.io/service-name': 'kube-dns', 'k8s-app': 'kube-dns' },
+    },
+    addressType,
+    endpoints: ofFamily[addressType].map((address) => ({ addresses: [address], conditions: { ready: true } })),
+    ports,
+  });
   await controlPlane.applyOk([
     {
       apiVersion: 'v1',
       kind: 'Service',
       metadata: { name: 'kube-dns', namespace: 'kube-system', labels: { 'k8s-app': 'kube-dns' } },
-      spec: { clusterIP: clusterDnsServiceAddress, ports },
+      spec: { clusterIP: clusterDnsServiceAddress, ports, ...(ofFamily.IPv6.length > 0 && dualStack) },
     },
-    {
-      apiVersion: 'discovery.k8s.io/v1',
-      kind: 'EndpointSlice',
-      metadata: {
-        name: 'kube-dns-test',
-        namespace: 'kube-system',
-        labels: { 'kubernetes.io/service-name': 'kube-dns', 'k8s-app': 'kube-dns' },
-      },
-      addressType: 'IPv4',
-      endpoints: addresses.map((address) => ({ addresses: [address], conditions: { ready: true } })),
-      ports,
-    },
+    slice('IPv4'),
+    ...(ofFamily.IPv6.length > 0 ? [slice('IPv6')] : []),
   ]);
 }
 
-function block(zone: string, address: string, body: string): string {
+async function kubernetesZones(controlPlane: ControlPlane): Promise<Record<string, string>> {
+  // Several may start at once: the server, unlike kubectl, does not mind who was first.
+  await controlPlane.applyOk(access, '--server-side');
+  const config = await controlPlane.kubeconfigFor({ serviceAccount: 'coredns', namespace: 'kube-system' });
+  const kubernetes = `kubernetes cluster.local in-addr.arpa ip6.arpa {
+      kubeconfig ${config}
+      pods insecure
+      ttl 30
+    }`;
+  return { 'cluster.local in-addr.arpa ip6.arpa': kubernetes };
+}
+
+function block(zone: string, addresses: readonly string[], body: string): string {
   return `${zone} {
-    bind ${address}
+    bind ${addresses.join(' ')}
     errors
-    prometheus ${address}:${metricsPort}
+    prometheus ${addresses[0]}:${metricsPort}
     ${body}
   }`;
 }

@@ -117,12 +117,12 @@ export class ControlPlane {
   }
 
   /** `kubectl apply` of YAML, or of objects. Does not reject when the API server refuses them. */
-  apply(manifest: string | readonly object[]): Promise<Outcome> {
-    return this.run(toolPath('kubectl'), ['apply', '-f', '-'], { input: asText(manifest) });
+  apply(manifest: string | readonly object[], ...flags: string[]): Promise<Outcome> {
+    return this.run(toolPath('kubectl'), ['apply', ...flags, '-f', '-'], { input: asText(manifest) });
   }
 
-  async applyOk(manifest: string | readonly object[]): Promise<void> {
-    const { stderr, code } = await this.apply(manifest);
+  async applyOk(manifest: string | readonly object[], ...flags: string[]): Promise<void> {
+    const { stderr, code } = await this.apply(manifest, ...flags);
     if (code !== 0) throw new Error(`kubectl apply: ${stderr.trim()}`);
   }
 
@@ -147,8 +147,8 @@ export class ControlPlane {
   }
 
   /** A program that runs until it is stopped, at the latest with this control plane. */
-  startDaemon(options: DaemonOptions): Daemon {
-    const daemon = new Daemon(this.folder, this.namespace, options);
+  startDaemon(options: DaemonOptions, namespace = this.namespace): Daemon {
+    const daemon = new Daemon(this.folder, namespace, options);
     this.#daemons.push(daemon);
     return daemon;
   }
@@ -233,7 +233,8 @@ export class ControlPlane {
       '--authorization-mode=Node,RBAC',
       '--enable-admission-plugins=NodeRestriction',
       '--allow-privileged=true',
-      '--service-cluster-ip-range=10.96.0.0/16',
+      // A Service has addresses of both families only where it asks for them.
+      '--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112',
       `--audit-policy-file=${auditPolicy}`,
       `--audit-log-path=${this.#auditLog}`,
       '--audit-log-mode=blocking',

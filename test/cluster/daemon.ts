@@ -61,6 +61,11 @@ export class Daemon {
     if (!this.isRunning) throw new Error(`ended with ${this.ending}; ${this.lastWords}`);
   }
 
+  /** Sends it a signal and does not wait; for SIGSTOP, SIGCONT, and a kill whose moment counts. */
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
   /** Asks it to end, and kills it when it does not in time. Returns how it ended. */
   async stop(withinMs = 10_000): Promise<number | string | undefined> {
     return this.#end('SIGTERM', withinMs);

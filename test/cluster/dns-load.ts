@@ -6,7 +6,7 @@ import { onMessages, query, read } from './dns-client.ts';
 export interface LoadOptions {
   server: string;
   port?: number;
-  /** Asked in turn. */
+  /** Asked in turn. A `*` stands for a number that is new in each query: such a name is in no cache. */
   names: readonly string[];
   type?: RecordType;
   transport?: 'udp' | 'tcp';
@@ -15,6 +15,8 @@ export interface LoadOptions {
   maxSeconds?: number;
   /** A query that is not answered within this is lost. */
   timeoutMs?: number;
+  /** Answers that take longer than this are listed one by one. */
+  slowMs?: number;
 }
 
 /** One answer as a client tells it from another: what it asked, how it ended, what data came. */
@@ -26,6 +28,21 @@ export interface Seen {
   lastAtMs: number;
 }
 
+/** An answer that took long, by the wall clock of its query. */
+export interface SlowAnswer {
+  sentAtMs: number;
+  ms: number;
+}
+
+/** A TCP connection that ended without us. */
+export interface CutConnection {
+  atMs: number;
+  /** `end`, or the code of the error: ECONNRESET, ECONNREFUSED, … */
+  how: string;
+  /** Queries that had been sent into it and were not answered: they are lost, and their client knows it at once. */
+  unanswered: number;
+}
+
 export interface LoadResult {
   sent: number;
   answered: number;
@@ -33,8 +50,13 @@ export interface LoadResult {
   /** When lost queries had been sent, by the wall clock. */
   lostAtMs: number[];
   worstMs: number;
+  /** The slowest first, at most {@link slowest} of them. */
+  slow: SlowAnswer[];
+  cuts: CutConnection[];
   seen: Seen[];
 }
+
+const slowest = 200;
 
 const sockets = 4;
 const tickMs = 5;
@@ -49,8 +71,12 @@ export class DnsLoad {
   readonly #pending = new Map<number, { sentAt: number; sentAtMs: number; name: string }>();
   readonly #seen = new Map<string, Seen>();
   readonly #lostAtMs: number[] = [];
+  readonly #slow: SlowAnswer[] = [];
+  readonly #cuts: CutConnection[] = [];
   readonly #startedAt = performance.now();
   readonly #timer: NodeJS.Timeout;
+  /** Tells this load's new names from those of any other. */
+  readonly #mark = Math.random().toString(36).slice(2, 8);
   #sent = 0;
   #answered = 0;
   #worstMs = 0;
@@ -59,8 +85,11 @@ export class DnsLoad {
   constructor(options: LoadOptions) {
     this.#options = options;
     const receive = (message: Buffer) => this.#receive(message);
-    const make = options.transport === 'tcp' ? tcpLine : udpLine;
-    this.#lines = Array.from({ length: options.transport === 'tcp' ? 1 : sockets }, () => make(options, receive));
+    const cut = (how: string, ids: Iterable<number>) => this.#cut(how, ids);
+    this.#lines =
+      options.transport === 'tcp'
+        ? [tcpLine(options, receive, cut)]
+        : Array.from({ length: sockets }, () => udpLine(options, receive));
     this.#timer = setInterval(() => this.#tick(), tickMs);
   }
 
@@ -80,6 +109,8 @@ export class DnsLoad {
       lost: this.#lostAtMs.length,
       lostAtMs: this.#lostAtMs,
       worstMs: Math.round(this.#worstMs * 10) / 10,
+      slow: this.#slow.toSorted((a, b) => b.ms - a.ms).slice(0, slowest),
+      cuts: this.#cuts,
       seen: [...this.#seen.values()],
     };
   }
@@ -103,7 +134,7 @@ export class DnsLoad {
     const name = names[number % names.length] ?? '.';
     // Ids come round again after 65,536 queries: more than a bounded load has under way.
     this.#pending.set(id, { sentAt: performance.now(), sentAtMs: Date.now(), name });
-    this.#lines[number % this.#lines.length]?.send(query(id, name, type));
+    this.#lines[number % this.#lines.length]?.send(query(id, name.replace('*', `q${this.#mark}-${number}`), type));
   }
 
   #receive(message: Buffer): void {
@@ -114,6 +145,7 @@ export class DnsLoad {
     this.#answered++;
     const { rcode, answers, ms } = read(message, pending.sentAt);
     this.#worstMs = Math.max(this.#worstMs, ms);
+    if (ms > (this.#options.slowMs ?? Number.POSITIVE_INFINITY)) this.#slow.push({ sentAtMs: pending.sentAtMs, ms });
     const data = answers.map((record) => record.data).sort();
     const answer = `${pending.name} ${[rcode, ...data].join(' ')}`;
     const now = Date.now();
@@ -121,6 +153,18 @@ export class DnsLoad {
     seen.count++;
     seen.lastAtMs = now;
     this.#seen.set(answer, seen);
+  }
+
+  #cut(how: string, ids: Iterable<number>): void {
+    let unanswered = 0;
+    for (const id of ids) {
+      const pending = this.#pending.get(id);
+      if (pending === undefined) continue;
+      this.#pending.delete(id);
+      this.#lostAtMs.push(pending.sentAtMs);
+      unanswered++;
+    }
+    this.#cuts.push({ atMs: Date.now(), how, unanswered });
   }
 
   #giveUp(sentBefore: number): void {
@@ -149,24 +193,42 @@ function udpLine({ server, port = 53 }: LoadOptions, receive: (message: Buffer) 
   return { send: (asked) => socket.send(encode(asked), port, server, () => undefined), close: () => socket.close() };
 }
 
-function tcpLine({ server, port = 53 }: LoadOptions, receive: (message: Buffer) => void): Line {
-  let socket: TcpSocket | undefined;
-  const dial = (): TcpSocket => {
-    const dialled = connect(port, server).setNoDelay(true);
-    dialled.on('error', () => undefined);
-    dialled.once('close', () => {
-      if (socket === dialled) socket = undefined;
+/** One connection at a time: when it ends, the next query opens another. */
+function tcpLine(
+  { server, port = 53 }: LoadOptions,
+  receive: (message: Buffer) => void,
+  cut: (how: string, ids: Iterable<number>) => void,
+): Line {
+  let current: { socket: TcpSocket; unanswered: Set<number> } | undefined;
+  let closing = false;
+  const dial = () => {
+    const socket = connect(port, server).setNoDelay(true);
+    const dialled = { socket, unanswered: new Set<number>() };
+    let how = 'end';
+    socket.on('error', ({ code }: NodeJS.ErrnoException) => {
+      how = code ?? 'error';
     });
-    onMessages(dialled, receive);
+    // Nothing more can come: what is asked from here on goes into another connection.
+    socket.once('end', () => socket.destroy());
+    socket.once('close', () => {
+      if (current === dialled) current = undefined;
+      if (!closing) cut(how, dialled.unanswered);
+    });
+    onMessages(socket, (message) => {
+      dialled.unanswered.delete(message.readUInt16BE(0));
+      receive(message);
+    });
     return dialled;
   };
   return {
     send(asked) {
-      socket ??= dial();
-      socket.write(streamEncode(asked));
+      current ??= dial();
+      current.unanswered.add(asked.id);
+      current.socket.write(streamEncode(asked));
     },
     close() {
-      socket?.destroy();
+      closing = true;
+      current?.socket.destroy();
     },
   };
 }

@@ -3,11 +3,23 @@ import { join, resolve } from 'node:path';
 import type { ControlPlane } from './control-plane.ts';
 import type { Daemon } from './daemon.ts';
 import type { Page } from './insider.ts';
+import type { Namespace } from './namespace.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const system = 'localdns-system';
 const operatorMetricsPort = 9354;
 const agentMetricsPort = 9353;
+
+/** Where and how an agent runs, if not beside the API server and by default. */
+export interface AgentPlace {
+  /** Of the program, in its log's name: two agents of one node at once have two. */
+  name?: string;
+  namespace?: Namespace;
+  /** Options beside those that every agent is given. */
+  args?: readonly string[];
+  env?: NodeJS.ProcessEnv;
+  metricsPort?: number;
+}
 
 /**
  * LocalDNS as its chart installs it, roles and ServiceAccounts included. Its programs run as processes of the test,
@@ -51,24 +63,39 @@ export class Installation {
   }
 
   /** The agent of a node, whose own resolver is at the given address. Started again, it finds its state of before. */
-  startAgent(node: string, nodeResolver: string, kubeconfig = this.#agentKubeconfig): Daemon {
-    const folder = this.#cluster.makeFolder(`node-${node}`);
-    const resolvConf = join(folder, 'resolv.conf');
-    writeFileSync(resolvConf, `nameserver ${nodeResolver}\n`);
-    return this.#cluster.startDaemon({
-      name: `agent-${node}`,
-      command: join(root, 'bin/localdns'),
-      args: [
-        ...['agent', '--kubeconfig', kubeconfig, '--state-dir', join(folder, 'state')],
-        ...['--resolv-conf', resolvConf, '--metrics', `127.0.0.1:${agentMetricsPort}`],
-      ],
-      env: { NODE_NAME: node },
-    });
+  startAgent(node: string, nodeResolver: string, kubeconfig = this.#agentKubeconfig, place: AgentPlace = {}): Daemon {
+    const { name = `agent-${node}`, namespace, args = [], metricsPort = agentMetricsPort } = place;
+    this.setNodeResolvers(node, [nodeResolver]);
+    return this.#cluster.startDaemon(
+      {
+        name,
+        command: join(root, 'bin/localdns'),
+        args: [
+          ...['agent', '--kubeconfig', kubeconfig, '--state-dir', join(this.#folderOf(node), 'state')],
+          ...['--resolv-conf', this.#resolvConf(node), '--metrics', `127.0.0.1:${metricsPort}`, ...args],
+        ],
+        env: { NODE_NAME: node, ...place.env },
+      },
+      namespace,
+    );
+  }
+
+  /** What the node's resolv.conf says from now on. */
+  setNodeResolvers(node: string, addresses: readonly string[]): void {
+    writeFileSync(this.#resolvConf(node), addresses.map((address) => `nameserver ${address}\n`).join(''));
   }
 
   /** A page of the agent's HTTP server: metrics, healthz or readyz. */
   agentPage(page: string): Promise<Page> {
     return this.#cluster.namespace.page({ url: `http://127.0.0.1:${agentMetricsPort}/${page}` });
+  }
+
+  #folderOf(node: string): string {
+    return this.#cluster.makeFolder(`node-${node}`);
+  }
+
+  #resolvConf(node: string): string {
+    return join(this.#folderOf(node), 'resolv.conf');
   }
 }
 

@@ -29,7 +29,8 @@ export interface RunningLoad {
 export class Namespace {
   readonly name: string;
   readonly #folder: RunFolder;
-  readonly #insider: ChildProcess;
+  /** Started when it is first needed: most namespaces of a larger network never are asked for anything. */
+  #insider: ChildProcess | undefined;
   readonly #waiting = new Map<number, { resolve: (result: unknown) => void; reject: (error: Error) => void }>();
   #errands = 0;
 
@@ -37,13 +38,12 @@ export class Namespace {
     this.#folder = folder;
     this.name = folder.addNamespace(label);
     mkdirSync(join(folder.path, 'log'), { recursive: true });
-    this.#ip('link', 'set', 'lo', 'up');
-    this.#insider = this.#startInsider();
+    this.ip('link', 'set', 'lo', 'up');
   }
 
   /** Puts an address on the loopback device: every program in the namespace can listen on it and reach it. */
   addAddress(address: string): void {
-    this.#ip('address', 'replace', `${address}/${address.includes(':') ? 128 : 32}`, 'dev', 'lo');
+    this.ip('address', 'replace', `${address}/${address.includes(':') ? 128 : 32}`, 'dev', 'lo');
   }
 
   /** Starts a program inside; its process id is its own, since nsenter(1) replaces itself by it. */
@@ -85,11 +85,17 @@ export class Namespace {
   }
 
   async close(): Promise<void> {
-    if (!this.#insider.connected) return;
-    this.#insider.ref();
-    const gone = once(this.#insider, 'exit');
-    this.#insider.disconnect();
+    const insider = this.#insider;
+    if (!insider?.connected) return;
+    insider.ref();
+    const gone = once(insider, 'exit');
+    insider.disconnect();
     await gone;
+  }
+
+  /** ip(8) inside: devices, addresses, routes. Throws when it refuses. */
+  ip(...args: string[]): void {
+    execFileSync('ip', ['-n', this.name, ...args], { stdio: ['ignore', 'ignore', 'pipe'], timeout: 10_000 });
   }
 
   #startInsider(): ChildProcess {
@@ -116,6 +122,8 @@ export class Namespace {
 
   #send<D extends keyof Duties>(duty: D, argument: Parameters<Duties[D]>[0]): Promise<Awaited<ReturnType<Duties[D]>>> {
     const number = this.#errands++;
+    this.#insider ??= this.#startInsider();
+    const insider = this.#insider;
     return new Promise((resolve, reject) => {
       const keepAlive = setInterval(() => undefined, 60_000);
       const settle = () => clearInterval(keepAlive);
@@ -129,13 +137,9 @@ export class Namespace {
           reject(error);
         },
       });
-      this.#insider.send({ number, duty, argument }, (error) => {
+      insider.send({ number, duty, argument }, (error) => {
         if (error !== null) this.#waiting.get(number)?.reject(error);
       });
     });
-  }
-
-  #ip(...args: string[]): void {
-    execFileSync('ip', ['-n', this.name, ...args], { stdio: ['ignore', 'ignore', 'pipe'], timeout: 10_000 });
   }
 }

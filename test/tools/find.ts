@@ -12,6 +12,7 @@ const machinePackages = {
   dnsperf: 'dnsperf',
   openssl: 'openssl',
   conntrack: 'conntrack',
+  iptables: 'iptables',
   git: 'git',
   go: 'golang',
 } as const;

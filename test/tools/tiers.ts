@@ -70,7 +70,7 @@ export const tiers: readonly Tier[] = [
     name: 'datapath',
     about: 'network namespaces, nftables, a dying agent',
     files: ['test/datapath/**/*.test.ts'],
-    needs: ['root', 'namespaces', 'ip', 'nft', 'dig'],
+    needs: [...controlPlane, 'coredns', 'helm', 'kube-proxy', 'nft', 'iptables', 'conntrack', 'dig'],
     testLimitMs: 5 * minuteMs,
     atOnce: 1,
   },
