@@ -1,11 +1,6 @@
 /** The one door to nft(8): rules go in as text that a person can read, and come back as JSON (libnftables-json(5)). */
 import { spawn } from 'node:child_process';
 
-/** 4: family `ip`; 6: family `ip6`. */
-export type Family = 4 | 6;
-
-export const nftFamily = { 4: 'ip', 6: 'ip6' } as const;
-
 export interface NftOutcome {
   stdout: string;
   stderr: string;
@@ -19,12 +14,15 @@ export type RunNft = (args: readonly string[], input?: string) => Promise<NftOut
 const timeoutMs = 5_000;
 const notFound = 127;
 
+/** Administrators' programs lie where a service's PATH may not look, and messages are read here: in English. */
+export function nftEnvironment(): NodeJS.ProcessEnv {
+  return { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin`, LC_ALL: 'C', TERM: 'dumb' };
+}
+
 /** Runs nft to its end. Never rejects. */
 export const runNft: RunNft = (args, input = '') =>
   new Promise((resolve) => {
-    // Administrators' programs lie where a service's PATH may not look.
-    const env = { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin`, LC_ALL: 'C' };
-    const nft = spawn('nft', args, { env, stdio: 'pipe', timeout: timeoutMs, killSignal: 'SIGKILL' });
+    const nft = spawn('nft', args, { env: nftEnvironment(), stdio: 'pipe', timeout: timeoutMs, killSignal: 'SIGKILL' });
     const out: string[] = [];
     const err: string[] = [];
     nft.stdout.setEncoding('utf8').on('data', (text: string) => out.push(text));
