@@ -11,6 +11,8 @@ export const promptlyMs = 2_000;
 /** The default addresses of a profile's two listeners. */
 export const clusterListener = '169.254.10.11';
 export const nodeListener = '169.254.10.10';
+/** All default addresses. Here they are on the loopback device, since nothing delivers to them without the datapath. */
+export const listenAddresses = [clusterListener, nodeListener, 'fdcd:6c64:6e73::11', 'fdcd:6c64:6e73::10'];
 
 export const kubernetes = { name: 'kubernetes.default.svc.cluster.local', address: '10.96.0.1' };
 export const corporate = 'www.corp.example';
@@ -64,7 +66,7 @@ export class Scene {
   static async start(): Promise<Scene> {
     const cluster = await startControlPlane();
     try {
-      for (const address of [clusterListener, nodeListener]) cluster.namespace.addAddress(address);
+      for (const address of listenAddresses) cluster.namespace.addAddress(address);
       const clusterDns = await cluster.startClusterDns({ extraZones: { '.': everyName(answerOf.clusterDns) } });
       for (const [name, address, answer] of [
         ['node-resolver', nodeResolver, answerOf.nodeResolver],

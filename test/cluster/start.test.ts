@@ -8,7 +8,7 @@ import { eventually } from '../tools/eventually.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 import type { Daemon } from './daemon.ts';
 import { Installation } from './installation.ts';
-import { clusterListener, kubernetes, nodeListener, pause } from './scene.ts';
+import { clusterListener, kubernetes, listenAddresses, pause } from './scene.ts';
 
 let cluster: ControlPlane;
 let localdns: Installation;
@@ -17,7 +17,7 @@ let agent: Daemon;
 
 before(async () => {
   cluster = await startControlPlane();
-  for (const address of [clusterListener, nodeListener]) cluster.namespace.addAddress(address);
+  for (const address of listenAddresses) cluster.namespace.addAddress(address);
   await cluster.startClusterDns();
   localdns = await Installation.create(cluster, { crds: false });
 });
