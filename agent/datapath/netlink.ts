@@ -26,6 +26,7 @@ export const netlinkFlag = {
   dump: 0x300,
   excl: 0x200,
   create: 0x400,
+  append: 0x800,
 } as const;
 
 /** What the kernel refused: `code` as in errno(3), and the sentence that it gave, where it gave one. */

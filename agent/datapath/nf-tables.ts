@@ -3,10 +3,10 @@
  * Making the tables is nft's work, from text that a person can read.
  */
 import type { Libc } from '../libc.ts';
+import type { Family } from './family.ts';
 import { isNetlinkError, Netlink, type NetlinkMessage, netlinkFlag, netlinkProtocol } from './netlink.ts';
 import { attributes, findAttribute, netU32, netU64, text, textOf } from './netlink-attribute.ts';
 import { data, list, nfFamily, nfHeaderLength, nfMessage, transaction } from './nf-message.ts';
-import type { Family } from './family.ts';
 
 /** An element as the kernel holds it; ./set-element.ts makes keys and data. */
 export interface SetElement {
