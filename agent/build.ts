@@ -10,7 +10,9 @@ import { Upstream, upstreamCounts } from './forward/upstream.ts';
 import { upstreamPolicy } from './forward/upstream-policy.ts';
 import type { ListenerName } from './listen/listeners.ts';
 import { identity } from './policy/identity.ts';
-import { type ListenerPlan, type Zone, zoneCounts } from './server/plan.ts';
+import type { Policy } from './policy/policy.ts';
+import { probe } from './policy/probe.ts';
+import { ListenerCount, type ListenerPlan, listenerCounts, type Zone, zoneCounts } from './server/plan.ts';
 import type { Tallies } from './tallies.ts';
 import { ZoneTable } from './zone/zone-table.ts';
 
@@ -33,11 +35,15 @@ export class Builder {
   readonly #clock: Clock;
   readonly #tallies: Tallies;
   readonly #random: () => number;
+  readonly #startKey: Uint8Array | undefined;
   readonly #upstreams = new Map<string, Upstream>();
   readonly #prefixes = new Map<string, string>();
   #nextPrefix = 0;
 
-  /** @param random what the policy Random draws from */
+  /**
+   * @param random what the policy Random draws from
+   * @param startKey what heartbeats and loop probes of this process are known by; without it there are none
+   */
   constructor(
     nodeName: string,
     cache: ResponseCache,
@@ -45,6 +51,7 @@ export class Builder {
     clock: Clock,
     tallies: Tallies,
     random: () => number = Math.random,
+    startKey?: Uint8Array,
   ) {
     this.#nodeName = nodeName;
     this.#cache = cache;
@@ -52,6 +59,7 @@ export class Builder {
     this.#clock = clock;
     this.#tallies = tallies;
     this.#random = random;
+    this.#startKey = startKey;
   }
 
   /** `config` has been parsed strictly. */
@@ -96,7 +104,23 @@ export class Builder {
         },
       ];
     });
-    return { zones: new ZoneTable(zones), policies: [identity(`${this.#nodeName}/${listener.name}`)] };
+    const identities = [identity(`${this.#nodeName}/${listener.name}`)];
+    return { zones: new ZoneTable(zones), policies: [...this.#probes(listener.name), ...identities] };
+  }
+
+  #probes(name: ListenerName): Policy[] {
+    if (this.#startKey === undefined) return [];
+    const counts = this.#tallies.open('listener', { listener: name }, listenerCounts);
+    const bump = (what: number) => () => {
+      counts[what] = (counts[what] ?? 0) + 1;
+    };
+    return [
+      probe(this.#startKey, {
+        heartbeat: bump(ListenerCount.heartbeats),
+        tcpHeartbeat: bump(ListenerCount.tcpHeartbeats),
+        loop: bump(ListenerCount.loops),
+      }),
+    ];
   }
 
   #upstream(server: string, overTcp: boolean, used: Set<string>): Upstream {

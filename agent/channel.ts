@@ -1,7 +1,7 @@
 /** What the serving thread and the control worker say to each other. */
 import type { NodeConfig } from '../api/v1alpha1/node-config.ts';
 import type { Destinations } from './build.ts';
-import type { ListenAddresses, ListenerName } from './listen/listeners.ts';
+import type { ListenAddresses, ListeningAddress } from './listen/listeners.ts';
 import type { TallyNotice } from './tallies.ts';
 
 /** One whole configuration: what to serve, where, and what the built-in destinations mean now. */
@@ -17,6 +17,10 @@ export type ToServing =
   | { kind: 'ping'; number: number }
   /** The worker cannot go on; its last lines for stderr. */
   | { kind: 'fatal'; lines: string[] }
+  /** Sockets beside ours have gone or come: look again which of them what comes to our addresses is led to. */
+  | { kind: 'steer' }
+  /** Queries come to this node's other servers now. */
+  | { kind: 'withdrawn' }
   /** The worker has flushed its logs. */
   | { kind: 'stopped' };
 
@@ -25,6 +29,8 @@ export type ToControl =
   | { kind: 'tally'; notice: TallyNotice }
   | { kind: 'log'; records: LogRecord[] }
   | { kind: 'pong'; number: number }
+  /** The agent is about to end: no query shall be led to it any more. */
+  | { kind: 'withdraw' }
   | { kind: 'stop' };
 
 /** What became of a {@link Desired}. */
@@ -35,12 +41,6 @@ export interface Outcome {
   silent?: string;
   /** What is listened on now, whatever became of it. */
   listening: ListeningAddress[];
-}
-
-export interface ListeningAddress {
-  name: ListenerName;
-  address: string;
-  port: number;
 }
 
 export interface LogRecord {

@@ -142,6 +142,9 @@ export class Control implements ConfigSink {
       case 'pong':
         this.#pongs.get(message.number)?.();
         break;
+      case 'withdraw':
+        this.#send({ kind: 'withdrawn' });
+        break;
       case 'stop':
         void this.#stop();
         break;

@@ -2,6 +2,7 @@
  * The agent's main thread: it serves, and does nothing else. Everything that may be slow (watches, files, logs, metrics) is done
  * by one worker, which sends whole configurations; if the worker dies, serving goes on and the worker is started again.
  */
+import { randomBytes } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { Builder } from './build.ts';
 import { ResponseCache } from './cache/response-cache.ts';
@@ -9,7 +10,7 @@ import { updateCacheTally } from './cache-tally.ts';
 import type { LogRecord, Outcome, ToControl, ToServing } from './channel.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { Swap } from './config/swap.ts';
-import { networkTransport } from './forward/transport.ts';
+import { loopbackTransport, networkTransport } from './forward/transport.ts';
 import { ListenError } from './listen/listener.ts';
 import type { ServerLog } from './server/server.ts';
 import { Tallies } from './tallies.ts';
@@ -19,13 +20,18 @@ const cacheBytes = 32 * 1024 * 1024;
 const workerRestartMs = 1_000;
 /** How long the last logs may take once everything has stopped. */
 const flushMs = 500;
+/** How long the end may wait for the rules that lead queries here to go: a worker that is stuck must not lose what is in flight. */
+const withdrawMs = 500;
 
 export interface ServingOptions {
   /** The module that runs in the control worker, and what it is given. */
   control: URL;
-  controlData: unknown;
+  /** The worker gets the start key beside it. */
+  controlData: Record<string, unknown>;
   /** What `id.server` answers with. */
   nodeName: string;
+  /** Packet marks: of the agent's own queries upstream, and of queries that lead to it. Undefined: nothing is marked. */
+  marks?: { own: number; intercept: number } | undefined;
 }
 
 /** Serves until a signal; resolves with the exit code. */
@@ -35,12 +41,15 @@ export function serve(options: ServingOptions): Promise<number> {
 
 class Agent {
   readonly #options: ServingOptions;
+  /** What this process proves by that it is itself: drawn at each start, known to its threads alone. */
+  readonly #startKey = randomBytes(32);
   readonly #exit: (code: number) => void;
   readonly #swap: Swap;
   #worker: Worker | undefined;
   #logs: LogRecord[] = [];
   #stopping = false;
   #code = 0;
+  #withdrawn = () => {};
   #everServed = false;
   /** Configurations are applied one at a time, in the order in which they come. */
   #applying: Promise<void> = Promise.resolve();
@@ -57,9 +66,12 @@ class Agent {
     });
     const cache = new ResponseCache(cacheBytes);
     updateCacheTally(cache, this.#tallies, clock);
-    const transport = networkTransport(clock);
-    const builder = new Builder(options.nodeName, cache, transport, clock, this.#tallies);
-    this.#swap = new Swap(builder, clock, transport, this.#tallies, this.#serverLog());
+    const { nodeName, marks } = options;
+    const startKey = this.#startKey;
+    const transport = networkTransport(clock, marks?.own);
+    const builder = new Builder(nodeName, cache, transport, clock, this.#tallies, Math.random, startKey);
+    const proof = marks && { startKey, openTransport: () => loopbackTransport(clock, marks.intercept) };
+    this.#swap = new Swap(builder, clock, transport, this.#tallies, this.#serverLog(), proof);
   }
 
   start(): void {
@@ -69,7 +81,8 @@ class Agent {
   }
 
   #startWorker(): void {
-    const worker = new Worker(this.#options.control, { workerData: this.#options.controlData });
+    const workerData = { ...this.#options.controlData, startKey: this.#startKey };
+    const worker = new Worker(this.#options.control, { workerData });
     this.#worker = worker;
     for (const notice of this.#notices) worker.postMessage(notice);
     worker.on('message', (message: ToServing) => this.#hear(message));
@@ -77,6 +90,8 @@ class Agent {
       process.stderr.write(`localdns: the control worker failed: ${(error as Error).stack ?? error}\n`),
     );
     worker.once('exit', () => {
+      this.#worker = undefined;
+      this.#withdrawn();
       if (this.#stopping) return;
       // Before anything was served there is nothing to protect, and a failure at every start should be seen.
       if (!this.#everServed) void this.#stop(2);
@@ -99,6 +114,12 @@ class Agent {
         process.stderr.write(message.lines.map((line) => `localdns: ${line}\n`).join(''));
         // A worker that was started again may meet what the first one did not; what serves goes on serving.
         if (!this.#everServed) void this.#stop(2);
+        break;
+      case 'steer':
+        this.#applying = this.#applying.then(async () => void (await this.#swap.steer(true)));
+        break;
+      case 'withdrawn':
+        this.#withdrawn();
         break;
       case 'stopped':
         void this.#end();
@@ -126,11 +147,24 @@ class Agent {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#code = code;
+    await this.#withdraw();
     await this.#applying;
     await this.#swap.close();
     this.#flushLogs();
     this.#tell({ kind: 'stop' });
     setTimeout(() => void this.#end(), flushMs).unref();
+  }
+
+  /** Queries that would still come while the sockets close go elsewhere first. */
+  #withdraw(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#withdrawn(), this.#worker === undefined ? 0 : withdrawMs);
+      this.#withdrawn = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.#tell({ kind: 'withdraw' });
+    });
   }
 
   async #end(): Promise<void> {

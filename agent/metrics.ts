@@ -82,6 +82,18 @@ export class Metrics {
     this.#counter('localdns_local_answers_total', 'Answers made on the node itself.', ['listener'], () =>
       tallies.map(({ labels, counts }) => [labels, counts[ListenerCount.local]]),
     );
+    this.#counter('localdns_heartbeats_total', "The agent's own heartbeats.", ['listener', 'transport'], () =>
+      tallies.flatMap(({ labels, counts }) => [
+        [{ ...labels, transport: 'udp' }, counts[ListenerCount.heartbeats]],
+        [{ ...labels, transport: 'tcp' }, counts[ListenerCount.tcpHeartbeats]],
+      ]),
+    );
+    this.#counter(
+      'localdns_loops_total',
+      'Probes sent to upstream servers that came back: these servers ask this agent.',
+      ['listener'],
+      () => tallies.map(({ labels, counts }) => [labels, counts[ListenerCount.loops]]),
+    );
   }
 
   #fromZones(): void {

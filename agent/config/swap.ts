@@ -1,20 +1,26 @@
 /** Builds a configuration aside, tries it, and swaps it whole; what cannot be built or tried leaves the old one serving. */
 import type { Builder } from '../build.ts';
-import type { Desired, ListeningAddress } from '../channel.ts';
+import type { Desired } from '../channel.ts';
 import type { Clock } from '../clock.ts';
 import type { Transport } from '../forward/transport.ts';
-import { type ListenerName, Listeners } from '../listen/listeners.ts';
-import { identityName } from '../policy/identity.ts';
+import { type ListenerName, Listeners, type ListeningAddress } from '../listen/listeners.ts';
+import { heartbeat, identityQuery } from '../self-query.ts';
 import { type ListenerPlan, listenerCounts } from '../server/plan.ts';
 import { Server, type ServerLog } from '../server/server.ts';
 import type { Tallies } from '../tallies.ts';
-import { writeUpstreamQuery } from '../wire/answer.ts';
 import * as header from '../wire/header.ts';
-import { nameFromText } from '../wire/name.ts';
-import { classChaos, type PendingQuery } from '../wire/query.ts';
 
 const drainMs = 2_000;
 const selfQueryTimeoutMs = 1_000;
+/** Whoever answers is on this node: an older agent beside us, or ourselves. */
+const steerTimeoutMs = 250;
+
+/** How the agent reaches its transparent addresses, and knows its own answers from those of another agent there. */
+export interface SelfProof {
+  startKey: Uint8Array;
+  /** Leads to the agent whatever the rules say of other packets; asks from new ports each time. */
+  openTransport: () => Transport;
+}
 
 export class Swap {
   readonly #builder: Builder;
@@ -22,15 +28,24 @@ export class Swap {
   readonly #transport: Transport;
   readonly #tallies: Tallies;
   readonly #log: ServerLog;
+  readonly #proof: SelfProof | undefined;
   readonly #servers = new Map<ListenerName, Server>();
   readonly #listeners = new Listeners((name, packet, reply) => this.#servers.get(name)?.serve(packet, reply));
 
-  constructor(builder: Builder, clock: Clock, transport: Transport, tallies: Tallies, log: ServerLog) {
+  constructor(
+    builder: Builder,
+    clock: Clock,
+    transport: Transport,
+    tallies: Tallies,
+    log: ServerLog,
+    proof?: SelfProof,
+  ) {
     this.#builder = builder;
     this.#clock = clock;
     this.#transport = transport;
     this.#tallies = tallies;
     this.#log = log;
+    this.#proof = proof;
   }
 
   get listening(): ListeningAddress[] {
@@ -41,12 +56,14 @@ export class Swap {
   async apply(desired: Desired): Promise<void> {
     const { plans, commit } = this.#builder.build(desired.config, desired.destinations);
     for (const [name, plan] of plans) this.#try(name, plan);
-    const closeObsolete = await this.#listeners.open(desired.listen);
-    for (const [name, plan] of plans) {
-      const serving = this.#servers.get(name);
-      if (serving === undefined) this.#servers.set(name, this.#server(name, plan));
-      else serving.swap(plan);
-    }
+    // A socket beside those of an older agent may be sent queries from its first moment on: there must be somebody to serve them.
+    const added = [...plans].filter(([name]) => !this.#servers.has(name));
+    for (const [name, plan] of added) this.#servers.set(name, this.#server(name, plan));
+    const closeObsolete = await this.#listeners.open(desired.listen).catch((error: unknown) => {
+      for (const [name] of added) this.#servers.delete(name);
+      throw error;
+    });
+    for (const [name, plan] of plans) this.#servers.get(name)?.swap(plan);
     commit();
     // Sockets that are not wanted any more drain meanwhile; a server without sockets is asked nothing.
     void closeObsolete(drainMs);
@@ -59,20 +76,46 @@ export class Swap {
     this.#servers.clear();
   }
 
-  /** Asks every listener over its sockets, the way that clients take; the sentence says which did not answer. */
+  /**
+   * Leads what comes to transparent addresses here, where that is still to be done, then asks every listener over its sockets,
+   * the way that clients take; the sentence says which did not answer.
+   */
   async querySelf(): Promise<string | undefined> {
-    const answers = this.#listeners.addresses.flatMap(({ name, address, port }) =>
-      [false, true].map(async (overTcp) => {
-        try {
-          await this.#transport.exchange({ address, port }, overTcp, selfQuery(), selfQueryTimeoutMs);
-          return undefined;
-        } catch (error) {
-          const at = `${address} port ${port} (${overTcp ? 'TCP' : 'UDP'})`;
-          return `the ${name} listener on ${at} does not answer its own query: ${(error as Error).message}`;
-        }
-      }),
+    const misled = await this.steer(false);
+    const answers = this.#listeners.addresses.flatMap((at) =>
+      // Being led there is proven by answers.
+      at.transparent ? [] : [false, true].map((overTcp) => this.#querySelf(at, overTcp)),
     );
-    return (await Promise.all(answers)).find((complaint) => complaint !== undefined);
+    return misled ?? (await Promise.all(answers)).find((complaint) => complaint !== undefined);
+  }
+
+  /** @param again also where that has been done: sockets of other agents on the address have come or gone */
+  steer(again: boolean): Promise<string | undefined> {
+    return this.#listeners.steer((at, overTcp) => this.#reachesSelf(at, overTcp), again);
+  }
+
+  async #querySelf({ name, address, port }: ListeningAddress, overTcp: boolean): Promise<string | undefined> {
+    try {
+      await this.#transport.exchange({ address, port }, overTcp, identityQuery(), selfQueryTimeoutMs);
+      return undefined;
+    } catch (error) {
+      const at = `${address} port ${port} (${overTcp ? 'TCP' : 'UDP'})`;
+      return `the ${name} listener on ${at} does not answer its own query: ${(error as Error).message}`;
+    }
+  }
+
+  async #reachesSelf({ address, port }: ListeningAddress, overTcp: boolean): Promise<boolean> {
+    if (this.#proof === undefined) return false;
+    const { startKey, openTransport } = this.#proof;
+    const { query, isAnsweredBy } = heartbeat(startKey);
+    const transport = openTransport();
+    try {
+      return isAnsweredBy(await transport.exchange({ address, port }, overTcp, query, steerTimeoutMs));
+    } catch {
+      return false;
+    } finally {
+      transport.close();
+    }
   }
 
   #server(name: ListenerName, plan: ListenerPlan): Server {
@@ -84,7 +127,7 @@ export class Swap {
   #try(name: ListenerName, plan: ListenerPlan): void {
     let answered = false;
     const trial = new Server(plan, this.#clock, new Float64Array(listenerCounts), this.#log);
-    trial.serve(selfQuery(), {
+    trial.serve(identityQuery(), {
       overTcp: true,
       client: 'self',
       send: (message) => {
@@ -94,24 +137,4 @@ export class Swap {
     });
     if (!answered) throw new Error(`the ${name} listener's configuration does not answer its self-test`);
   }
-}
-
-/** `CH TXT id.server`: answered here, so it says nothing about upstreams and sends them nothing. */
-function selfQuery(): Buffer {
-  const name = nameFromText(identityName);
-  const typeAndClass = Buffer.from([0, 16, 0, classChaos]);
-  const query: PendingQuery = {
-    id: 0,
-    flags: 0,
-    question: Buffer.concat([Buffer.from(name, 'latin1'), typeAndClass]),
-    name,
-    key: '',
-    type: 16,
-    class: classChaos,
-    edns: true,
-    udpSize: 512,
-    dnssecOk: false,
-    asksOrigin: false,
-  };
-  return writeUpstreamQuery(query);
 }

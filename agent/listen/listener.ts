@@ -4,11 +4,18 @@ import type { Reply } from '../server/server.ts';
 export interface ListenAddress {
   address: string;
   port: number;
+  /** May be on no interface: packets are led here by rules. Other agents may hold the same address beside this one. */
+  transparent?: boolean;
 }
 
 /** An open socket that serves. */
 export interface Listener {
   readonly port: number;
+  /**
+   * For transparent addresses: what comes from now on goes to the socket of this index among those of all agents on the
+   * address; throws where the kernel refuses.
+   */
+  readonly steer: ((index: number) => void) | undefined;
   /** Takes no new queries; resolves once what was taken has been answered, or `graceMs` have passed. */
   close(graceMs: number): Promise<void>;
 }
@@ -30,6 +37,8 @@ function remedy(at: ListenAddress, transport: 'UDP' | 'TCP', cause: NodeJS.Errno
   switch (cause.code) {
     case 'EADDRINUSE':
       return `another process has it; 'ss -${flag}lpn sport = :${at.port}' names it (often systemd-resolved, dnsmasq or another node-local DNS)`;
+    case 'EPERM':
+      return 'addresses that are on no interface need the capability NET_ADMIN';
     case 'EADDRNOTAVAIL':
       return 'no interface of this node has the address';
     case 'EACCES':

@@ -1,4 +1,5 @@
 import { type ListenAddress, ListenError, type Listener, type ServePacket } from './listener.ts';
+import { steerToSelf } from './steering.ts';
 import { openTcp } from './tcp.ts';
 import { openUdp } from './udp.ts';
 
@@ -8,10 +9,21 @@ export type ListenAddresses = Partial<Record<ListenerName, ListenAddress[]>>;
 /** Serves a packet that came to one of a listener's addresses. */
 export type ServeListener = (name: ListenerName, ...packet: Parameters<ServePacket>) => void;
 
+/** An address that is listened on, with the port that the system gave. */
+export interface ListeningAddress extends ListenAddress {
+  name: ListenerName;
+}
+
+/** Asks one of our addresses: true where the answer proves that it came from this process. */
+export type AskListener = (at: ListeningAddress, overTcp: boolean) => Promise<boolean>;
+
 interface Open {
   name: ListenerName;
   at: ListenAddress;
+  /** UDP, TCP. */
   sockets: Listener[];
+  /** Those that what comes to the address is known to be led to. */
+  steered: Set<Listener>;
 }
 
 const openTries = 20;
@@ -25,13 +37,38 @@ export class Listeners {
     this.#serve = serve;
   }
 
-  /** What is listened on, with the ports that the system gave. */
-  get addresses(): { name: ListenerName; address: string; port: number }[] {
-    return [...this.#open.values()].map(({ name, at, sockets }) => ({
-      name,
-      address: at.address,
-      port: sockets[0]?.port ?? at.port,
-    }));
+  /** What is listened on. */
+  get addresses(): ListeningAddress[] {
+    return [...this.#open.values()].map(listeningAddress);
+  }
+
+  /**
+   * Leads what comes to transparent addresses to the sockets of this process, away from those of an older agent beside them.
+   * @param again also where that has been done: places in the group have changed
+   * @returns what could not be had, in a sentence
+   */
+  async steer(askSelf: AskListener, again = false): Promise<string | undefined> {
+    const troubles = await Promise.all(
+      [...this.#open.values()].flatMap((open) =>
+        open.sockets.map(async (socket, place) => {
+          const attach = socket.steer;
+          if (attach === undefined || (open.steered.has(socket) && !again)) return undefined;
+          const at = listeningAddress(open);
+          const [overTcp, transport] = place === 0 ? [false, 'UDP'] : [true, 'TCP'];
+          open.steered.delete(socket);
+          try {
+            if (await steerToSelf(attach, () => askSelf(at, overTcp))) {
+              open.steered.add(socket);
+              return undefined;
+            }
+          } catch (error) {
+            return `what comes to ${at.address} port ${at.port} (${transport}) cannot be led here: ${(error as Error).message}`;
+          }
+          return `the ${at.name} listener on ${at.address} port ${at.port} (${transport}) does not get its own query: no rule leads there, or another agent has it`;
+        }),
+      ),
+    );
+    return troubles.find((trouble) => trouble !== undefined);
   }
 
   /**
@@ -44,6 +81,7 @@ export class Listeners {
     try {
       for (const [name, addresses] of Object.entries(wanted) as [ListenerName, ListenAddress[]][]) {
         for (const at of addresses) {
+          // Whether it is transparent is no part of it: a socket that is open stays as it is.
           const key = `${at.address} ${at.port}${at.port === 0 ? ` ${name}` : ''}`;
           owners.set(key, name);
           if (!this.#open.has(key)) opened.push([key, await this.#openBoth(name, at)]);
@@ -70,12 +108,12 @@ export class Listeners {
 
   /** UDP and TCP on the same port: where the system picks it, TCP may find it taken, and another one is picked. */
   async #openBoth(name: ListenerName, at: ListenAddress): Promise<Open> {
-    const open: Open = { name, at, sockets: [] };
+    const open: Open = { name, at, sockets: [], steered: new Set() };
     const serve: ServePacket = (packet, reply) => this.#serve(open.name, packet, reply);
     for (let left = openTries; ; left -= 1) {
       const udp = await openUdp(at, serve);
       try {
-        open.sockets = [udp, await openTcp({ address: at.address, port: udp.port }, serve)];
+        open.sockets = [udp, await openTcp({ ...at, port: udp.port }, serve)];
         return open;
       } catch (error) {
         await udp.close(0);
@@ -84,4 +122,9 @@ export class Listeners {
       }
     }
   }
+}
+
+function listeningAddress({ name, at, sockets }: Open): ListeningAddress {
+  const port = sockets[0]?.port ?? at.port;
+  return { name, address: at.address, port, ...(at.transparent && { transparent: true }) };
 }

@@ -1,6 +1,7 @@
 import { createServer, isIPv6, type Server, type Socket } from 'node:net';
 import { setU16, u16 } from '../wire/octets.ts';
 import { type ListenAddress, ListenError, type Listener, type ServePacket } from './listener.ts';
+import { openSocket, steer } from './sockets.ts';
 
 export interface TcpBounds {
   /** RFC 7766 §6.2.3: idle connections close after some seconds. */
@@ -22,10 +23,17 @@ const usualBounds: TcpBounds = {
   maxWaiting: 256,
 };
 
+/** A handshake that is under way, of a client on this node, ends well within it. */
+const handshakeMs = 20;
+/** How long a connection that has just been opened may take to ask something, where nobody else would be asked instead. */
+const firstQueryMs = 300;
+
 /** Opens a TCP listener; rejects with a {@link ListenError}. */
 export function openTcp(at: ListenAddress, serve: ServePacket, changes: Partial<TcpBounds> = {}): Promise<Listener> {
   const bounds = { ...usualBounds, ...changes };
   return new Promise((resolve, reject) => {
+    // A throw rejects.
+    const fd = at.transparent ? openSocket(at, 'TCP') : undefined;
     const connections = new Set<Connection>();
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       const address = socket.remoteAddress ?? '';
@@ -40,10 +48,11 @@ export function openTcp(at: ListenAddress, serve: ServePacket, changes: Partial<
     });
     server.maxConnections = bounds.maxConnections;
     server.once('error', (error) => reject(new ListenError(at, 'TCP', error)));
-    server.listen({ host: at.address, port: at.port, exclusive: true, ipv6Only: isIPv6(at.address) }, () => {
+    const where = fd === undefined ? { host: at.address, port: at.port, ipv6Only: isIPv6(at.address) } : { fd };
+    server.listen({ ...where, exclusive: true }, () => {
       server.removeAllListeners('error');
       server.on('error', () => {});
-      resolve(new TcpListener(server, connections));
+      resolve(new TcpListener(server, connections, fd));
     });
   });
 }
@@ -92,6 +101,10 @@ class Connection {
 
   destroy(): void {
     this.#socket.destroy();
+  }
+
+  get hasAsked(): boolean {
+    return this.#socket.bytesRead > 0;
   }
 
   #read(chunk: Buffer): void {
@@ -170,23 +183,54 @@ class Connection {
 
 class TcpListener implements Listener {
   readonly port: number;
+  readonly steer: Listener['steer'];
   readonly #server: Server;
   readonly #connections: Set<Connection>;
+  #accepted = 0;
 
-  constructor(server: Server, connections: Set<Connection>) {
+  constructor(server: Server, connections: Set<Connection>, fd: number | undefined) {
     this.#server = server;
     this.#connections = connections;
     const address = server.address();
     this.port = typeof address === 'object' && address !== null ? address.port : 0;
+    this.steer = fd === undefined ? undefined : (index) => steer(fd, index);
+    server.on('connection', () => {
+      this.#accepted += 1;
+    });
   }
 
   async close(graceMs: number): Promise<void> {
+    const endsAtMs = performance.now() + graceMs;
+    if (this.steer !== undefined) await this.#settle(endsAtMs);
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const connection of this.#connections) connection.finish();
-    const grace = setTimeout(() => {
-      for (const connection of this.#connections) connection.destroy();
-    }, graceMs);
+    const grace = setTimeout(
+      () => {
+        for (const connection of this.#connections) connection.destroy();
+      },
+      Math.max(0, endsAtMs - performance.now()),
+    );
     await closed;
     clearTimeout(grace);
+  }
+
+  /**
+   * Where new connections already go elsewhere, those that came before are seen through: the kernel would reset what it has
+   * not handed over yet when the socket closes, and a connection that has just been made has its first query on the way.
+   */
+  async #settle(graceEndsAtMs: number): Promise<void> {
+    const endsAtMs = Math.min(graceEndsAtMs, performance.now() + firstQueryMs);
+    for (let before = -1; before !== this.#accepted || this.#isAwaited(); ) {
+      if (performance.now() >= endsAtMs) return;
+      before = this.#accepted;
+      await new Promise((resolve) => setTimeout(resolve, handshakeMs));
+      await new Promise((resolve) => setImmediate(resolve));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  #isAwaited(): boolean {
+    for (const connection of this.#connections) if (!connection.hasAsked) return true;
+    return false;
   }
 }

@@ -2,29 +2,38 @@ import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import type { Reply } from '../server/server.ts';
 import { type ListenAddress, ListenError, type Listener, type ServePacket } from './listener.ts';
+import { keepToGroup, openSocket, steer } from './sockets.ts';
 
 const receiveBufferBytes = 1 << 20;
+
+/** How often a socket that closes looks whether the last replies are out. */
+const drainPollMs = 5;
 
 /** Opens a UDP socket through Node's own `dgram`; rejects with a {@link ListenError}. */
 export function openUdp(at: ListenAddress, serve: ServePacket): Promise<Listener> {
   return new Promise((resolve, reject) => {
+    // A throw rejects.
+    const fd = at.transparent ? openSocket(at, 'UDP') : undefined;
     const socket = createSocket(isIPv6(at.address) ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' });
-    const open = new Set<UdpReply>();
     socket.once('error', (error) => reject(new ListenError(at, 'UDP', error)));
-    socket.bind({ address: at.address, port: at.port, exclusive: true }, () => {
+    const ready = () => {
       socket.removeAllListeners('error');
       // A client that went away shows as an error of the socket; it concerns no other client.
       socket.on('error', () => {});
+      resolve(new UdpListener(socket, serve, fd));
+    };
+    if (fd !== undefined) {
+      socket.bind({ fd }, ready);
+      keepToGroup(fd);
+      return;
+    }
+    socket.bind({ address: at.address, port: at.port, exclusive: true }, () => {
       try {
         socket.setRecvBufferSize(receiveBufferBytes);
       } catch {
         // The kernel's own size serves as well, with less room for bursts.
       }
-      socket.on('message', (packet, remote) => {
-        // Port 0 is forged: nothing can be sent there.
-        if (remote.port !== 0) serve(packet, new UdpReply(socket, remote, open));
-      });
-      resolve(new UdpListener(socket, open));
+      ready();
     });
   });
 }
@@ -59,20 +68,35 @@ class UdpReply implements Reply {
 
 class UdpListener implements Listener {
   readonly port: number;
+  readonly steer: Listener['steer'];
   readonly #socket: Socket;
-  readonly #open: Set<UdpReply>;
+  readonly #open = new Set<UdpReply>();
+  #received = 0;
 
-  constructor(socket: Socket, open: Set<UdpReply>) {
+  constructor(socket: Socket, serve: ServePacket, fd: number | undefined) {
     this.#socket = socket;
-    this.#open = open;
     this.port = socket.address().port;
+    this.steer = fd === undefined ? undefined : (index) => steer(fd, index);
+    socket.on('message', (packet, remote) => {
+      this.#received += 1;
+      // Port 0 is forged: nothing can be sent there.
+      if (remote.port !== 0) serve(packet, new UdpReply(socket, remote, this.#open));
+    });
   }
 
   async close(graceMs: number): Promise<void> {
     const endsAtMs = performance.now() + graceMs;
-    // Packets that the kernel has queued already are still served while the replies under way are waited for.
-    do await new Promise((resolve) => setTimeout(resolve, 5));
-    while (this.#open.size > 0 && performance.now() < endsAtMs);
+    while (!(await this.#isDrained()) && performance.now() < endsAtMs);
     await new Promise<void>((resolve) => this.#socket.close(() => resolve()));
+  }
+
+  /** Nothing came in a turn of the loop, so nothing is queued by the kernel either; all is answered, and the answers are out. */
+  async #isDrained(): Promise<boolean> {
+    const before = this.#received;
+    await new Promise((resolve) => setTimeout(resolve, drainPollMs));
+    // Timers may fire twice without a look at the sockets in between; these two have one between them.
+    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setImmediate(resolve));
+    return this.#received === before && this.#open.size === 0 && this.#socket.getSendQueueCount() === 0;
   }
 }

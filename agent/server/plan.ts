@@ -49,6 +49,11 @@ export const ListenerCount = {
   local: 4,
   exceptions: 5,
   truncated: 6,
+  /** The agent's own queries upstream that came back to it. */
+  loops: 7,
+  /** The agent's own heartbeats, which are among the queries: over UDP, and over TCP. */
+  heartbeats: 8,
+  tcpHeartbeats: 9,
 } as const;
 export const firstRcodeCount = Object.keys(ListenerCount).length;
 export const listenerCounts = firstRcodeCount + 16;

@@ -1,0 +1,64 @@
+/**
+ * Listening sockets that Node cannot make: for addresses that are on no interface (IP_TRANSPARENT), and beside the sockets of
+ * another agent on the same address (SO_REUSEPORT). Made by system calls, then adopted by dgram or net, which close them.
+ */
+import { isIPv6 } from 'node:net';
+import { intOption, isLibc, type Libc, linux, loadLibc, socketAddress } from '../libc.ts';
+import { type ListenAddress, ListenError } from './listener.ts';
+
+/** The kernel doubles it for its own bookkeeping. Beyond what net.core.rmem_max allows to processes without NET_ADMIN. */
+const receiveBufferBytes = 1 << 20;
+
+/** A bound descriptor, not listening yet. Throws a {@link ListenError}. */
+export function openSocket(at: ListenAddress, transport: 'UDP' | 'TCP'): number {
+  const libc = libcFor(at, transport);
+  const isV6 = isIPv6(at.address);
+  const type = transport === 'UDP' ? linux.datagram : linux.stream;
+  let fd: number | undefined;
+  try {
+    fd = libc.socket(isV6 ? linux.familyIpv6 : linux.familyIpv4, type, 0);
+    const yes = intOption(1);
+    if (isV6) {
+      libc.setsockopt(fd, linux.levelIpv6, linux.ipv6Only, yes);
+      libc.setsockopt(fd, linux.levelIpv6, linux.ipv6Transparent, yes);
+    } else libc.setsockopt(fd, linux.levelIp, linux.ipTransparent, yes);
+    libc.setsockopt(fd, linux.levelSocket, linux.reusePort, yes);
+    // Connections of an agent that has just ended keep the address busy for a minute otherwise.
+    if (transport === 'TCP') libc.setsockopt(fd, linux.levelSocket, linux.reuseAddress, yes);
+    else enlargeReceiveBuffer(libc, fd);
+    libc.bind(fd, socketAddress(at.address, at.port));
+    return fd;
+  } catch (error) {
+    if (fd !== undefined) libc.close(fd);
+    throw new ListenError(at, transport, error as Error);
+  }
+}
+
+/**
+ * dgram's adoption allows everybody who allows it too to bind the same address, and to take its packets: only agents may.
+ */
+export function keepToGroup(fd: number): void {
+  const libc = loadLibc();
+  if (isLibc(libc)) libc.setsockopt(fd, linux.levelSocket, linux.reuseAddress, intOption(0));
+}
+
+/** What comes from now on to the address goes to the socket of this index in the group that shares it. */
+export function steer(fd: number, index: number): void {
+  const libc = loadLibc();
+  if (isLibc(libc)) libc.attachReuseportProgram(fd, index);
+}
+
+function libcFor(at: ListenAddress, transport: 'UDP' | 'TCP'): Libc {
+  const libc = loadLibc();
+  if (isLibc(libc)) return libc;
+  const reason = `an address of no interface needs system calls that cannot be made here: ${libc.reason}`;
+  throw new ListenError(at, transport, Object.assign(new Error(reason), { code: 'ENOSYS' }));
+}
+
+function enlargeReceiveBuffer(libc: Libc, fd: number): void {
+  try {
+    libc.setsockopt(fd, linux.levelSocket, linux.receiveBufferForce, intOption(receiveBufferBytes));
+  } catch {
+    // The kernel's own size serves as well, with less room for bursts.
+  }
+}
