@@ -2,6 +2,7 @@
 import { parseEndpoint } from '../api/v1alpha1/address.ts';
 import type { ListenerConfig, NodeConfig, ServerBlockConfig } from '../api/v1alpha1/node-config.ts';
 import { prefixLength, type ResponseCache } from './cache/response-cache.ts';
+import { SnapshotReader, writeSnapshot } from './cache/snapshot.ts';
 import type { Clock } from './clock.ts';
 import { Forwarder } from './forward/forwarder.ts';
 import { InFlight } from './forward/in-flight.ts';
@@ -69,6 +70,16 @@ export class Builder {
       config.listeners.map((listener) => [listener.name, this.#plan(listener, config, destinations, used)]),
     );
     return { plans, commit: () => this.#forget(used) };
+  }
+
+  /** What the blocks have cached, for a later process; see {@link writeSnapshot}. */
+  snapshot(wallMs: number, isEnough: () => boolean): Generator<Buffer | undefined, void> {
+    return writeSnapshot(this.#cache, this.#prefixes, { nowMs: this.#clock.nowMs(), wallMs }, isEnough);
+  }
+
+  /** Takes what a process before this one had cached for the blocks that have been built by now. */
+  reader(wallMs: number): SnapshotReader {
+    return new SnapshotReader(this.#cache, this.#prefixes, { nowMs: this.#clock.nowMs(), wallMs });
   }
 
   #plan(

@@ -14,9 +14,12 @@ import { loopbackTransport, networkTransport } from './forward/transport.ts';
 import { ListenError } from './listen/listener.ts';
 import type { ServerLog } from './server/server.ts';
 import { Tallies } from './tallies.ts';
+import { WarmRestart } from './warm-restart.ts';
 
 /** Bytes of cached answers, over all server blocks. */
 const cacheBytes = 32 * 1024 * 1024;
+/** Whether cached answers outlive a restart, where there is a folder to keep them in. */
+const warmRestart = true;
 const workerRestartMs = 1_000;
 /** How long the last logs may take once everything has stopped. */
 const flushMs = 500;
@@ -32,6 +35,8 @@ export interface ServingOptions {
   nodeName: string;
   /** Packet marks: of the agent's own queries upstream, and of queries that lead to it. Undefined: nothing is marked. */
   marks?: { own: number; intercept: number } | undefined;
+  /** Where the cache is kept for the next agent; undefined: nowhere. */
+  stateDir?: string | undefined;
 }
 
 /** Serves until a signal; resolves with the exit code. */
@@ -45,6 +50,7 @@ class Agent {
   readonly #startKey = randomBytes(32);
   readonly #exit: (code: number) => void;
   readonly #swap: Swap;
+  readonly #warmRestart: WarmRestart | undefined;
   #worker: Worker | undefined;
   #logs: LogRecord[] = [];
   #stopping = false;
@@ -65,13 +71,20 @@ class Agent {
       this.#tell(message);
     });
     const cache = new ResponseCache(cacheBytes);
-    updateCacheTally(cache, this.#tallies, clock);
+    const cacheCounts = updateCacheTally(cache, this.#tallies, clock);
     const { nodeName, marks } = options;
     const startKey = this.#startKey;
     const transport = networkTransport(clock, marks?.own);
     const builder = new Builder(nodeName, cache, transport, clock, this.#tallies, Math.random, startKey);
     const proof = marks && { startKey, openTransport: () => loopbackTransport(clock, marks.intercept) };
     this.#swap = new Swap(builder, clock, transport, this.#tallies, this.#serverLog(), proof);
+    if (!warmRestart || options.stateDir === undefined) return;
+    this.#warmRestart = new WarmRestart(options.stateDir, builder, () => cache.changes, cacheCounts, {
+      clock,
+      wallMs: Date.now,
+      random: Math.random,
+      log: (level, msg, fields) => this.#log(level, msg, fields),
+    });
   }
 
   start(): void {
@@ -133,12 +146,13 @@ class Agent {
       return { listening: [] };
     }
     try {
-      await this.#swap.apply(desired);
+      await this.#swap.apply(desired, async () => this.#warmRestart?.restore());
     } catch (error) {
       const code = error instanceof ListenError ? 'LISTEN' : 'CONFIG';
       return { refused: { code, error: (error as Error).message }, listening: this.#swap.listening };
     }
     this.#everServed = true;
+    void this.#warmRestart?.start();
     const silent = await this.#swap.querySelf();
     return { ...(silent !== undefined && { silent }), listening: this.#swap.listening };
   }
@@ -149,7 +163,7 @@ class Agent {
     this.#code = code;
     await this.#withdraw();
     await this.#applying;
-    await this.#swap.close();
+    await Promise.all([this.#swap.close(), this.#warmRestart?.stop()]);
     this.#flushLogs();
     this.#tell({ kind: 'stop' });
     setTimeout(() => void this.#end(), flushMs).unref();

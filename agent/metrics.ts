@@ -160,6 +160,16 @@ export class Metrics {
       [],
       read(CacheCount.evictions),
     );
+    this.#counter(
+      'localdns_cache_restored_total',
+      'Answers taken over at the start: from the agent that served this node before, or from disk.',
+      ['source'],
+      () =>
+        this.#tallies.cache.flatMap(({ counts }): Sample[] => [
+          [{ source: 'peer' }, counts[CacheCount.restoredFromPeer]],
+          [{ source: 'disk' }, counts[CacheCount.restoredFromDisk]],
+        ]),
+    );
   }
 
   #counter(name: string, help: string, labelNames: string[], read: () => Sample[]): void {

@@ -19,7 +19,7 @@ export interface AgentOptions {
   /** `ip:port` each; where given, resolv.conf is not followed. */
   readonly nodeDns: readonly string[] | undefined;
   readonly metrics: ListenAddress;
-  /** Where the last good configuration is kept, in a cluster. */
+  /** Where the last good configuration and the cache are kept, in a cluster. */
   readonly stateDir: string;
   /** Undefined: /etc/resolv.conf, or systemd-resolved's own list where that names only its stub. */
   readonly resolvConf: string | undefined;

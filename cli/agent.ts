@@ -18,7 +18,7 @@ Answers DNS on this node, from a profile file (stand-alone) or from the node's L
   --node-dns A[:P],…       the servers that VnetDNS means, in place of those in resolv.conf
   --resolv-conf FILE       where the node's resolvers are listed (/etc/resolv.conf, or systemd-resolved's own list)
   --metrics A:P            metrics and health (127.0.0.1:9353; in a cluster on HOST_IP)
-  --state-dir DIR          keeps the last good configuration, in a cluster (/var/lib/localdns)
+  --state-dir DIR          keeps the last good configuration and the cache, in a cluster (/var/lib/localdns)
   --ready-file FILE        exists while the agent serves
   --log-level LEVEL        info, warn or error (info)
 
@@ -31,7 +31,13 @@ export function run(argv: string[]): Promise<number> {
     options.profile === undefined
       ? new URL('../agent/node-control.ts', import.meta.url)
       : new URL('./standalone-control.ts', import.meta.url);
-  return serve({ control, controlData: { options, version: manifest.version }, nodeName: options.nodeName });
+  return serve({
+    control,
+    controlData: { options, version: manifest.version },
+    nodeName: options.nodeName,
+    // Stand-alone agents keep nothing: several may run side by side, and none has a folder of its own.
+    stateDir: options.profile === undefined ? options.stateDir : undefined,
+  });
 }
 
 function parse(argv: string[]) {

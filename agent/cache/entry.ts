@@ -31,6 +31,7 @@ export class Entry {
 
   /**
    * @param message the upstream's answer with its TTLs bounded; copied
+   * @param nowMs when it came; before the clock's zero for what a process before this one received
    * @param ttlSeconds 0 for an answer that is only passed on
    */
   constructor(message: Buffer, walk: RecordWalk, nowMs: number, ttlSeconds: number, staleSeconds: number) {
@@ -53,6 +54,18 @@ export class Entry {
   /** What the byte budget is charged with. */
   size(key: string): number {
     return this.#message.length + this.#ttlOffsets.length * 2 + key.length + entryOverhead;
+  }
+
+  /** Octets of {@link copyMessage}. */
+  get messageLength(): number {
+    return this.#message.length;
+  }
+
+  /** Writes the message as it was stored, a whole one although OPT was cut off, and returns its length. */
+  copyMessage(out: Buffer, at: number): number {
+    const length = out.write(this.#message, at, encoding);
+    setU16(out, at + 10, this.#additionals);
+    return length;
   }
 
   isFresh(nowMs: number): boolean {

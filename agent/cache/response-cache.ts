@@ -6,9 +6,13 @@ export class ResponseCache {
   readonly #entries: LRUCache<string, Entry>;
   /** Entries that were pushed out by the budget; read at scrape. */
   evictions = 0;
+  /** Counts what was stored and dropped: as long as it stays the same, a snapshot of the cache stays true. */
+  changes = 0;
+  readonly maxBytes: number;
 
   /** @param maxBytes budget over messages, keys and overhead */
   constructor(maxBytes: number) {
+    this.maxBytes = maxBytes;
     this.#entries = new LRUCache({
       maxSize: maxBytes,
       sizeCalculation: (entry, key) => entry.size(key),
@@ -24,10 +28,11 @@ export class ResponseCache {
     return {
       lookup: (key) => entries.get(prefix + key),
       store: (key, entry) => {
+        this.changes += 1;
         entries.set(prefix + key, entry);
       },
       drop: (key) => {
-        entries.delete(prefix + key);
+        if (entries.delete(prefix + key)) this.changes += 1;
       },
     };
   }
@@ -39,6 +44,41 @@ export class ResponseCache {
     }
   }
 
+  /**
+   * Collects the keys, each with its prefix, what was used last first, in steps. Between them the cache may change: if the walk
+   * stands on an answer that is used then, it begins again at the front, where it meets what it knows; if on one that is dropped,
+   * it may end there. What was used behind its back stands at the front when it is done, and is added.
+   */
+  *collectKeys(into: Set<string>): Generator<void, void> {
+    let left = 2 * this.#entries.size;
+    for (const key of this.#entries.keys()) {
+      into.add(key);
+      left -= 1;
+      if (left <= 0) break;
+      if (left % keysPerStep === 0) yield;
+    }
+    yield;
+    left = keysPerStep;
+    for (const key of this.#entries.keys()) {
+      into.add(key);
+      left -= 1;
+      if (left <= 0) break;
+    }
+  }
+
+  /** Looks without counting as a use. */
+  peek(key: string): Entry | undefined {
+    return this.#entries.peek(key);
+  }
+
+  /** Stores an answer whose key, with its prefix, has none yet; false where there is one, which stays. */
+  add(key: string, entry: Entry): boolean {
+    if (this.#entries.has(key)) return false;
+    this.changes += 1;
+    this.#entries.set(key, entry);
+    return this.#entries.has(key);
+  }
+
   get size(): number {
     return this.#entries.size;
   }
@@ -47,6 +87,9 @@ export class ResponseCache {
     return this.#entries.calculatedSize;
   }
 }
+
+/** Half a millisecond's work, and few enough steps that a walk seldom begins again. */
+const keysPerStep = 4096;
 
 /** Every prefix has this length, so that no partition can reach into another. */
 export const prefixLength = 2;

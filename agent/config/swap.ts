@@ -52,10 +52,14 @@ export class Swap {
     return this.#listeners.addresses;
   }
 
-  /** Resolves once `desired` is in force; rejects with the reason, and then the old configuration serves on. */
-  async apply(desired: Desired): Promise<void> {
+  /**
+   * Resolves once `desired` is in force; rejects with the reason, and then the old configuration serves on.
+   * @param warmUp runs before sockets open: whoever is asked first shall have its cache; never rejects
+   */
+  async apply(desired: Desired, warmUp?: () => Promise<void>): Promise<void> {
     const { plans, commit } = this.#builder.build(desired.config, desired.destinations);
     for (const [name, plan] of plans) this.#try(name, plan);
+    await warmUp?.();
     // A socket beside those of an older agent may be sent queries from its first moment on: there must be somebody to serve them.
     const added = [...plans].filter(([name]) => !this.#servers.has(name));
     for (const [name, plan] of added) this.#servers.set(name, this.#server(name, plan));
