@@ -55,7 +55,7 @@ export function gateTable(mainTable: string, pid: number, startId: number): stri
 
 /**
  * Opens the gate, or says why the kernel cannot: the mark has to come from the main table then, which stays when the process
- * dies. Throws a NetlinkError for anything else, EPERM and EEXIST among them.
+ * dies. Throws a NetlinkError for anything else: EPERM without the right to do it, or where the name is that of somebody else's gate.
  */
 export function openGate(libc: Libc, tableName: string, markBit: number): Gate | { reason: string } {
   const netlink = new Netlink(libc, netlinkProtocol.netfilter);

@@ -26,6 +26,8 @@ interface Route {
   prefixLength: number;
   /** Whether it is `local … dev lo`: nobody else has reason to write such a route into a table of its own. */
   delivers: boolean;
+  /** Whether it bears our {@link protocol}. */
+  lasting: boolean;
 }
 
 /** AF_INET, AF_INET6. */
@@ -155,6 +157,7 @@ export class PolicyRouting {
         destination: values.get(routeAttribute.destination) ?? Buffer.alloc(addressBits[family] / 8),
         prefixLength: found[1] ?? 0,
         delivers: found[7] === localType && device === loopback,
+        lasting: found[5] === protocol,
       });
     }
     return routes;
@@ -243,9 +246,10 @@ export class PolicyRouting {
 /** The addresses that lack a route, and the routes that nobody wants. */
 function compare(routes: readonly Route[], addresses: readonly string[]): { missing: Buffer[]; surplus: Route[] } {
   const wanted = new Map(addresses.map(addressKey).map((key) => [key.toString('hex'), key]));
-  const surplus = routes.filter(({ destination, prefixLength, delivers }) => {
+  // Of two routes to the same address, of different metrics, ours stays.
+  const oursFirst = routes.toSorted((a, b) => Number(b.lasting) - Number(a.lasting));
+  const surplus = oursFirst.filter(({ destination, prefixLength, delivers }) => {
     if (!delivers) return false;
-    // A second route to the same address, of another metric, is one too many.
     return prefixLength !== destination.length * 8 || !wanted.delete(destination.toString('hex'));
   });
   return { missing: [...wanted.values()], surplus };
