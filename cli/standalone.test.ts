@@ -2,7 +2,7 @@ import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtempSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { after, afterEach, suite, test } from 'node:test';
@@ -325,5 +325,64 @@ services:
     await loop.end();
     program.signal('SIGTERM');
     equal(await program.exit, 0);
+  });
+});
+
+suite('an agent that keeps its cache', () => {
+  function startKeeping(path: string, stateDir: string): Program {
+    const args = ['--profile', path, '--state-dir', stateDir, ...anyPorts, '--cluster-dns', 'embedded'];
+    const program = new Program(process.execPath, [join(root, 'cli/keeping-agent.fake.ts'), ...args]);
+    programs.push(program);
+    return program;
+  }
+  const scene = async () => {
+    const stateDir = mkdtempSync(join(folder.path, 'state-'));
+    const upstream = await upstreamWith('192.0.2.1');
+    return { stateDir, upstream, path: profileFile(profile(upstream.endpoint)) };
+  };
+
+  test('answers the first query after a restart from it', async () => {
+    const { stateDir, upstream, path } = await scene();
+    const before = startKeeping(path, stateDir);
+    equal((await ask(await before.port(), 'www.example')).origin, 'forwarded');
+    const stopping = performance.now();
+    before.signal('SIGTERM');
+    equal(await before.exit, 0);
+    ok(performance.now() - stopping < 5_000);
+    deepEqual(readdirSync(stateDir), ['cache.snapshot']);
+
+    const next = startKeeping(path, stateDir);
+    const { rcode, origin, answers } = await ask(await next.port(), 'www.example');
+    deepEqual([rcode, origin], ['NOERROR', 'cache']);
+    match(answers[0] ?? '', /^www\.example (60|[45]\d) A 192\.0\.2\.1$/);
+    equal(upstream.queries.length, 1);
+    const { source, answers: restored } = await next.said('cache restored');
+    deepEqual([source, restored], ['disk', 1]);
+    const { url } = (await next.said('metrics and health')) as unknown as { url: string };
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    match(metrics, /^localdns_cache_restored_total\{source="disk"\} 1$/m);
+    match(metrics, /^localdns_cache_restored_total\{source="peer"\} 0$/m);
+  });
+
+  test('gives it to the agent that starts beside it; one that is killed leaves nothing in the way', async () => {
+    const { stateDir, upstream, path } = await scene();
+    const before = startKeeping(path, stateDir);
+    equal((await ask(await before.port(), 'www.example')).origin, 'forwarded');
+    const beside = startKeeping(path, stateDir);
+    equal((await ask(await beside.port(), 'www.example')).origin, 'cache');
+    equal((await beside.said('cache restored')).source, 'peer');
+
+    before.signal('SIGTERM');
+    equal(await before.exit, 0);
+    beside.signal('SIGKILL');
+    await beside.exit;
+    deepEqual(readdirSync(stateDir), ['hand-over.sock']);
+    const cold = startKeeping(path, stateDir);
+    equal((await ask(await cold.port(), 'www.example')).origin, 'forwarded');
+    equal(upstream.queries.length, 2);
+    deepEqual(
+      cold.lines.filter(({ level }) => level !== 'info'),
+      [],
+    );
   });
 });

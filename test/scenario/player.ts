@@ -85,8 +85,9 @@ class Player {
         ok(this.#zones.get(step.listener)?.delete(step.zone), 'there is no such zone');
         return;
       case 'swap':
-        await this.checkNothingElse('before the swap');
-        return this.#apply();
+      case 'restart':
+        await this.checkNothingElse(`before the ${step.kind}`);
+        return this.#apply(step.kind === 'restart');
       case 'ask':
         for (const [index, client] of step.clients.entries()) this.#ask(client, index, step);
         return this.#stage.settle();
@@ -145,7 +146,7 @@ class Player {
     zones.set(zone, fields);
   }
 
-  async #apply(): Promise<void> {
+  async #apply(inNewProcess = false): Promise<void> {
     const builtIn = ['ClusterCoreDNS', 'VnetDNS'];
     const endpoints = new Map<string, string[]>();
     for (const [destination, servers] of this.#destinations) {
@@ -168,6 +169,7 @@ class Player {
     };
     const parsed = parseNodeConfig(config);
     if ('error' in parsed) fail(parsed.error);
+    if (inNewProcess) this.#stage.restart();
     await this.#stage.apply(parsed.config as NodeConfig, {
       clusterDns: endpoints.get('ClusterCoreDNS') ?? [],
       nodeDns: endpoints.get('VnetDNS') ?? [],

@@ -9,6 +9,7 @@
  *     zone cluster . forwardDestination=ClusterCoreDNS maxConcurrent=2
  *     no zone cluster corp.example
  *     swap                                     the configuration as it stands now comes into force; the first step does so by itself
+ *     restart                                  the same in a new process, which restores the snapshot of the old one's cache (memory alone)
  *
  *     client q1 asks www.example A             more words: node, tcp, plain (no EDNS), DO, CD, AD, id N; q1..q9 for nine of them
  *     client q1 gets NOERROR forwarded         more words: cache, stale, local, TC, AD, EDE N; below it the records, all of them
@@ -42,6 +43,7 @@ export type StepKind =
   | { kind: 'zone'; listener: string; zone: string; fields: Record<string, string | number> }
   | { kind: 'noZone'; listener: string; zone: string }
   | { kind: 'swap' }
+  | { kind: 'restart' }
   | { kind: 'ask'; clients: string[]; name: string; type: string; words: Words }
   | { kind: 'get'; clients: string[]; rcode: string; words: Words; records: Records }
   | { kind: 'waiting'; clients: string[] }
@@ -109,7 +111,8 @@ function parseStep(text: string, words: string[]): StepKind {
     case 'no':
       return { kind: 'noZone', listener: rest[0] ?? '', zone: rest[1] ?? '' };
     case 'swap':
-      return { kind: 'swap' };
+    case 'restart':
+      return { kind: subject };
     case 'wait':
       return { kind: 'wait', ms: durationMs(who) };
     case 'client':

@@ -25,6 +25,8 @@ export interface Stage {
   close(server: string, transports: { udp: boolean; tcp: boolean }): Promise<void>;
   open(server: string): Promise<void>;
   apply(config: NodeConfig, destinations: Destinations): Promise<void>;
+  /** The agent ends, and the next one restores its cache when it applies its first configuration. */
+  restart(): void;
   ask(listener: ListenerName, overTcp: boolean, packet: Buffer, onAnswer: (message: Buffer) => void): void;
   /** Until nothing happens any more without time. */
   settle(): Promise<void>;
@@ -53,8 +55,11 @@ class MemoryStage implements Stage {
   readonly patienceMs = 0;
   readonly #clock: FakeClock;
   readonly #log: ServerLog;
+  readonly #random: () => number;
   readonly #upstreams: FakeUpstreams;
-  readonly #builder: Builder;
+  #builder: Builder;
+  /** What the agent before left. */
+  #snapshot: Buffer | undefined;
   readonly #servers = new Map<ListenerName, Server>();
   readonly #names: string[] = [];
   readonly #received = new Map<string, UpstreamQuery[]>();
@@ -63,9 +68,14 @@ class MemoryStage implements Stage {
   constructor(clock: FakeClock, random: () => number, log: ServerLog) {
     this.#clock = clock;
     this.#log = log;
+    this.#random = random;
     this.#upstreams = new FakeUpstreams(clock, (query) => this.#take(query));
+    this.#builder = this.#newBuilder();
+  }
+
+  #newBuilder(): Builder {
     const cache = new ResponseCache(cacheBytes);
-    this.#builder = new Builder('node', cache, this.#upstreams, clock, new Tallies(() => {}), random);
+    return new Builder('node', cache, this.#upstreams, this.#clock, new Tallies(() => {}), this.#random);
   }
 
   received(server: string): readonly UpstreamQuery[] {
@@ -86,12 +96,30 @@ class MemoryStage implements Stage {
 
   async apply(config: NodeConfig, destinations: Destinations): Promise<void> {
     const { plans, commit } = this.#builder.build(config, destinations);
+    this.#restore();
     for (const [name, plan] of plans) {
       const serving = this.#servers.get(name);
       if (serving !== undefined) serving.swap(plan);
       else this.#servers.set(name, new Server(plan, this.#clock, new Float64Array(listenerCounts), this.#log));
     }
     commit();
+  }
+
+  restart(): void {
+    const frames: Buffer[] = [];
+    for (const frame of this.#builder.snapshot(this.#clock.nowMs(), () => false)) frames.push(Buffer.from(frame ?? ''));
+    this.#snapshot = Buffer.concat(frames);
+    this.#builder = this.#newBuilder();
+    this.#servers.clear();
+  }
+
+  #restore(): void {
+    if (this.#snapshot === undefined) return;
+    const reader = this.#builder.reader(this.#clock.nowMs());
+    const trouble = reader.push(this.#snapshot) ?? reader.finish();
+    if (trouble !== undefined) throw new Error(`the snapshot is refused: ${trouble}`);
+    for (const _ of reader.store());
+    this.#snapshot = undefined;
   }
 
   ask(listener: ListenerName, overTcp: boolean, packet: Buffer, onAnswer: (message: Buffer) => void): void {
@@ -174,6 +202,10 @@ class SocketStage implements Stage {
     const any = [{ address: '127.0.0.1', port: 0 }];
     const listen = Object.fromEntries(config.listeners.map(({ name }) => [name, any]));
     return this.#swap.apply({ config, destinations, listen });
+  }
+
+  restart(): void {
+    throw new Error('a restart is played in memory');
   }
 
   ask(listener: ListenerName, overTcp: boolean, packet: Buffer, onAnswer: (message: Buffer) => void): void {
