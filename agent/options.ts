@@ -2,6 +2,7 @@
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { formatEndpoint, parseEndpoint } from '../api/v1alpha1/address.ts';
+import { type DatapathNames, datapathNameOptions, parseDatapathNames } from './datapath/names.ts';
 import type { ListenAddress } from './listen/listener.ts';
 import type { ListenAddresses } from './listen/listeners.ts';
 
@@ -26,6 +27,10 @@ export interface AgentOptions {
   /** Exists while the agent serves; what a readiness probe looks at. */
   readonly readyFile: string | undefined;
   readonly logLevel: 'info' | 'warn' | 'error';
+  /** Say what the node can and cannot do, in this form, and end; undefined: serve. */
+  readonly preflight: 'text' | 'json' | undefined;
+  /** Of rules, marks and routes. */
+  readonly names: DatapathNames;
 }
 
 export class OptionError extends Error {}
@@ -37,7 +42,8 @@ export function parseAgentOptions(argv: readonly string[], env: NodeJS.ProcessEn
   const values = parse(argv);
   const standalone = values.profile !== undefined;
   const nodeName = values['node-name'] ?? env.NODE_NAME ?? (standalone ? hostname() : undefined);
-  if (nodeName === undefined || nodeName === '') {
+  // The preflight looks at the machine, whatever its name.
+  if (!values.preflight && (nodeName === undefined || nodeName === '')) {
     throw new OptionError('give --profile FILE to run stand-alone, or --node-name (or NODE_NAME) to run in a cluster');
   }
   const clusterDns = values['cluster-dns'];
@@ -47,9 +53,14 @@ export function parseAgentOptions(argv: readonly string[], env: NodeJS.ProcessEn
   if (logLevel !== 'info' && logLevel !== 'warn' && logLevel !== 'error') {
     throw new OptionError(`--log-level ${logLevel}: use info, warn or error`);
   }
+  const output = values.output ?? 'text';
+  if (output !== 'text' && output !== 'json') throw new OptionError(`--output ${output}: use text or json`);
+  if (values.output !== undefined && !values.preflight) throw new OptionError('--output goes with --preflight');
+  const named = parseDatapathNames(values);
+  if ('error' in named) throw new OptionError(named.error);
   return Object.freeze({
     profile: values.profile,
-    nodeName,
+    nodeName: nodeName ?? '',
     kubeconfig: values.kubeconfig ?? env.KUBECONFIG,
     listen: {
       ...(values['listen-cluster'] && {
@@ -68,6 +79,8 @@ export function parseAgentOptions(argv: readonly string[], env: NodeJS.ProcessEn
     resolvConf: values['resolv-conf'],
     readyFile: values['ready-file'],
     logLevel,
+    preflight: values.preflight ? output : undefined,
+    names: named.names,
   });
 }
 
@@ -88,6 +101,9 @@ function parse(argv: readonly string[]) {
         'resolv-conf': { type: 'string' },
         'ready-file': { type: 'string' },
         'log-level': { type: 'string' },
+        preflight: { type: 'boolean' },
+        output: { type: 'string', short: 'o' },
+        ...datapathNameOptions,
       },
     }).values;
   } catch (error) {

@@ -5,6 +5,7 @@ import { UsageError } from './command.ts';
 
 export const usage = `Usage: localdns agent --profile FILE [options]
        localdns agent --node-name NAME [options]
+       localdns agent --preflight [options]
 
 Answers DNS on this node, from a profile file (stand-alone) or from the node's LocalDnsNode (in a cluster).
 
@@ -21,12 +22,24 @@ Answers DNS on this node, from a profile file (stand-alone) or from the node's L
   --state-dir DIR          keeps the last good configuration and the cache, in a cluster (/var/lib/localdns)
   --ready-file FILE        exists while the agent serves
   --log-level LEVEL        info, warn or error (info)
+  --preflight              say what this node can and cannot do, and what to do about it; changes nothing, serves nothing
+  -o, --output text|json   the form of --preflight (text)
+
+What of the kernel's name spaces is ours, where the usual ones are another program's:
+
+  --nft-table NAME         the nftables table; those of running agents begin with the same name (localdns)
+  --mark-intercept BIT     of the packet mark: deliver to the agent (0x10)
+  --mark-own BIT           the agent's own queries, never intercepted (0x20)
+  --mark-gate BIT          set while an agent lives, on queries of the node's own processes (0x40)
+  --route-table N          the routing table that delivers (153)
+  --rule-priority N        the priority of the rule that leads there (8)
 
 A stand-alone agent whose profile names no listeners serves on 127.0.0.1:1053 (cluster) and 127.0.0.1:1054 (node).
 `;
 
-export function run(argv: string[]): Promise<number> {
+export async function run(argv: string[]): Promise<number> {
   const options = parse(argv);
+  if (options.preflight !== undefined) return (await import('./preflight.ts')).runPreflight(options);
   const control =
     options.profile === undefined
       ? new URL('../agent/node-control.ts', import.meta.url)

@@ -11,6 +11,7 @@ const commands: Record<string, { about: string; load: () => Promise<Command> }> 
     load: () => import('./agent.ts'),
   },
   operator: { about: 'turn profiles into the configuration of each node', load: () => import('./operator.ts') },
+  cleanup: { about: 'remove everything of ours from this node', load: () => import('./cleanup.ts') },
   validate: { about: 'say all that is wrong with a profile', load: () => import('./validate.ts') },
   render: { about: 'print the configuration that a profile gives a node', load: () => import('./render.ts') },
   query: { about: 'ask a DNS server, and say whether its cache answered', load: () => import('./query.ts') },

@@ -1,0 +1,90 @@
+/** Takes everything of ours out of the kernel, whoever made it and however that one ended. */
+import type { Libc } from '../libc.ts';
+import { forgetConnections } from './conntrack.ts';
+import { families, nftFamily } from './family.ts';
+import type { DatapathNames } from './names.ts';
+import { isNetlinkError } from './netlink.ts';
+import { list, NftError, type NftObject, type RunNft, runNft as realNft } from './nft.ts';
+import { PolicyRouting } from './routing.ts';
+
+export interface Cleaned {
+  /** A line for each thing that was removed. */
+  readonly removed: readonly string[];
+  /** Tables of agents that still run: nobody else can remove them, and nothing that they use was touched. */
+  readonly inUse: readonly string[];
+}
+
+/** Rejects with an NftError or a NetlinkError where the kernel, or nft, says no. */
+export async function cleanUp(names: DatapathNames, libc: Libc, runNft: RunNft = realNft): Promise<Cleaned> {
+  const tables = ourTables(await list(['tables'], runNft), names.table);
+  const removed: string[] = [];
+  const inUse: string[] = [];
+  // First those of agents: one that cannot be removed belongs to a process that lives, and needs all the rest.
+  for (const table of tables.filter((each) => !isFallback(each, names.table))) {
+    (await removeTable(table, runNft)) ? removed.push(`table ${table}`) : inUse.push(`table ${table}`);
+  }
+  if (inUse.length > 0) return { removed, inUse };
+
+  const fallbacks = tables.filter((each) => isFallback(each, names.table));
+  const addresses = await ownAddresses(fallbacks, runNft);
+  for (const table of fallbacks) if (await removeTable(table, runNft)) removed.push(`table ${table}`);
+  removed.push(...removeRouting(names, libc));
+  const forgotten = addresses.length > 0 ? forgetConnections(libc, addresses) : 0;
+  if (forgotten > 0) removed.push(`${forgotten} conntrack entries of ${addresses.join(', ')}`);
+  return { removed, inUse };
+}
+
+/** `ip localdns`, and those of agents: `ip localdns-<start>`, `inet localdns-alive-<process>-<start>`. */
+function ourTables(objects: readonly NftObject[] | undefined, name: string): string[] {
+  const isOurs = (found: string) => {
+    const rest = found.slice(name.length);
+    return found.startsWith(name) && (rest === '' || /^-(alive-\d+-)?[0-9a-f-]+$/.test(rest));
+  };
+  return (objects ?? []).flatMap(({ table }) => {
+    const { family, name: found } = (table ?? {}) as { family?: string; name?: string };
+    const isFamily = family === 'inet' || family === nftFamily[4] || family === nftFamily[6];
+    return isFamily && found !== undefined && isOurs(found) ? [`${family} ${found}`] : [];
+  });
+}
+
+function isFallback(table: string, name: string): boolean {
+  return table === `${nftFamily[4]} ${name}` || table === `${nftFamily[6]} ${name}`;
+}
+
+/** False where it is another process's own (NFT_TABLE_F_OWNER). */
+async function removeTable(table: string, runNft: RunNft): Promise<boolean> {
+  const { code, stderr } = await runNft(['delete', 'table', ...table.split(' ')]);
+  // It may have gone with its owner meanwhile.
+  if (code === 0 || /No such file or directory/.test(stderr)) return true;
+  if (/Operation not permitted/.test(stderr)) return false;
+  throw new NftError(`nft cannot remove table ${table}: ${stderr.trim()}`);
+}
+
+/** Those that the fallback sends elsewhere: our own ones, which nobody else has. */
+async function ownAddresses(tables: readonly string[], runNft: RunNft): Promise<string[]> {
+  const addresses = new Set<string>();
+  for (const table of tables) {
+    for (const { set } of (await list(['table', ...table.split(' ')], runNft)) ?? []) {
+      if (set?.name !== 'cluster_addresses' && set?.name !== 'node_addresses') continue;
+      for (const element of [set.elem ?? []].flat()) if (typeof element === 'string') addresses.add(element);
+    }
+  }
+  return [...addresses];
+}
+
+function removeRouting(names: DatapathNames, libc: Libc): string[] {
+  const routing = new PolicyRouting(libc, names);
+  try {
+    return families.flatMap((family) => {
+      try {
+        const what = `IPv${family} rule ${names.rulePriority} and the routes of table ${names.routeTable}`;
+        return routing.remove(family) ? [what] : [];
+      } catch (error) {
+        if (isNetlinkError(error, 'EAFNOSUPPORT', 'EOPNOTSUPP')) return [];
+        throw error;
+      }
+    });
+  } finally {
+    routing.close();
+  }
+}

@@ -1,0 +1,71 @@
+/** `localdns agent --preflight`: what this node can and cannot do, for a person or a script; changes nothing. */
+import { readFile } from 'node:fs/promises';
+import { LastGoodFile } from '../agent/config/last-good.ts';
+import { parseResolvConf, resolvConfPath } from '../agent/config/resolv-conf.ts';
+import { planDatapath } from '../agent/datapath/plan.ts';
+import { type Wanted, wantedOf } from '../agent/datapath/preflight/facts.ts';
+import type { Finding } from '../agent/datapath/preflight/finding.ts';
+import { gatherFacts } from '../agent/datapath/preflight/gather.ts';
+import { preflight } from '../agent/datapath/preflight.ts';
+import type { ListenerName } from '../agent/listen/listeners.ts';
+import type { AgentOptions } from '../agent/options.ts';
+import type { NodeConfig } from '../api/v1alpha1/node-config.ts';
+import type { ProfileSpec } from '../api/v1alpha1/profile.ts';
+import { defaultProfileSpec } from '../api/v1alpha1/profile-defaults.ts';
+import { renderNodeConfig } from '../operator/profile/render.ts';
+import { exitCode } from './command.ts';
+import { readProfileFile } from './profile-file.ts';
+
+export async function runPreflight(options: AgentOptions): Promise<number> {
+  const read = await readConfig(options);
+  if ('errors' in read) {
+    for (const line of read.errors) console.error(line);
+    return exitCode.couldNotRun;
+  }
+  const findings = preflight(await gatherFacts(await wantedFor(read.config, options)));
+  process.stdout.write(options.preflight === 'json' ? `${JSON.stringify(findings, null, 2)}\n` : table(findings));
+  return findings.some(({ level }) => level === 'blocking') ? exitCode.foundWrong : exitCode.good;
+}
+
+/** The file's own, the last good one of this node, or that of a profile in which nothing is said. */
+async function readConfig({ profile, stateDir }: AgentOptions): Promise<{ config: NodeConfig } | { errors: string[] }> {
+  if (profile !== undefined) {
+    const read = await readProfileFile(profile);
+    if ('unreadable' in read) return { errors: [read.unreadable] };
+    return 'invalid' in read ? { errors: read.invalid } : { config: rendered(read.profile.spec) };
+  }
+  const { lastGood, trouble } = await new LastGoodFile(stateDir).read();
+  if (trouble !== undefined) return { errors: [trouble] };
+  return { config: lastGood?.config ?? rendered({}) };
+}
+
+function rendered(spec: ProfileSpec): NodeConfig {
+  return renderNodeConfig(defaultProfileSpec(spec), { namespace: '', service: '', addresses: [] });
+}
+
+async function wantedFor(config: NodeConfig, { listen, nodeDns, resolvConf, names }: AgentOptions): Promise<Wanted> {
+  const plan = planDatapath(config, {
+    clusterDns: [],
+    nodeDns: nodeDns ?? (await resolvers(resolvConf)),
+    given: new Set(Object.keys(listen) as ListenerName[]),
+    // Where the node has none, that is one of the findings.
+    ipv6: true,
+    barred: new Set(),
+  });
+  return wantedOf(plan, listen, names);
+}
+
+async function resolvers(path: string | undefined): Promise<string[]> {
+  try {
+    return parseResolvConf(await readFile(path ?? (await resolvConfPath()), 'utf8'));
+  } catch {
+    return [];
+  }
+}
+
+function table(findings: readonly Finding[]): string {
+  const rows = [['LEVEL', 'CHECK', 'MESSAGE'], ...findings.map(({ level, check, message }) => [level, check, message])];
+  const width = (column: number) => Math.max(...rows.map((row) => row[column]?.length ?? 0));
+  const [level, check] = [width(0), width(1)];
+  return rows.map(([a = '', b = '', c = '']) => `${a.padEnd(level)}  ${b.padEnd(check)}  ${c}\n`).join('');
+}
