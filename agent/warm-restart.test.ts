@@ -87,9 +87,9 @@ class Agent {
 
   /** First labels, what was used last first. */
   get names(): string[] {
-    const keys = new Set<string>();
+    const keys: string[] = [];
     for (const _ of this.cache.collectKeys(keys));
-    return [...keys].map((key) => key.slice(3, 3 + key.charCodeAt(2)));
+    return [...new Set(keys)].map((key) => key.slice(3, 3 + key.charCodeAt(2)));
   }
 
   get restored(): { peer: number | undefined; disk: number | undefined } {

@@ -28,6 +28,8 @@ export class Entry {
   readonly staleUntilMs: number;
   /** After a failed refresh of a stale entry: not before this time again. */
   refreshAfterMs = 0;
+  /** Which snapshot of this process has it already; see {@link ResponseCache.collectKeys}. */
+  snapshot = 0;
 
   /**
    * @param message the upstream's answer with its TTLs bounded; copied

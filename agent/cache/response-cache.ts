@@ -8,6 +8,8 @@ export class ResponseCache {
   evictions = 0;
   /** Counts what was stored and dropped: as long as it stays the same, a snapshot of the cache stays true. */
   changes = 0;
+  /** Snapshots that have been begun. */
+  snapshots = 0;
   readonly maxBytes: number;
 
   /** @param maxBytes budget over messages, keys and overhead */
@@ -46,13 +48,13 @@ export class ResponseCache {
 
   /**
    * Collects the keys, each with its prefix, what was used last first, in steps. Between them the cache may change: if the walk
-   * stands on an answer that is used then, it begins again at the front, where it meets what it knows; if on one that is dropped,
-   * it may end there. What was used behind its back stands at the front when it is done, and is added.
+   * stands on an answer that is used then, it begins again at the front; if on one that is dropped, it may end there. What was used
+   * behind its back stands at the front when it is done, and is added. So a key may come twice; a set of them all would be dearer.
    */
-  *collectKeys(into: Set<string>): Generator<void, void> {
+  *collectKeys(into: string[]): Generator<void, void> {
     let left = 2 * this.#entries.size;
     for (const key of this.#entries.keys()) {
-      into.add(key);
+      into.push(key);
       left -= 1;
       if (left <= 0) break;
       if (left % keysPerStep === 0) yield;
@@ -60,7 +62,7 @@ export class ResponseCache {
     yield;
     left = keysPerStep;
     for (const key of this.#entries.keys()) {
-      into.add(key);
+      into.push(key);
       left -= 1;
       if (left <= 0) break;
     }

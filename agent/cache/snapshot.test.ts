@@ -83,9 +83,9 @@ function restored(octets: Buffer, now: Moment, cache = roomy()): ResponseCache {
 }
 
 function names(cache: ResponseCache): string[] {
-  const keys = new Set<string>();
+  const keys: string[] = [];
   for (const _ of cache.collectKeys(keys));
-  return [...keys].map((key) => key.slice(3, 3 + key.charCodeAt(2)));
+  return [...new Set(keys)].map((key) => key.slice(3, 3 + key.charCodeAt(2)));
 }
 
 const found = (cache: ResponseCache, name: string, prefix = 'zz') => cache.peek(prefix + keyOf(name));

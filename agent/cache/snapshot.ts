@@ -65,22 +65,21 @@ export function* writeSnapshot(
 ): Generator<Buffer | undefined, void> {
   const places = new Map([...blocks.values()].map((prefix, place) => [prefix, place]));
   yield startFrame([...blocks.keys()], wallMs);
-  const keys = new Set<string>();
+  cache.snapshots += 1;
+  const snapshot = cache.snapshots;
+  const keys: string[] = [];
   for (const _ of cache.collectKeys(keys)) yield undefined;
   const frame = Buffer.alloc(answersFrameLength);
-  const remaining = keys.values();
   let answers = 0;
-  for (let done = false; !done && !isEnough(); ) {
+  for (let next = 0; next < keys.length && !isEnough(); ) {
+    const last = Math.min(next + answersPerStep, keys.length);
     let end = frameHeaderLength + 1;
-    for (let step = 0; step < answersPerStep && end < fullFrameLength; step += 1) {
-      const { value: key, done: isLast } = remaining.next();
-      if (isLast) {
-        done = true;
-        break;
-      }
+    for (; next < last && end < fullFrameLength; next += 1) {
+      const key = keys[next] as string;
       const place = places.get(key.slice(0, prefixLength));
       const entry = cache.peek(key);
-      if (place === undefined || entry === undefined) continue;
+      if (place === undefined || entry === undefined || entry.snapshot === snapshot) continue;
+      entry.snapshot = snapshot;
       const length = writeAnswer(frame, end, place, key, entry, nowMs);
       if (length > 0) answers += 1;
       end += length;
