@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { gateMessages, gateTable } from './gate.ts';
+import { gateMessages, gateTable, openGate } from './gate.ts';
+import { FakeKernel, refusal } from './netlink-kernel.fake.ts';
 
 const table = '0900010067617465' + '00000000';
 const chainOfRule = '0c000200' + '7175657269657300';
@@ -48,4 +49,19 @@ test('a rule matches one protocol and the port, and sets one bit of the mark', (
 test('a gate is named after one start of one process', () => {
   assert.equal(gateTable('localdns', 4711, 0xabcdef), 'localdns-alive-4711-00abcdef');
   assert.equal(gateTable('localdns', 1, 0xfedcba98), 'localdns-alive-1-fedcba98');
+});
+
+test('a kernel that knows no owners is told apart from one that forbids it; neither keeps the socket', () => {
+  const kernel = new FakeKernel();
+  // EOPNOTSUPP, EINVAL: what kernels before 5.12 say of a flag that they do not know.
+  for (const code of [-95, -22]) {
+    kernel.answer = ([, table = 0]) => [refusal(table, code)];
+    assert.match((openGate(kernel, 'gate', 0x40) as { reason: string }).reason, /Linux 5\.12/);
+  }
+  kernel.answer = ([begin = 0]) => [refusal(begin, -1)];
+  assert.throws(() => openGate(kernel, 'gate', 0x40), { code: 'EPERM' });
+  assert.deepEqual(kernel.closed, [7, 7, 7]);
+  kernel.answer = (sequences) => sequences.map((n) => refusal(n, 0));
+  assert.ok(!('reason' in openGate(kernel, 'gate', 0x40)));
+  assert.deepEqual(kernel.closed, [7, 7, 7]);
 });

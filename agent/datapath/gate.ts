@@ -4,8 +4,14 @@
  * dies. Rules elsewhere intercept those queries only while they carry the mark: in the output hook nothing else could tell
  * whether the agent lives, for `socket` sees the sender's socket there.
  */
-import type { Libc } from '../libc.ts';
-import { isNetlinkError, Netlink, type NetlinkMessage, netlinkFlag, netlinkProtocol } from './netlink.ts';
+import {
+  isNetlinkError,
+  Netlink,
+  type NetlinkMessage,
+  netlinkFlag,
+  netlinkProtocol,
+  type SocketCalls,
+} from './netlink.ts';
 import { hostU32Octets, nested, netU32, text } from './netlink-attribute.ts';
 import { data, list, nfFamily, nfMessage, transaction } from './nf-message.ts';
 import { portKey } from './set-element.ts';
@@ -57,14 +63,14 @@ export function gateTable(mainTable: string, pid: number, startId: number): stri
  * Opens the gate, or says why the kernel cannot: the mark has to come from the main table then, which stays when the process
  * dies. Throws a NetlinkError for anything else: EPERM without the right to do it, or where the name is that of somebody else's gate.
  */
-export function openGate(libc: Libc, tableName: string, markBit: number): Gate | { reason: string } {
+export function openGate(libc: SocketCalls, tableName: string, markBit: number): Gate | { reason: string } {
   const netlink = new Netlink(libc, netlinkProtocol.netfilter);
   try {
     netlink.request(transaction(gateMessages(tableName, markBit)));
     return netlink;
   } catch (error) {
     netlink.close();
-    if (!isNetlinkError(error, 'EOPNOTSUPP', 'EINVAL', 'EAFNOSUPPORT')) throw error;
+    if (!isNetlinkError(error, 'ENOTSUP', 'EINVAL', 'EAFNOSUPPORT')) throw error;
     return { reason: `this kernel has no tables that end with their owner (Linux 5.12 has): ${error.code}` };
   }
 }

@@ -1,62 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SystemCallError } from '../libc.ts';
-import { Netlink, NetlinkError, netlinkProtocol, type SocketCalls } from './netlink.ts';
+import { Netlink, NetlinkError, netlinkProtocol } from './netlink.ts';
 import { attribute, text } from './netlink-attribute.ts';
+import { FakeKernel, message, refusal } from './netlink-kernel.fake.ts';
 
 const ok = 0;
 const enoent = -2;
 const eexist = -17;
-
-/** A kernel that answers each datagram with what `answer` makes of the numbers of its messages. */
-class FakeKernel implements SocketCalls {
-  readonly sent: Buffer[] = [];
-  readonly closed: number[] = [];
-  readonly queue: (Buffer | SystemCallError)[] = [];
-  answer: (sequences: number[]) => (Buffer | SystemCallError)[] = (sequences) => sequences.map((n) => error(n, ok));
-
-  socket = () => 7;
-  setsockopt = () => {
-    throw new SystemCallError('setsockopt', 'ENOPROTOOPT');
-  };
-
-  send(fd: number, message: Buffer): void {
-    if (fd < 0) throw new SystemCallError('send', 'EBADF');
-    this.sent.push(message);
-    const sequences: number[] = [];
-    for (let at = 0; at < message.length; at += (message.readUInt32LE(at) + 3) & ~3) {
-      sequences.push(message.readUInt32LE(at + 8));
-    }
-    this.queue.push(...this.answer(sequences));
-  }
-
-  recv(fd: number, buffer: Buffer): number {
-    if (fd < 0) throw new SystemCallError('recv', 'EBADF');
-    const next = this.queue.shift();
-    if (next instanceof Error) throw next;
-    return next?.copy(buffer) ?? -1;
-  }
-
-  close(fd: number): void {
-    this.closed.push(fd);
-  }
-}
-
-function message(type: number, sequence: number, payload: Buffer, flags = 0): Buffer {
-  const header = Buffer.alloc(16);
-  header.writeUInt32LE(16 + payload.length, 0);
-  header.writeUInt16LE(type, 4);
-  header.writeUInt16LE(flags, 6);
-  header.writeUInt32LE(sequence, 8);
-  return Buffer.concat([header, payload]);
-}
-
-function error(sequence: number, code: number, ...reason: Buffer[]): Buffer {
-  const payload = Buffer.alloc(20);
-  payload.writeInt32LE(code, 0);
-  payload.writeUInt32LE(400, 4);
-  return message(2, sequence, Buffer.concat([payload, ...reason]), reason.length > 0 ? 0x300 : 0x100);
-}
 
 const part = (sequence: number, octets: string, flags = 0) => message(32, sequence, Buffer.from(octets, 'hex'), flags);
 const done = (sequence: number, flags = 0) => message(3, sequence, Buffer.alloc(4), flags);
@@ -84,9 +35,9 @@ test('a batch goes as one datagram, each message with its number, and wants an a
 test('the first message that was refused is the one that is told, with the reason that the kernel gave', () => {
   const { kernel, netlink } = open();
   kernel.answer = ([a = 0, b = 0, c = 0]) => [
-    error(a, ok),
-    error(b, eexist, text(1, 'there already')),
-    error(c, enoent),
+    refusal(a, ok),
+    refusal(b, eexist, text(1, 'there already')),
+    refusal(c, enoent),
   ];
   assert.throws(
     () => netlink.request([request, request, request]),
@@ -99,10 +50,10 @@ test('an answer to an earlier request is never taken for the next one', () => {
   const { kernel, netlink } = open();
   netlink.request([request]);
   // Left in the queue, and one that comes late.
-  kernel.queue.push(error(1, enoent), new SystemCallError('recv', 'ENOBUFS'), error(1, enoent));
-  kernel.answer = ([n = 0]) => [error(n - 1, enoent), error(n, ok)];
+  kernel.queue.push(refusal(1, enoent), new SystemCallError('recv', 'ENOBUFS'), refusal(1, enoent));
+  kernel.answer = ([n = 0]) => [refusal(n - 1, enoent), refusal(n, ok)];
   netlink.request([request]);
-  kernel.answer = ([n = 0]) => [error(n - 1, ok)];
+  kernel.answer = ([n = 0]) => [refusal(n - 1, ok)];
   assert.throws(() => netlink.request([request]), { code: 'EPROTO' });
 });
 
@@ -145,7 +96,7 @@ test('half a dump, one that fails at its end, and no answer at all are no answer
 test('octets that are no messages are left alone', () => {
   const { kernel, netlink } = open();
   for (const octets of ['', '0f00000020000000010000000000', 'ffffffff200000000100000000000000', '00'.repeat(64)]) {
-    kernel.answer = ([n = 0]) => [Buffer.from(octets, 'hex'), error(n, ok)];
+    kernel.answer = ([n = 0]) => [Buffer.from(octets, 'hex'), refusal(n, ok)];
     netlink.request([request]);
   }
   kernel.answer = ([n = 0]) => [message(2, n, Buffer.alloc(2)), message(2, n, attribute(1, Buffer.alloc(0)), 0x200)];

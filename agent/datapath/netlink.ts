@@ -29,7 +29,10 @@ export const netlinkFlag = {
   append: 0x800,
 } as const;
 
-/** What the kernel refused: `code` as in errno(3), and the sentence that it gave, where it gave one. */
+/**
+ * What the kernel refused: `code` as in errno(3) by Node's names (EOPNOTSUPP is ENOTSUP), and the sentence that it gave, where
+ * it gave one.
+ */
 export class NetlinkError extends Error {
   readonly code: string;
 

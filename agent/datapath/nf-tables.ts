@@ -2,9 +2,15 @@
  * What is done to our tables many times a second, by netlink: nft(8) would take a process and two milliseconds each time.
  * Making the tables is nft's work, from text that a person can read.
  */
-import type { Libc } from '../libc.ts';
 import type { Family } from './family.ts';
-import { isNetlinkError, Netlink, type NetlinkMessage, netlinkFlag, netlinkProtocol } from './netlink.ts';
+import {
+  isNetlinkError,
+  Netlink,
+  type NetlinkMessage,
+  netlinkFlag,
+  netlinkProtocol,
+  type SocketCalls,
+} from './netlink.ts';
 import { attributes, findAttribute, netU32, netU64, text, textOf } from './netlink-attribute.ts';
 import { data, list, nfFamily, nfHeaderLength, nfMessage, transaction } from './nf-message.ts';
 
@@ -61,7 +67,7 @@ const generationId = 1;
 export class NfTables {
   readonly #netlink: Netlink;
 
-  constructor(libc: Libc) {
+  constructor(libc: SocketCalls) {
     this.#netlink = new Netlink(libc, netlinkProtocol.netfilter);
   }
 

@@ -3,10 +3,16 @@
  * local, so that the kernel delivers it here although no device has the address.
  */
 import { canonicalAddress } from '../../api/v1alpha1/address.ts';
-import type { Libc } from '../libc.ts';
 import type { Family } from './family.ts';
 import type { DatapathNames } from './names.ts';
-import { isNetlinkError, Netlink, type NetlinkMessage, netlinkFlag, netlinkProtocol } from './netlink.ts';
+import {
+  isNetlinkError,
+  Netlink,
+  type NetlinkMessage,
+  netlinkFlag,
+  netlinkProtocol,
+  type SocketCalls,
+} from './netlink.ts';
 import { attribute, attributes, hostU32 } from './netlink-attribute.ts';
 import { addressKey } from './set-element.ts';
 
@@ -66,7 +72,7 @@ export class PolicyRouting {
   readonly #netlink: Netlink;
   readonly #names: DatapathNames;
 
-  constructor(libc: Libc, names: DatapathNames) {
+  constructor(libc: SocketCalls, names: DatapathNames) {
     this.#netlink = new Netlink(libc, netlinkProtocol.route);
     this.#names = names;
   }
