@@ -4,6 +4,7 @@ import type { Desired } from '../channel.ts';
 import type { Clock } from '../clock.ts';
 import type { Transport } from '../forward/transport.ts';
 import { type ListenerName, Listeners, type ListeningAddress } from '../listen/listeners.ts';
+import type { Answerer } from '../listen/steering.ts';
 import { heartbeat, identityQuery } from '../self-query.ts';
 import { type ListenerPlan, listenerCounts } from '../server/plan.ts';
 import { Server, type ServerLog } from '../server/server.ts';
@@ -75,6 +76,7 @@ export class Swap {
 
   /** Takes nothing new, and ends once what is in flight is answered, or after two seconds. */
   async close(): Promise<void> {
+    await this.#listeners.steerAway((at, overTcp) => this.#whoAnswers(at, overTcp));
     const closeAll = await this.#listeners.open({});
     await closeAll(drainMs);
     this.#servers.clear();
@@ -95,7 +97,7 @@ export class Swap {
 
   /** @param again also where that has been done: sockets of other agents on the address have come or gone */
   steer(again: boolean): Promise<string | undefined> {
-    return this.#listeners.steer((at, overTcp) => this.#reachesSelf(at, overTcp), again);
+    return this.#listeners.steer((at, overTcp) => this.#whoAnswers(at, overTcp), again);
   }
 
   async #querySelf({ name, address, port }: ListeningAddress, overTcp: boolean): Promise<string | undefined> {
@@ -108,15 +110,17 @@ export class Swap {
     }
   }
 
-  async #reachesSelf({ address, port }: ListeningAddress, overTcp: boolean): Promise<boolean> {
-    if (this.#proof === undefined) return false;
+  async #whoAnswers({ address, port }: ListeningAddress, overTcp: boolean): Promise<Answerer> {
+    if (this.#proof === undefined) return 'nobody';
     const { startKey, openTransport } = this.#proof;
     const { query, isAnsweredBy } = heartbeat(startKey);
     const transport = openTransport();
     try {
-      return isAnsweredBy(await transport.exchange({ address, port }, overTcp, query, steerTimeoutMs));
+      return isAnsweredBy(await transport.exchange({ address, port }, overTcp, query, steerTimeoutMs))
+        ? 'self'
+        : 'other';
     } catch {
-      return false;
+      return 'nobody';
     } finally {
       transport.close();
     }

@@ -1,5 +1,5 @@
 import { type ListenAddress, ListenError, type Listener, type ServePacket } from './listener.ts';
-import { steerToSelf } from './steering.ts';
+import { type Answerer, steerAway, steerToSelf } from './steering.ts';
 import { openTcp } from './tcp.ts';
 import { openUdp } from './udp.ts';
 
@@ -14,8 +14,8 @@ export interface ListeningAddress extends ListenAddress {
   name: ListenerName;
 }
 
-/** Asks one of our addresses: true where the answer proves that it came from this process. */
-export type AskListener = (at: ListeningAddress, overTcp: boolean) => Promise<boolean>;
+/** Asks one of our addresses, from a source port of its own. */
+export type AskListener = (at: ListeningAddress, overTcp: boolean) => Promise<Answerer>;
 
 interface Open {
   name: ListenerName;
@@ -24,6 +24,13 @@ interface Open {
   sockets: Listener[];
   /** Those that what comes to the address is known to be led to. */
   steered: Set<Listener>;
+}
+
+interface Steerable {
+  open: Open;
+  socket: Listener;
+  at: ListeningAddress;
+  overTcp: boolean;
 }
 
 const openTries = 20;
@@ -47,28 +54,42 @@ export class Listeners {
    * @param again also where that has been done: places in the group have changed
    * @returns what could not be had, in a sentence
    */
-  async steer(askSelf: AskListener, again = false): Promise<string | undefined> {
-    const troubles = await Promise.all(
+  async steer(ask: AskListener, again = false): Promise<string | undefined> {
+    const troubles = await this.#eachSteerable(async (attach, { open, socket, at, overTcp }) => {
+      if (open.steered.has(socket) && !again) return undefined;
+      open.steered.delete(socket);
+      const where = `${at.address} port ${at.port} (${overTcp ? 'TCP' : 'UDP'})`;
+      try {
+        if (await steerToSelf(attach, () => ask(at, overTcp))) {
+          open.steered.add(socket);
+          return undefined;
+        }
+      } catch (error) {
+        return `what comes to ${where} cannot be led here: ${(error as Error).message}`;
+      }
+      return `the ${at.name} listener on ${where} does not get its own query: no rule leads there, or another agent has it`;
+    });
+    return troubles.find((trouble) => trouble !== undefined);
+  }
+
+  /** Leads what comes to transparent addresses to another agent on them, where there is one, before they are closed. */
+  async steerAway(ask: AskListener): Promise<void> {
+    await this.#eachSteerable(async (attach, { open, socket, at, overTcp }) => {
+      open.steered.delete(socket);
+      // What the kernel refuses is lost in the moment of closing, and no more than that.
+      await steerAway(attach, () => ask(at, overTcp)).catch(() => {});
+    });
+  }
+
+  #eachSteerable<T>(act: (attach: (index: number) => void, what: Steerable) => Promise<T>): Promise<T[]> {
+    return Promise.all(
       [...this.#open.values()].flatMap((open) =>
-        open.sockets.map(async (socket, place) => {
-          const attach = socket.steer;
-          if (attach === undefined || (open.steered.has(socket) && !again)) return undefined;
-          const at = listeningAddress(open);
-          const [overTcp, transport] = place === 0 ? [false, 'UDP'] : [true, 'TCP'];
-          open.steered.delete(socket);
-          try {
-            if (await steerToSelf(attach, () => askSelf(at, overTcp))) {
-              open.steered.add(socket);
-              return undefined;
-            }
-          } catch (error) {
-            return `what comes to ${at.address} port ${at.port} (${transport}) cannot be led here: ${(error as Error).message}`;
-          }
-          return `the ${at.name} listener on ${at.address} port ${at.port} (${transport}) does not get its own query: no rule leads there, or another agent has it`;
+        open.sockets.flatMap((socket, place) => {
+          if (socket.steer === undefined) return [];
+          return act(socket.steer, { open, socket, at: listeningAddress(open), overTcp: place > 0 });
         }),
       ),
     );
-    return troubles.find((trouble) => trouble !== undefined);
   }
 
   /**

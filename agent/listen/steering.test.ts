@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { steerToSelf } from './steering.ts';
+import { type Answerer, steerAway, steerToSelf } from './steering.ts';
 
 /** The sockets on one address, as the kernel keeps them; where no socket has the index, a hash of the port chooses. */
 function group(...owners: string[]) {
@@ -14,9 +14,9 @@ function group(...owners: string[]) {
       attached.push(to);
       index = to;
     },
-    ask: (self: string) => async () => {
+    ask: (self: string) => async (): Promise<Answerer> => {
       port += 1;
-      return (owners[index] ?? owners[port % owners.length]) === self;
+      return (owners[index] ?? owners[port % owners.length]) === self ? 'self' : 'other';
     },
   };
 }
@@ -32,9 +32,9 @@ test('an agent finds its own place, alone and behind older ones', async () => {
 test('a place that answers now and then is the hash of the kernel, and not ours', async () => {
   const { attach, ask, attached } = group('old');
   let asked = 0;
-  const askSelf = async () => {
+  const askSelf = async (): Promise<Answerer> => {
     asked += 1;
-    return attached.at(-1) !== 0 && asked % 4 !== 0;
+    return attached.at(-1) !== 0 && asked % 4 !== 0 ? 'self' : 'other';
   };
   assert.equal(await steerToSelf(attach, askSelf), false);
   assert.equal(await steerToSelf(attach, ask('us')), false);
@@ -57,4 +57,30 @@ test('where no place is ours, the oldest agent serves on', async () => {
   const { attach, ask, attached } = group('old', 'other');
   assert.equal(await steerToSelf(attach, ask('us')), false);
   assert.equal(attached.at(-1), 0);
+});
+
+test('an agent that ends leads what comes to another one, wherever its own place is', async () => {
+  for (const owners of [
+    ['us', 'other'],
+    ['other', 'us'],
+    ['us', 'other', 'third'],
+  ]) {
+    const { attach, ask, attached } = group(...owners);
+    attach(owners.indexOf('us'));
+    await steerAway(attach, ask('us'));
+    assert.notEqual(owners[attached.at(-1) ?? -1] ?? 'us', 'us', owners.join());
+  }
+});
+
+test('what is led to the successor stays there when its predecessor ends', async () => {
+  const { attach, ask, attached } = group('us', 'successor');
+  attach(1);
+  await steerAway(attach, ask('us'));
+  assert.deepEqual(attached, [1]);
+});
+
+test('an agent that is asked nothing any more changes nothing', async () => {
+  const { attach, attached } = group('us', 'other');
+  await steerAway(attach, async () => 'nobody');
+  assert.deepEqual(attached, []);
 });

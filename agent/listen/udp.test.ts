@@ -104,6 +104,29 @@ test('a dropped packet is not waited for', async () => {
   assert.ok(performance.now() - closingAtMs < longMs / 2);
 });
 
+test('close() serves all that the kernel has queued, however long that takes', async () => {
+  const queued = 300;
+  let served = 0;
+  const listener = await openUdp(loopback, (packet, reply) => {
+    served += 1;
+    reply.send(packet, packet.length);
+    // What is read in one go takes longer than any wait for the next look.
+    for (const untilMs = performance.now() + 0.2; performance.now() < untilMs; );
+  });
+  const socket = await client(listener.port);
+  let answered = 0;
+  const all = new Promise<void>((resolve) => {
+    socket.on('message', () => {
+      answered += 1;
+      if (answered === queued) resolve();
+    });
+  });
+  for (let number = 0; number < queued; number += 1) socket.send(`${number}`);
+  await listener.close(longMs);
+  assert.equal(served, queued);
+  await all;
+});
+
 test('a packet from port 0, where no answer can go, is not served', async () => {
   const { bind } = Socket.prototype;
   const bound: Socket[] = [];

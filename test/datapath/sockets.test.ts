@@ -196,6 +196,20 @@ suite('several agents on the same addresses of no interface', () => {
     assert.ok((answered.old ?? 0) >= 600);
   });
 
+  test('an agent that ends while everything is led to it leads it to the other one first, and loses nothing', async () => {
+    await serving('old');
+    const successor = await serving('new');
+    await load();
+    await answersOf('new');
+    const beganAtMs = performance.now();
+    await successor.call('close');
+    // Under load its sockets would never fall silent by themselves, and be closed at the end of the grace.
+    assert.ok(performance.now() - beganAtMs < 1_500);
+    await successor.end();
+    await answersOf('old');
+    nothingLost(await client.call('stop'));
+  });
+
   test('places that have moved are found when they are looked for again', async () => {
     const [first, second, third] = [await serving('first'), await serving('second'), await serving('third')];
     await first.call('close');

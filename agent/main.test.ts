@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createSocket, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, afterEach, test } from 'node:test';
+import { eventually } from '../test/tools/eventually.ts';
+import { RunFolder } from '../test/tools/run-folder.ts';
+import { heartbeat, identityQuery } from './self-query.ts';
+
+const withinMs = 20_000;
+const folder = new RunFolder('main');
+after(() => folder.remove());
+
+let children: ChildProcess[] = [];
+let sockets: Socket[] = [];
+afterEach(() => {
+  for (const child of children) child.kill('SIGKILL');
+  for (const socket of sockets) socket.close();
+  children = [];
+  sockets = [];
+});
+
+interface Line {
+  startKey?: string;
+  listening?: { port: number }[];
+  silent?: string;
+  told?: string;
+}
+
+/** The serving thread, in a process of its own. */
+async function start(withdraw: number | 'never') {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'scripted-agent.fake.ts'), String(withdraw)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  children.push(child);
+  if (child.pid !== undefined) folder.recordProcess(child.pid);
+  const lines: Line[] = [];
+  if (child.stdout !== null)
+    createInterface({ input: child.stdout }).on('line', (line) => lines.push(JSON.parse(line)));
+  const exit = once(child, 'exit').then(([code]) => code as number | null);
+  const line = (what: keyof Line) =>
+    eventually(`a line with ${what}`, withinMs, () => lines.find((each) => what in each));
+  const port = (await line('listening')).listening?.[0]?.port ?? 0;
+  const socket = createSocket('udp4');
+  sockets.push(socket);
+  socket.connect(port, '127.0.0.1');
+  await once(socket, 'connect');
+  const ask = async (query: Buffer) => {
+    socket.send(query);
+    const [answer] = (await once(socket, 'message')) as [Buffer];
+    return answer;
+  };
+  return { child, exit, line, ask };
+}
+
+test('the worker is given the key of the start, by which the serving thread answers heartbeats', async () => {
+  const [first, second] = [await start(0), await start(0)];
+  const [key, otherKey] = [(await first.line('startKey')).startKey, (await second.line('startKey')).startKey];
+  assert.match(key ?? '', /^[0-9a-f]{64}$/);
+  assert.notEqual(key, otherKey);
+  const { query, isAnsweredBy } = heartbeat(Buffer.from(key ?? '', 'hex'));
+  assert.ok(isAnsweredBy(await first.ask(query)));
+  assert.ok(!isAnsweredBy(await second.ask(query)));
+});
+
+test('the end waits until queries are led elsewhere, and serves meanwhile', async () => {
+  const { child, exit, line, ask } = await start(300);
+  child.kill('SIGTERM');
+  await line('told');
+  await ask(identityQuery());
+  assert.equal(await exit, 0);
+});
+
+test('a worker that does not answer does not hold the end up', async () => {
+  const { child, exit, line } = await start('never');
+  const beganAtMs = performance.now();
+  child.kill('SIGTERM');
+  await line('told');
+  assert.equal(await exit, 0);
+  assert.ok(performance.now() - beganAtMs < 5_000);
+});

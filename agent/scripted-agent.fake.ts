@@ -1,0 +1,12 @@
+/** The agent's main thread with a scripted control worker; the argument is how many ms that takes to withdraw, or `never`. */
+import { serve } from './main.ts';
+
+const [withdraw] = process.argv.slice(2);
+process.exitCode = await serve({
+  control: new URL('./scripted-control.fake.ts', import.meta.url),
+  controlData: {
+    listen: { address: '127.0.0.1', port: 0 },
+    withdrawAfterMs: withdraw === 'never' ? undefined : Number(withdraw),
+  },
+  nodeName: 'scripted',
+});
