@@ -1,7 +1,14 @@
 /** Who else on this node answers DNS, holds our addresses, or leads packets past the packet filter. */
 import { formatEndpoint } from '../../../api/v1alpha1/address.ts';
 import { reasons } from '../../../api/v1alpha1/conditions.ts';
-import { type BoundSocket, bindKey, caughtAddresses, isLoopback, type NodeFacts } from './facts.ts';
+import {
+  type BoundSocket,
+  bindKey,
+  caughtAddresses,
+  type InterfaceAddress,
+  isLoopback,
+  type NodeFacts,
+} from './facts.ts';
 import { type Finding, saying } from './finding.ts';
 
 interface Product {
@@ -30,15 +37,19 @@ const products: readonly Product[] = [
 
 const ipvsInterface = 'kube-ipvs0';
 
-/** Another node-local DNS, by its interface or by its address on any interface but the loopback one. */
+/** By its interface, or by its address on any interface but the loopback one. */
+function productOf(at: InterfaceAddress): Product | undefined {
+  return products.find(
+    ({ interfaces, addresses }) =>
+      interfaces.includes(at.interface) || (addresses.includes(at.address) && at.interface !== 'lo'),
+  );
+}
+
 export function otherNodeLocalDns({ addresses, interfaces, wanted }: NodeFacts): Finding[] {
   const say = saying('other-node-local-dns');
   const caught = caughtAddresses(wanted);
   const findings = products.flatMap((product) => {
-    const theirs = addresses.filter(
-      (at) =>
-        product.interfaces.includes(at.interface) || (product.addresses.includes(at.address) && at.interface !== 'lo'),
-    );
+    const theirs = addresses.filter((at) => productOf(at) === product);
     const name = theirs[0]?.interface ?? interfaces.find((each) => product.interfaces.includes(each));
     if (name === undefined) return [];
     const shared = theirs.filter(({ address }) => caught.includes(address));
@@ -64,10 +75,9 @@ export function otherNodeLocalDns({ addresses, interfaces, wanted }: NodeFacts):
 /** An address that the kernel takes for its own is delivered to whoever listens there, also while no agent lives. */
 export function addressesOnInterfaces({ addresses, wanted }: NodeFacts): Finding[] {
   const say = saying('addresses');
-  const dummies = products.flatMap(({ interfaces }) => interfaces);
   const findings = caughtAddresses(wanted).flatMap((address) => {
     // What another node-local DNS holds is told by the check of that name.
-    const at = addresses.find((each) => each.address === address && !dummies.includes(each.interface))?.interface;
+    const at = addresses.find((each) => each.address === address && productOf(each) === undefined)?.interface;
     if (at === undefined) return [];
     if (at === ipvsInterface) {
       return [

@@ -40,6 +40,12 @@ export interface Fate {
   readonly couldPass: boolean;
 }
 
+interface Walk {
+  /** `through`: no rule has decided; the chain that called goes on. */
+  readonly verdict: 'accept' | 'drop' | 'through';
+  readonly couldPass: boolean;
+}
+
 /** All chains and rules of a node, by where they stand. */
 export class Ruleset {
   readonly chains: readonly Chain[];
@@ -77,20 +83,29 @@ export class Ruleset {
   }
 
   fate(base: Chain, packet: Packet): Fate {
-    const walk = this.#walk(base, packet, 0);
+    const walk = this.#walk(base, packet, new Map());
     if (walk.verdict !== 'through') return { verdict: walk.verdict, couldPass: walk.couldPass };
     return { verdict: base.policy === 'drop' ? 'drop' : 'accept', couldPass: walk.couldPass };
   }
 
-  #walk(chain: Chain, packet: Packet, depth: number): { verdict: 'accept' | 'drop' | 'through'; couldPass: boolean } {
+  /** @param known what became of the packet in chains that were walked before; many rules may call one chain */
+  #walk(chain: Chain, packet: Packet, known: Map<string, Walk>): Walk {
+    const before = known.get(chain.name);
+    if (before !== undefined) return before;
+    // The kernel lets no chain call itself; what claims to ends here.
+    known.set(chain.name, { verdict: 'through', couldPass: true });
+    const walk = this.#walkRules(chain, packet, known);
+    known.set(chain.name, walk);
+    return walk;
+  }
+
+  #walkRules(chain: Chain, packet: Packet, known: Map<string, Walk>): Walk {
     let couldPass = false;
-    // The kernel allows 16 calls within one another (NFT_JUMP_STACK_SIZE).
-    if (depth > 16) return { verdict: 'through', couldPass: true };
     for (const rule of this.rulesOf(chain)) {
       const { answer, action } = judge(rule, packet);
       if (answer === 'no' || action === undefined) continue;
       const call =
-        action.target === undefined ? undefined : this.#walk({ ...chain, name: action.target }, packet, depth + 1);
+        action.target === undefined ? undefined : this.#walk({ ...chain, name: action.target }, packet, known);
       if (answer === 'maybe') {
         couldPass ||= call === undefined ? action.kind !== 'drop' : call.couldPass || call.verdict === 'accept';
         continue;
