@@ -82,7 +82,7 @@ export function gateMessages(tableName: string, markBit: number): NetlinkMessage
     nfMessage(type, nfFamily.inet, attributes, create | excl);
   const queries = (protocol: number) => [
     ...matches(metaLoad(metaKey.l4proto), Buffer.from([protocol])),
-    ...matches(transportLoad(destinationPort), portKey(dnsPort).subarray(0, destinationPort.length)),
+    ...matches(transportLoad(destinationPort), portKey(dnsPort)),
   ];
   const addRule = (expressions: Buffer[][]) =>
     nfMessage(

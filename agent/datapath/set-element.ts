@@ -25,14 +25,14 @@ export function numberKey(value: number): Buffer {
   return hostU32Octets(value);
 }
 
-/** `ip daddr . th dport`, `th dport`: each part is filled up to four octets. */
+/** `th dport`: the port in network byte order. */
 export function portKey(port: number): Buffer {
-  const octets = Buffer.alloc(4);
+  const octets = Buffer.alloc(2);
   octets.writeUInt16BE(port);
   return octets;
 }
 
-/** A key or a value of several parts. */
+/** A key or a value of several parts, such as `ip daddr . th dport`: each of them is filled up to four octets. */
 export function concatenation(...parts: readonly Buffer[]): Buffer {
   return Buffer.concat(parts.map((part) => Buffer.concat([part, Buffer.alloc(align(part.length) - part.length)])));
 }

@@ -80,17 +80,19 @@ for (const family of [4, 6] as const) {
   });
 
   test(`what was taken away is put back, and addresses that are wanted no longer go (IPv${family})`, async () => {
-    const tamper: [string, string[]][] = [
+    const route = (verb: string, to: string) => ['route', verb, 'local', to, 'dev', 'lo', 'table', '153'];
+    const tamper: [what: string, ...commands: string[][]][] = [
       ['the rule', ['rule', 'del', 'priority', '8']],
-      ['a route', ['route', 'del', 'local', first, 'dev', 'lo', 'table', '153']],
+      ['a route', route('del', first)],
       ['all routes', ['route', 'flush', 'table', '153']],
-      ['a broader route', ['route', 'add', 'local', elsewhere[family], 'dev', 'lo', 'table', '153']],
-      ['one route twice', ['route', 'append', 'local', first, 'dev', 'lo', 'table', '153', 'metric', '77']],
+      ['a route to more than the address', route('del', first), route('add', `${first}/${family === 4 ? 31 : 127}`)],
+      ['a route too many', route('add', elsewhere[family])],
+      ['one route twice', [...route('append', first), 'metric', '77']],
       ['a rule into another table', ['rule', 'add', 'fwmark', '0x10/0x10', 'table', '77', 'priority', '8']],
     ];
-    for (const [what, args] of tamper) {
+    for (const [what, ...commands] of tamper) {
       await caller.call('routing', 'ensure', family, addresses[family]);
-      await ip(family, ...args);
+      for (const command of commands) await ip(family, ...command);
       assert.equal(await caller.call('routing', 'intact', family, addresses[family]), false, what);
       assert.deepEqual(await caller.call('routing', 'ensure', family, addresses[family]), { changed: true }, what);
       assert.deepEqual([await rules(family), await routes(family)], [[rule], wanted(addresses[family])], what);
