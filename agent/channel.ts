@@ -1,6 +1,7 @@
 /** What the serving thread and the control worker say to each other. */
 import type { NodeConfig } from '../api/v1alpha1/node-config.ts';
 import type { Destinations } from './build.ts';
+import type { Interception } from './datapath/datapath.ts';
 import type { ListenAddresses, ListeningAddress } from './listen/listeners.ts';
 import type { TallyNotice } from './tallies.ts';
 
@@ -41,6 +42,8 @@ export interface Outcome {
   silent?: string;
   /** What is listened on now, whatever became of it. */
   listening: ListeningAddress[];
+  /** Whether queries are led there; added by the control worker. */
+  interception?: Interception;
 }
 
 export interface LogRecord {

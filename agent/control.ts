@@ -4,10 +4,13 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { MessagePort } from 'node:worker_threads';
-import { dnsPort, formatEndpoint } from '../api/v1alpha1/address.ts';
+import { formatEndpoint } from '../api/v1alpha1/address.ts';
 import type { Desired, Outcome, ToControl, ToServing } from './channel.ts';
+import { systemClock } from './clock.ts';
 import type { ConfigSink, ConfigSource, Offer } from './config/config-source.ts';
 import { ResolvConf, resolvConfPath } from './config/resolv-conf.ts';
+import type { Interception } from './datapath/datapath.ts';
+import { type Arrangement, Interceptor } from './datapath/interceptor.ts';
 import { serveHealth } from './health.ts';
 import type { ListenAddresses } from './listen/listeners.ts';
 import { type Log, openLog } from './log.ts';
@@ -19,6 +22,14 @@ import { ReadyFile } from './readiness.ts';
 const retryMs = 2_000;
 const pongTimeoutMs = 1_000;
 const metricsRetryMs = 5_000;
+
+/** What the serving thread gives its worker. */
+export interface ControlData {
+  options: AgentOptions;
+  version: string;
+  /** What the process proves by that it is itself. */
+  startKey: Uint8Array;
+}
 
 export type OpenSource = (sink: ConfigSink) => ConfigSource;
 
@@ -35,6 +46,11 @@ export class Control implements ConfigSink {
   #everOffered = false;
   #nodeDns: readonly string[];
   #desired: Desired | undefined;
+  #arrangement: Arrangement | undefined;
+  readonly #interceptor: Interceptor;
+  #interception: Interception | undefined;
+  /** Offers and outcomes are dealt with one after the other. */
+  #order: Promise<void> = Promise.resolve();
   #number = 0;
   /** The outcome of the newest number has come. */
   #settled = false;
@@ -44,7 +60,7 @@ export class Control implements ConfigSink {
   readonly #pongs = new Map<number, () => void>();
   #pings = 0;
 
-  constructor(port: MessagePort, options: AgentOptions, version: string, openSource: OpenSource) {
+  constructor(port: MessagePort, { options, version, startKey }: ControlData, openSource: OpenSource) {
     const { log, flush } = openLog(options.logLevel);
     this.log = log;
     this.#flush = flush;
@@ -54,6 +70,20 @@ export class Control implements ConfigSink {
     this.#metrics = new Metrics(version);
     this.#ready = new ReadyFile(options.readyFile);
     this.#source = openSource(this);
+    this.#interceptor = new Interceptor({
+      names: options.datapath ? options.names : undefined,
+      startKey: Buffer.from(startKey),
+      clock: systemClock,
+      log,
+      isServing: async (timeoutMs) => (await this.#alive(timeoutMs)) === undefined,
+      received: () => this.#metrics.received,
+      loops: () => this.#metrics.loops,
+      onChange: (interception) => {
+        this.#interception = interception;
+        this.#report();
+      },
+    });
+    this.#metrics.showDatapath(() => this.#interceptor.facts);
   }
 
   async start(): Promise<void> {
@@ -88,22 +118,53 @@ export class Control implements ConfigSink {
 
   #push(): void {
     if (!this.#everOffered) return;
-    const desired = this.#offered && this.#desire(this.#offered);
+    this.#inOrder(() => this.#change());
+  }
+
+  async #change(): Promise<void> {
+    const offered = this.#offered;
+    const arrangement = offered && (await this.#arrange(offered));
+    const desired = arrangement && this.#desire(offered, arrangement);
     if (this.#number > 0 && isDeepStrictEqual(desired, this.#desired)) {
       // What it became is known, or will be told soon; whoever offered it again wants to know.
-      if (this.#settled && this.#outcome !== undefined) this.#source.report(this.#outcome);
+      if (this.#settled) this.#report();
       return;
     }
     this.#desired = desired;
+    this.#arrangement = arrangement;
+    // Nobody is led to a socket that is about to close, nor before there is one.
+    if (arrangement === undefined) await this.#interceptor.withdraw();
+    else await this.#interceptor.prepare(arrangement);
     this.#sendDesired();
   }
 
-  /** The agent never asks itself: addresses that this configuration listens on are no resolvers of the node. */
-  #desire(offered: Offer): Desired {
-    const listen = this.#listen(offered);
-    const own = new Set(Object.values(listen).flat().map(formatEndpoint));
+  /** A listener that is not named is not opened; options replace the addresses of those that are. */
+  #arrange({ config, clusterDns, listen }: Offer): Promise<Arrangement> {
+    const given: ListenAddresses = {};
+    for (const { name } of config.listeners) {
+      const addresses = this.#options.listen[name] ?? listen?.[name];
+      if (addresses !== undefined) given[name] = addresses;
+    }
+    return this.#interceptor.arrange(config, { clusterDns, nodeDns: this.#nodeDns, given });
+  }
+
+  /** The agent never asks itself: addresses of its own that this configuration listens on are no resolvers of the node. */
+  #desire({ config, clusterDns }: Offer, { listen, plan }: Arrangement): Desired {
+    const others = new Set(plan.addresses.filter(({ own }) => !own).map(({ address }) => address));
+    const own = new Set(
+      Object.values(listen)
+        .flat()
+        .filter(({ address }) => !others.has(address))
+        .map(formatEndpoint),
+    );
     const nodeDns = this.#nodeDns.filter((server) => !own.has(server));
-    return { config: offered.config, listen, destinations: { clusterDns: offered.clusterDns, nodeDns } };
+    return { config, listen, destinations: { clusterDns, nodeDns } };
+  }
+
+  #inOrder(deed: () => Promise<void>): void {
+    this.#order = this.#order
+      .then(deed)
+      .catch((error: Error) => this.log.error({ error: error.stack ?? String(error) }, 'a mistake of ours'));
   }
 
   #sendDesired(): void {
@@ -113,25 +174,20 @@ export class Control implements ConfigSink {
     this.#send({ kind: 'desired', number: this.#number, desired: this.#desired });
   }
 
-  /** A listener that is not named is not opened; options replace the addresses of those that are. */
-  #listen({ config, listen }: Offer): ListenAddresses {
-    return Object.fromEntries(
-      config.listeners.map(({ name, addresses }) => [
-        name,
-        this.#options.listen[name] ?? listen?.[name] ?? addresses.map((address) => ({ address, port: dnsPort })),
-      ]),
-    );
-  }
-
   #isOwn(server: string): boolean {
     const listening = this.#outcome?.listening ?? Object.values(this.#options.listen).flat();
-    return listening.some((own) => formatEndpoint(own) === server);
+    const { addresses } = this.#arrangement?.plan ?? { addresses: [] };
+    return listening.some((at) => {
+      // Where it answers in a resolver's place, that resolver is not itself.
+      const isOther = addresses.some(({ address, own }) => !own && address === at.address);
+      return !isOther && formatEndpoint(at) === server;
+    });
   }
 
   #hear(message: ToControl): void {
     switch (message.kind) {
       case 'outcome':
-        if (message.number === this.#number) this.#take(message.outcome);
+        if (message.number === this.#number) this.#inOrder(() => this.#take(message.outcome));
         break;
       case 'tally':
         this.#metrics.add(message.notice);
@@ -143,7 +199,7 @@ export class Control implements ConfigSink {
         this.#pongs.get(message.number)?.();
         break;
       case 'withdraw':
-        this.#send({ kind: 'withdrawn' });
+        void this.#interceptor.withdraw().then(() => this.#send({ kind: 'withdrawn' }));
         break;
       case 'stop':
         void this.#stop();
@@ -151,7 +207,8 @@ export class Control implements ConfigSink {
     }
   }
 
-  #take(outcome: Outcome): void {
+  async #take(outcome: Outcome): Promise<void> {
+    await this.#intercept(outcome);
     const before = this.#outcome;
     this.#outcome = outcome;
     this.#settled = true;
@@ -163,7 +220,23 @@ export class Control implements ConfigSink {
     this.#logOutcome(outcome, before);
     if (refused?.code === 'LISTEN' || silent !== undefined)
       this.#retry = setTimeout(() => this.#sendDesired(), retryMs);
-    this.#source.report(outcome);
+    this.#report();
+  }
+
+  /** Sockets first, then the queries. */
+  async #intercept({ refused }: Outcome): Promise<void> {
+    if (this.#desired === undefined || this.#arrangement === undefined) await this.#interceptor.remove();
+    else if (refused !== undefined) await this.#interceptor.revert();
+    else {
+      const { clusterDns, nodeDns } = this.#desired.destinations;
+      const named = this.#desired.config.upstreams.flatMap(({ servers }) => servers);
+      await this.#interceptor.commit(this.#arrangement, [...clusterDns, ...nodeDns, ...named]);
+    }
+  }
+
+  #report(): void {
+    if (this.#outcome === undefined) return;
+    this.#source.report({ ...this.#outcome, ...(this.#interception && { interception: this.#interception }) });
   }
 
   /** The same trouble again, from a retry, is said once. */
@@ -200,10 +273,10 @@ export class Control implements ConfigSink {
     }
   }
 
-  #alive(): Promise<string | undefined> {
+  #alive(timeoutMs = pongTimeoutMs): Promise<string | undefined> {
     const number = ++this.#pings;
     return new Promise((resolve) => {
-      const timer = setTimeout(() => end(`the serving thread has not answered for ${pongTimeoutMs} ms`), pongTimeoutMs);
+      const timer = setTimeout(() => end(`the serving thread has not answered for ${timeoutMs} ms`), timeoutMs);
       const end = (complaint?: string) => {
         clearTimeout(timer);
         this.#pongs.delete(number);
@@ -224,6 +297,9 @@ export class Control implements ConfigSink {
     clearTimeout(this.#retry);
     this.#ready.set(false);
     this.#resolvConf?.stop();
+    // Stand-alone, nothing is left behind; in a cluster the fallback of our own addresses outlives the agent.
+    if (this.#options.profile !== undefined) await this.#interceptor.remove();
+    this.#interceptor.close();
     this.#closeHealth();
     this.log.info('stopped');
     this.#flush();

@@ -37,6 +37,17 @@ export function markedTcp(family: IpFamily, mark: number, localAddress?: string)
   return adopt(libc, fd, () => new Socket({ fd, manualStart: true, readable: true, writable: true } as { fd: number }));
 }
 
+/** Whether this process may mark packets: on Linux, with the capability NET_ADMIN. */
+export function canMark(mark: number): boolean {
+  try {
+    const libc = openLibc();
+    libc.close(markedDescriptor(libc, 4, linux.datagram, mark));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function openLibc(): Libc {
   const libc = loadLibc();
   if (!isLibc(libc)) throw new SystemCallError('socket', 'ENOSYS', libc.reason);

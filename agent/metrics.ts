@@ -1,6 +1,8 @@
 /** The one door to prom-client: shared tallies become metrics when somebody looks. */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { CacheCount } from './cache-tally.ts';
+import type { DatapathFacts } from './datapath/datapath.ts';
+import type { Counters } from './datapath/node-rules.ts';
 import { UpstreamCount } from './forward/upstream.ts';
 import { firstRcodeCount, ListenerCount, ZoneCount } from './server/plan.ts';
 import type { TallyNotice } from './tallies.ts';
@@ -42,6 +44,19 @@ export class Metrics {
 
   add({ kind, labels, buffer }: TallyNotice): void {
     this.#tallies[kind].push({ labels: { ...labels }, counts: new Float64Array(buffer) });
+  }
+
+  /** UDP queries of others that sockets have received. */
+  get received(): number {
+    return this.#sum(ListenerCount.udpQueries) - this.#sum(ListenerCount.heartbeats);
+  }
+
+  get loops(): number {
+    return this.#sum(ListenerCount.loops);
+  }
+
+  #sum(at: number): number {
+    return this.#tallies.listener.reduce((sum, { counts }) => sum + (counts[at] ?? 0), 0);
   }
 
   expose(): Promise<string> {
@@ -148,6 +163,47 @@ export class Metrics {
     this.#gauge('localdns_upstream_up', '0 while the server counts as down and is probed.', labelNames, () =>
       tallies.map(({ labels, counts }) => [labels, 1 - (counts[UpstreamCount.down] ?? 0)]),
     );
+  }
+
+  /** Nothing of it is shown before there is a datapath. */
+  showDatapath(read: () => DatapathFacts | undefined): void {
+    const perFamily = (samples: (family: string, counters: Counters) => Sample[]) => () =>
+      [...(read()?.counters ?? [])].flatMap(([family, counters]) => samples(`IPv${family}`, counters));
+    this.#counter(
+      'localdns_intercepted_packets_total',
+      "Packets led to the agent: of pods, of the node's own processes.",
+      ['family', 'from', 'transport'],
+      perFamily((family, counters) => [
+        [{ family, from: 'pods', transport: 'udp' }, counters.intercepted_udp + counters.tried_udp],
+        [{ family, from: 'pods', transport: 'tcp' }, counters.intercepted_tcp + counters.tried_tcp],
+        [{ family, from: 'node', transport: 'udp' }, counters.local_udp],
+        [{ family, from: 'node', transport: 'tcp' }, counters.local_tcp],
+      ]),
+    );
+    this.#counter(
+      'localdns_arrived_packets_total',
+      'Packets of pods that were led to the agent and passed the INPUT rules of the node.',
+      ['family', 'transport'],
+      perFamily((family, counters) => [
+        [{ family, transport: 'udp' }, counters.arrived_udp],
+        [{ family, transport: 'tcp' }, counters.arrived_tcp],
+      ]),
+    );
+    this.#counter(
+      'localdns_fallback_packets_total',
+      "First packets to the agent's own addresses that went to cluster DNS or the node's resolvers, because no agent answered.",
+      ['family'],
+      () => [...(read()?.fallback ?? [])].map(([family, packets]): Sample => [{ family: `IPv${family}` }, packets]),
+    );
+    this.#gauge('localdns_intercepting', '1 while every address of the configuration is intercepted.', [], () => [
+      [{}, read()?.intercepting ? 1 : 0],
+    ]);
+    this.#counter('localdns_rules_restored_total', 'Times that packet rules or routes had to be put right.', [], () => [
+      [{}, read()?.restorations],
+    ]);
+    this.#counter('localdns_heartbeats_missed_total', 'Heartbeats that a listener did not answer in time.', [], () => [
+      [{}, read()?.missedBeats],
+    ]);
   }
 
   #fromCache(): void {

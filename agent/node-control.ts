@@ -1,10 +1,10 @@
 /** Entry of the control worker in a cluster. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { NodeSource } from './config/node-source.ts';
-import { Control } from './control.ts';
-import type { AgentOptions } from './options.ts';
+import { Control, type ControlData } from './control.ts';
 
-const { options, version } = workerData as { options: AgentOptions; version: string };
+const data = workerData as ControlData;
+const { options, version } = data;
 if (parentPort !== null) {
-  await new Control(parentPort, options, version, (sink) => new NodeSource(options, version, sink)).start();
+  await new Control(parentPort, data, (sink) => new NodeSource(options, version, sink)).start();
 }

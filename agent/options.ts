@@ -29,6 +29,8 @@ export interface AgentOptions {
   readonly logLevel: 'info' | 'warn' | 'error';
   /** Say what the node can and cannot do, in this form, and end; undefined: serve. */
   readonly preflight: 'text' | 'json' | undefined;
+  /** Whether queries are led to the listeners that no option has given an address. */
+  readonly datapath: boolean;
   /** Of rules, marks and routes. */
   readonly names: DatapathNames;
 }
@@ -80,6 +82,7 @@ export function parseAgentOptions(argv: readonly string[], env: NodeJS.ProcessEn
     readyFile: values['ready-file'],
     logLevel,
     preflight: values.preflight ? output : undefined,
+    datapath: !values['no-datapath'],
     names: named.names,
   });
 }
@@ -103,6 +106,7 @@ function parse(argv: readonly string[]) {
         'log-level': { type: 'string' },
         preflight: { type: 'boolean' },
         output: { type: 'string', short: 'o' },
+        'no-datapath': { type: 'boolean' },
         ...datapathNameOptions,
       },
     }).values;

@@ -1,4 +1,5 @@
 import { serve } from '../agent/main.ts';
+import { canMark } from '../agent/marked-socket.ts';
 import { OptionError, parseAgentOptions } from '../agent/options.ts';
 import manifest from '../package.json' with { type: 'json' };
 import { UsageError } from './command.ts';
@@ -22,6 +23,7 @@ Answers DNS on this node, from a profile file (stand-alone) or from the node's L
   --state-dir DIR          keeps the last good configuration and the cache, in a cluster (/var/lib/localdns)
   --ready-file FILE        exists while the agent serves
   --log-level LEVEL        info, warn or error (info)
+  --no-datapath            lead no queries to the agent: its addresses have to be on an interface
   --preflight              say what this node can and cannot do, and what to do about it; changes nothing, serves nothing
   -o, --output text|json   the form of --preflight (text)
 
@@ -47,6 +49,8 @@ export async function run(argv: string[]): Promise<number> {
   return serve({
     control,
     controlData: { options, version: manifest.version },
+    // Without the right to mark there is no interception either; the preflight says so.
+    marks: options.datapath && canMark(options.names.marks.own) ? options.names.marks : undefined,
     nodeName: options.nodeName,
     // Stand-alone agents keep nothing: several may run side by side, and none has a folder of its own.
     stateDir: options.profile === undefined ? options.stateDir : undefined,

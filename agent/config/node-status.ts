@@ -87,7 +87,7 @@ export class NodeStatus {
 export function nodeStatus(
   before: Status,
   facts: { revision: string; generation: number; appliedRevision: string | undefined },
-  { refused, silent, listening }: Outcome,
+  { refused, silent, listening, interception }: Outcome,
   nowMs: number,
 ): Status {
   const old: readonly Condition[] = before.conditions ?? [];
@@ -130,6 +130,21 @@ export function nodeStatus(
         },
         nowMs,
       ),
+      ...(interception === undefined
+        ? []
+        : [
+            nextCondition(
+              old,
+              {
+                type: 'Intercepting',
+                status: interception.intercepting ? 'True' : 'False',
+                observedGeneration,
+                reason: interception.reason,
+                message: interception.message,
+              },
+              nowMs,
+            ),
+          ]),
     ],
   };
 }

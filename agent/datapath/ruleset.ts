@@ -25,6 +25,9 @@ const maxSources = 65_536;
 export const counterNames = [
   'intercepted_udp',
   'intercepted_tcp',
+  'tried_udp',
+  'tried_tcp',
+  'proved',
   'arrived_udp',
   'arrived_tcp',
   'local_udp',
@@ -41,12 +44,14 @@ export const dynamicSets: readonly string[] = ['alive', 'holding', 'flows', 'pro
  * cluster DNS, which asks the node's resolvers, would be sent round in a circle; `proved`: packets of these sources get
  * through everybody's INPUT rules; `trying`: one packet of these is on trial.
  *
- * @param owned false where the kernel does not know owned tables (before 5.12): after a kill, queries of the node's own
- * processes are then lost until `alive` has timed out
+ * @param owned false where the kernel does not know owned tables (before 5.12): there is no gate either then, and after a
+ * kill queries of the node's own processes are lost until `alive` has timed out
  */
 export function servingTable(family: Family, table: string, { marks }: DatapathNames, owned = true): string {
   const { ip, address, loopback } = words(family);
   const intercept = hex(marks.intercept);
+  // In the output hook nothing else tells whether the agent's process lives. The bit is taken off again: it is nobody's business.
+  const passedTheGate = `meta mark and ${hex(marks.gate)} == ${hex(marks.gate)} meta mark set meta mark xor ${hex(marks.gate)}`;
   const flow = `${ip} saddr . tcp sport . ${ip} daddr`;
   const begins = 'tcp flags & (syn | ack) == syn';
   const goesOn = 'tcp flags & (syn | ack) != syn';
@@ -78,8 +83,8 @@ ${counterNames.map((name) => `	counter ${name} { }`).join('\n')}
 		${ip} daddr != @alive return
 		${begins} ${ip} saddr @proved socket transparent 1 counter name intercepted_tcp goto begin
 		${ip} saddr @trying return
-		meta l4proto udp socket transparent 1 add @trying { ${ip} saddr timeout ${retryMinutes}m } counter name intercepted_udp goto take
-		${begins} socket transparent 1 add @trying { ${ip} saddr timeout ${retryMinutes}m } counter name intercepted_tcp goto begin
+		meta l4proto udp socket transparent 1 add @trying { ${ip} saddr timeout ${retryMinutes}m } counter name tried_udp goto take
+		${begins} socket transparent 1 add @trying { ${ip} saddr timeout ${retryMinutes}m } counter name tried_tcp goto begin
 	}
 	chain from_node {
 		meta mark and ${intercept} == ${intercept} notrack accept
@@ -96,7 +101,7 @@ ${counterNames.map((name) => `	counter ${name} { }`).join('\n')}
 	chain arrived {
 		meta l4proto udp counter name arrived_udp
 		meta l4proto tcp counter name arrived_tcp
-		${ip} saddr != @proved add @proved { ${ip} saddr timeout ${provedHours}h }
+		${ip} saddr != @proved counter name proved add @proved { ${ip} saddr timeout ${provedHours}h }
 	}
 	chain shield {
 		meta mark and ${intercept} == ${intercept} ${ip} daddr @tracked dnat to ${ip} daddr map @itself
@@ -108,7 +113,7 @@ ${counterNames.map((name) => `	counter ${name} { }`).join('\n')}
 	chain output {
 		type route hook output priority raw; policy accept;
 		meta l4proto { tcp, udp } th sport 53 ${ip} saddr @served jump answers
-		meta l4proto { tcp, udp } th dport 53 ${ip} daddr @served jump from_node
+		meta l4proto { tcp, udp } th dport 53 ${owned ? `${passedTheGate} ` : ''}${ip} daddr @served jump from_node
 	}
 	chain input {
 		type filter hook input priority ${afterEverybody}; policy accept;
@@ -153,22 +158,28 @@ export function servedAddresses(
   ].join('');
 }
 
-/** These addresses, and no others, are answered (`alive`) and keep their connections (`holding`) for `milliseconds` from now. */
+export interface LifeSign {
+  address: string;
+  milliseconds: number;
+}
+
+/** These addresses, and no others, are answered (`alive`) and keep their connections (`holding`) for so long from now. */
 export function lifeSigns(
   family: Family,
   table: string,
-  signs: { alive: readonly string[]; holding: readonly string[] },
-  milliseconds: number,
+  signs: { alive: readonly LifeSign[]; holding: readonly LifeSign[] },
 ): string {
   const at = `${nftFamily[family]} ${table}`;
-  const timed = (addresses: readonly string[]) => addresses.map((address) => `${address} timeout ${milliseconds}ms`);
+  const timed = (set: readonly LifeSign[]) =>
+    set.map(({ address, milliseconds }) => `${address} timeout ${milliseconds}ms`);
   // Emptied and filled in one transaction: adding an element that is there would not renew its time on every kernel.
   return replaced(`${at} alive`, timed(signs.alive)) + replaced(`${at} holding`, timed(signs.holding));
 }
 
 /** No source's packets count as getting through any more: each is tried anew. */
 export function doubtEverybody(family: Family, table: string): string {
-  return `flush set ${nftFamily[family]} ${table} proved\n`;
+  const at = `${nftFamily[family]} ${table}`;
+  return `flush set ${at} proved\nflush set ${at} trying\n`;
 }
 
 /** The table that outlives the agent: what was meant for our own addresses goes elsewhere while nobody answers there. */

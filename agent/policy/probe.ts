@@ -3,7 +3,7 @@
  *
  * A heartbeat, `CH TXT <nonce>.heartbeat.localdns.`, comes from the agent's own control worker: only the right text in the
  * answer proves that packets to the address reach this process, and that its serving thread works. A loop probe,
- * `IN <32 hexadecimal digits>.loop.localdns.`, is sent to upstream servers: where it comes in again, they ask this agent.
+ * `IN <any>.<32 hexadecimal digits>.loop.localdns.`, is sent to upstream servers: where it comes in again, they ask this agent.
  */
 import { createHmac } from 'node:crypto';
 import { maxMessageLength, writeEmptyAnswer } from '../wire/answer.ts';
@@ -48,7 +48,7 @@ export function probe(key: Uint8Array, events: ProbeEvents): Policy {
   const loop = nameFromText(loopName(key));
   return (query, out, limit) => {
     if (query.class === classIn) {
-      if (query.name !== loop) return 0;
+      if (!query.name.endsWith(loop)) return 0;
       events.loop();
       return writeEmptyAnswer(out, query, header.rcode.refused, -1, '', origin.local);
     }

@@ -32,6 +32,14 @@ export const reasons = {
   // Serving
   listenersAnswering: 'ListenersAnswering',
   listenFailed: 'ListenFailed',
+  // Intercepting
+  intercepting: 'Intercepting',
+  notServing: 'NotServing',
+  notWanted: 'NotWanted',
+  notAnswering: 'NotAnswering',
+  rulesRefused: 'RulesRefused',
+  rulesRemoved: 'RulesRemoved',
+  loopFound: 'LoopFound',
   // Intercepting: what an agent's preflight finds on its node
   checkPassed: 'CheckPassed',
   notLinux: 'NotLinux',

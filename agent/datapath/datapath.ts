@@ -1,0 +1,359 @@
+/**
+ * Keeps queries coming to the agent for as long as it answers them, and not a moment longer: puts the rules in place, gives
+ * the signs of life without which they let everything pass, and watches what becomes of the packets.
+ */
+import { type Reason, reasons } from '../../api/v1alpha1/conditions.ts';
+import type { Clock, Timer } from '../clock.ts';
+import type { Libc } from '../libc.ts';
+import type { Log } from '../log.ts';
+import { type Family, families, familyOf } from './family.ts';
+import type { Heartbeat } from './heartbeat.ts';
+import { InputWatch } from './input-watch.ts';
+import type { LoopProbe } from './loop-probe.ts';
+import type { DatapathNames } from './names.ts';
+import { type Counters, NodeRules } from './node-rules.ts';
+import { type DatapathPlan, ofFamily } from './plan.ts';
+import { SocketWatch } from './socket-watch.ts';
+
+/** Twice a second, and three may fail before interception ends. */
+const beatMs = 500;
+const aliveMs = 1_500;
+/** Less than a beat, so that one that fails delays nobody. */
+const answerMs = 450;
+/** Connections go on for as long as an agent may take to drain. */
+const drainMs = 5_000;
+/** Rules are looked at every so many beats: what somebody removed is back well within 5 s. */
+const beatsPerLook = 4;
+const restartMs = 1_000;
+/** Whoever undoes our rules more often than this means it. */
+const maxRestorations = 5;
+const restorationWindowMs = 5 * 60_000;
+/** How long nothing is intercepted after something was found wrong that shows only while we intercept. */
+const holdOffMs = 5 * 60_000;
+
+/** What the condition Intercepting says. */
+export interface Interception {
+  intercepting: boolean;
+  reason: Reason;
+  message: string;
+}
+
+export interface DatapathParts {
+  names: DatapathNames;
+  libc: Libc;
+  /** 32 bits that tell this agent's tables from others'. */
+  startId: number;
+  heartbeat: Heartbeat;
+  loopProbe: LoopProbe;
+  clock: Clock;
+  log: Log;
+  /** Whether the serving thread answers within so many milliseconds; asked over no network. */
+  isServing: (timeoutMs: number) => Promise<boolean>;
+  /** UDP queries that the listeners' sockets have received, heartbeats left out. */
+  received: () => number;
+  onChange: (interception: Interception) => void;
+}
+
+/** What metrics tell. */
+export interface DatapathFacts {
+  intercepting: boolean;
+  restorations: number;
+  missedBeats: number;
+  counters: ReadonlyMap<Family, Counters>;
+  fallback: ReadonlyMap<Family, number>;
+}
+
+export class Datapath {
+  readonly #parts: DatapathParts;
+  readonly #rules: NodeRules;
+  readonly #inputs = new Map<Family, InputWatch>();
+  readonly #sockets = new SocketWatch();
+  readonly #counters = new Map<Family, Counters>();
+  readonly #fallback = new Map<Family, number>();
+  /** Changes of the rules, one after the other. */
+  #order: Promise<void> = Promise.resolve();
+  #plan: DatapathPlan | undefined;
+  /** Addresses whose sockets are open; the others of the plan are not asked yet. */
+  #answering: readonly string[] = [];
+  #beats = 0;
+  #missedBeats = 0;
+  /** When each address was asked last of the questions that it answered. */
+  readonly #answeredAtMs = new Map<string, number>();
+  #servedAtMs: number | undefined;
+  #beating = false;
+  #timer: Timer | undefined;
+  #withdrawn = false;
+  #holdOff: { untilMs: number; interception: Interception } | undefined;
+  #trouble: Interception | undefined;
+  #restoredAtMs: number[] = [];
+  #restorations = 0;
+  #said: Interception | undefined;
+
+  constructor(parts: DatapathParts) {
+    this.#parts = parts;
+    this.#rules = new NodeRules(parts.libc, parts.names, parts.startId, (reason) => this.#lost(reason));
+  }
+
+  get facts(): DatapathFacts {
+    return {
+      intercepting: this.#said?.intercepting ?? false,
+      restorations: this.#restorations,
+      missedBeats: this.#missedBeats,
+      counters: this.#counters,
+      fallback: this.#fallback,
+    };
+  }
+
+  /**
+   * Before sockets open and close for `plan`: marked packets reach the addresses that are to come, and those that go are not
+   * intercepted any more. Rejects where the kernel refuses.
+   */
+  async prepare(plan: DatapathPlan): Promise<void> {
+    const before = this.#plan;
+    const staying = new Set(plan.addresses.map(({ address }) => address));
+    this.#answering = this.#answering.filter((address) => staying.has(address));
+    this.#withdrawn = false;
+    await this.#exclusively(async () => {
+      await this.#put(before === undefined ? plan : { ...plan, addresses: unionOf(plan, before) });
+      await this.#sign(this.#parts.clock.nowMs());
+    });
+  }
+
+  /** The sockets of `plan` are open, and no others. */
+  async commit(plan: DatapathPlan): Promise<void> {
+    this.#plan = plan;
+    this.#answering = plan.addresses.map(({ address }) => address);
+    this.#restoredAtMs = [];
+    this.#holdOff = undefined;
+    await this.#exclusively(async () => {
+      await this.#put(plan);
+      await this.#beat();
+    });
+    this.#schedule();
+  }
+
+  /** New queries go elsewhere from now on; connections that we hold go on until the agent has drained. */
+  async withdraw(): Promise<void> {
+    this.#withdrawn = true;
+    this.#timer?.cancel();
+    // Ahead of what waits in the queue: the agent is about to stop.
+    await Promise.all(
+      this.#rules.families.map((family) => {
+        const holding = this.#servedOf(family).map((address) => ({ address, milliseconds: drainMs }));
+        return this.#rules.giveLifeSigns(family, { alive: [], holding });
+      }),
+    ).catch((error: Error) => this.#parts.log.warn({ error: error.message }, 'the rules end by themselves'));
+  }
+
+  /** Takes everything of ours out of the kernel. */
+  async remove(): Promise<void> {
+    this.#timer?.cancel();
+    this.#plan = undefined;
+    this.#answering = [];
+    await this.#exclusively(async () => {
+      for (const family of this.#rules.families) await this.#rules.remove(family);
+    });
+  }
+
+  /** Ends; what outlives the agent stays. */
+  close(): void {
+    this.#timer?.cancel();
+    this.#withdrawn = true;
+    this.#parts.heartbeat.close();
+    this.#rules.close();
+  }
+
+  async #put(plan: DatapathPlan): Promise<void> {
+    for (const family of families) {
+      const part = ofFamily(plan, family);
+      if (part.served.length > 0) await this.#rules.put(family, part);
+      else await this.#rules.remove(family);
+    }
+    this.#trouble = undefined;
+  }
+
+  #schedule(): void {
+    this.#timer?.cancel();
+    if (this.#plan === undefined || this.#withdrawn) return;
+    this.#timer = this.#parts.clock.after(beatMs, () => {
+      // The next beat is due in time whatever becomes of this one; one that hangs is not joined by others.
+      this.#schedule();
+      if (this.#beating) return;
+      this.#beating = true;
+      void this.#exclusively(() => this.#beat()).then(() => {
+        this.#beating = false;
+      });
+    });
+  }
+
+  async #beat(): Promise<void> {
+    const { heartbeat, isServing, clock } = this.#parts;
+    const startedAtMs = clock.nowMs();
+    const [pulses, serving] = await Promise.all([heartbeat.ask(this.#answering, answerMs), isServing(answerMs)]);
+    if (this.#withdrawn || this.#plan === undefined) return;
+    let silent = 0;
+    for (const [address, { udp, tcp }] of pulses) {
+      if (udp && tcp) this.#answeredAtMs.set(address, startedAtMs);
+      else silent += 1;
+    }
+    this.#missedBeats += silent;
+    if (serving) this.#servedAtMs = startedAtMs;
+    const nowMs = clock.nowMs();
+    await this.#sign(nowMs);
+    for (const family of this.#rules.families) await this.#watchInput(family, nowMs);
+    this.#watchSockets(nowMs);
+    this.#beats += 1;
+    if (silent > 0 || this.#beats % beatsPerLook === 0) await this.#look(nowMs);
+    if (await this.#parts.loopProbe.found(nowMs)) this.#standBack(nowMs, loopFound);
+    this.#tell(nowMs);
+  }
+
+  /** One failed beat takes nothing away: what the last good one gave ends by itself. */
+  async #sign(nowMs: number): Promise<void> {
+    const rest = (atMs: number | undefined) => Math.floor(aliveMs - (nowMs - (atMs ?? Number.NEGATIVE_INFINITY)));
+    const holdsOff = this.#holdOff !== undefined && this.#holdOff.untilMs > nowMs;
+    for (const family of this.#rules.families) {
+      const served = this.#servedOf(family);
+      const signs = (atMs: (address: string) => number | undefined) =>
+        served.flatMap((address) => {
+          const milliseconds = rest(atMs(address));
+          return milliseconds > 0 ? [{ address, milliseconds }] : [];
+        });
+      await this.#rules.giveLifeSigns(family, {
+        alive: holdsOff ? [] : signs((address) => this.#answeredAtMs.get(address)),
+        holding: signs(() => this.#servedAtMs),
+      });
+    }
+  }
+
+  #servedOf(family: Family): string[] {
+    return this.#answering.filter((address) => familyOf(address) === family);
+  }
+
+  async #watchInput(family: Family, nowMs: number): Promise<void> {
+    const counters = await this.#rules.counters(family);
+    this.#counters.set(family, counters);
+    const watch = this.#inputs.get(family) ?? new InputWatch();
+    this.#inputs.set(family, watch);
+    const doubt = watch.observe(
+      {
+        intercepted: counters.intercepted_udp + counters.intercepted_tcp,
+        tried: counters.tried_udp + counters.tried_tcp,
+        arrived: counters.arrived_udp + counters.arrived_tcp,
+        proved: counters.proved,
+      },
+      nowMs,
+    );
+    if (!doubt) return;
+    this.#parts.log.warn({ family }, 'intercepted queries do not arrive: each source is tried anew');
+    await this.#rules.doubtEverybody(family);
+  }
+
+  #watchSockets(nowMs: number): void {
+    const passed = [...this.#counters.values()].reduce((sum, counts) => sum + counts.arrived_udp + counts.local_udp, 0);
+    if (this.#sockets.observe(passed, this.#parts.received())) this.#standBack(nowMs, socketsSilent);
+  }
+
+  async #look(nowMs: number): Promise<void> {
+    const plan = this.#plan;
+    if (this.#trouble !== undefined && plan !== undefined) await this.#put(plan);
+    for (const family of this.#rules.families) {
+      if (this.#restoredAtMs.length >= maxRestorations) return;
+      const restored = await this.#rules.restore(family);
+      this.#fallback.set(family, await this.#rules.fallbackPackets(family));
+      if (restored.length === 0) continue;
+      this.#restorations += 1;
+      this.#restoredAtMs = [...this.#restoredAtMs.filter((atMs) => nowMs - atMs < restorationWindowMs), nowMs];
+      this.#parts.log.warn({ restored }, 'somebody had changed our rules: restored');
+      if (this.#restoredAtMs.length >= maxRestorations) this.#standBack(nowMs, rulesRemoved);
+    }
+  }
+
+  /** Not until it has been looked at again, or the configuration changes. */
+  #standBack(nowMs: number, interception: Interception): void {
+    this.#holdOff = { untilMs: nowMs + holdOffMs, interception };
+    this.#parts.log.error({ reason: interception.reason }, interception.message);
+    for (const family of this.#rules.families)
+      void this.#rules.giveLifeSigns(family, { alive: [], holding: [] }).catch(() => undefined);
+  }
+
+  #lost(reason: string): void {
+    this.#trouble = { intercepting: false, reason: reasons.nftMissing, message: `${reason}; starting it again` };
+    this.#parts.log.error({ reason }, 'the rules are gone: queries take the way they took without us; trying again');
+    this.#inputs.clear();
+    const plan = this.#plan;
+    if (plan === undefined || this.#withdrawn) return;
+    this.#parts.clock.after(restartMs, () => void this.#exclusively(() => this.#put(plan)));
+  }
+
+  /** What goes wrong here is told by the condition; interception ends by itself meanwhile. */
+  #exclusively(change: () => Promise<void>): Promise<void> {
+    const done = this.#order.then(change);
+    this.#order = done.catch((error: Error) => {
+      this.#trouble = { intercepting: false, reason: reasons.rulesRefused, message: error.message };
+      this.#tell(this.#parts.clock.nowMs());
+    });
+    return this.#order;
+  }
+
+  #tell(nowMs: number): void {
+    const next = this.#judge(nowMs);
+    const before = this.#said;
+    if (before?.reason === next.reason && before.message === next.message) return;
+    this.#said = next;
+    this.#parts.onChange(next);
+  }
+
+  #judge(nowMs: number): Interception {
+    if (this.#trouble !== undefined) return this.#trouble;
+    if (this.#holdOff !== undefined && this.#holdOff.untilMs > nowMs) return this.#holdOff.interception;
+    const silent = this.#answering.find(
+      (address) => nowMs - (this.#answeredAtMs.get(address) ?? Number.NEGATIVE_INFINITY) > aliveMs,
+    );
+    if (silent !== undefined) {
+      const message = `the listener on ${silent} does not answer the agent's own heartbeat; its queries take the way they took without us`;
+      return { intercepting: false, reason: reasons.notAnswering, message };
+    }
+    const verdicts = [...this.#inputs.values()].map((watch) => watch.verdict(nowMs));
+    if (verdicts.some(({ blocked }) => blocked)) return inputDropped;
+    const where = `queries to ${this.#answering.join(', ')} are answered here`;
+    const some = verdicts.some(({ partly }) => partly)
+      ? '; those of some pods are left alone, because a rule of the node drops them on their way to the agent (INPUT)'
+      : '';
+    return { intercepting: true, reason: reasons.intercepting, message: where + some };
+  }
+}
+
+const inputDropped: Interception = {
+  intercepting: false,
+  reason: reasons.inputDropped,
+  message:
+    'a rule of the node drops intercepted queries on their way to the agent (hook INPUT: firewalld, ufw, a network plugin): let UDP and TCP port 53 in from pods; until then they take the way they took without us',
+};
+
+const loopFound: Interception = {
+  intercepting: false,
+  reason: reasons.loopFound,
+  message:
+    'a query of the agent to its upstream servers came back to it: something that it forwards to forwards to it; look at what those servers forward to',
+};
+
+const socketsSilent: Interception = {
+  intercepting: false,
+  reason: reasons.inputDropped,
+  message:
+    'intercepted queries pass the rules of the node and do not reach the sockets of the agent: a BPF program of a network plugin may drop them',
+};
+
+const rulesRemoved: Interception = {
+  intercepting: false,
+  reason: reasons.rulesRemoved,
+  message:
+    'something on this node keeps changing our packet rules or policy routing: find it and let it leave them alone',
+};
+
+/** What stays or comes, and what goes: in this order, so that the first one of an address counts. */
+function unionOf(next: DatapathPlan, before: DatapathPlan): DatapathPlan['addresses'] {
+  const known = new Set(next.addresses.map(({ address }) => address));
+  return [...next.addresses, ...before.addresses.filter(({ address }) => !known.has(address))];
+}
