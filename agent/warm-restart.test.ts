@@ -175,6 +175,7 @@ suite('an agent that starts beside another', () => {
     first.learn('b.example');
     await second.restart.restore();
     deepEqual(second.names, ['a']);
+    equal(second.lines.length, 1);
   });
 
   test('shares with nobody but its own user', async () => {
@@ -304,15 +305,18 @@ suite('the snapshot on disk', () => {
     const stateDir = freshDir();
     /** Each look at it takes a while: a slow machine. */
     class SlowClock extends FakeClock {
+      stepMs = 0;
       #slowness = 0;
       override nowMs(): number {
-        this.#slowness += 300;
+        this.#slowness += this.stepMs;
         return super.nowMs() + this.#slowness;
       }
     }
-    const agent = await new Agent(stateDir, new SlowClock()).serving();
+    const clock = new SlowClock();
+    const agent = await new Agent(stateDir, clock).serving();
     for (let name = 0; name < 3_000; name += 1) agent.learn(`n${name}.example`);
     const names = agent.names;
+    clock.stepMs = 300;
     await agent.restart.stop();
     const next = await new Agent(stateDir).serving();
     ok(next.names.length >= 256 && next.names.length < 2_000, `${next.names.length} answers`);

@@ -219,6 +219,18 @@ suite('what is not as it was written is not used at all, and throws nothing', ()
     }
   });
 
+  test('a key that is too short to be one is left out, whatever follows it', () => {
+    const keyAt = octets.indexOf('one') - 1;
+    const lying = resealed(octets, (copy) => {
+      const keyLength = copy.readUInt16BE(keyAt - 16);
+      copy.writeUInt16BE(1, keyAt - 16);
+      copy.writeUInt16BE(copy.readUInt16BE(keyAt - 14) + keyLength - 1, keyAt - 14);
+      // The message begins inside what was the key, and says that it has one question.
+      copy.writeUInt16BE(1, keyAt + 1 + 4);
+    });
+    deepEqual(names(restored(lying, later(0))), ['two']);
+  });
+
   test('an answer to another question than its key’s is left out', () => {
     const at = octets.lastIndexOf('one');
     const lying = resealed(octets, (copy) => copy.write('eno', at));
