@@ -10,7 +10,10 @@
 import { type Family, nftFamily } from './family.ts';
 import type { DatapathNames } from './names.ts';
 
-/** Packets of ours are looked at before connection tracking (raw, -300), and last of all at their delivery. */
+/**
+ * Packets of ours are looked at before connection tracking (raw, -300), and last of all at their delivery. Every packet of the
+ * node passes the first rules: they begin with the port, a comparison, and look into sets only then.
+ */
 const afterEverybody = 32_000;
 /** Before kube-proxy's own (dstnat, -100). */
 const beforeServices = -110;
@@ -108,12 +111,12 @@ ${counterNames.map((name) => `	counter ${name} { }`).join('\n')}
 	}
 	chain prerouting {
 		type filter hook prerouting priority raw; policy accept;
-		meta l4proto { tcp, udp } th dport 53 iifname != "lo" ${ip} daddr @served jump from_pods
+		th dport 53 ${ip} daddr @served meta l4proto { tcp, udp } iifname != "lo" jump from_pods
 	}
 	chain output {
 		type route hook output priority raw; policy accept;
-		meta l4proto { tcp, udp } th sport 53 ${ip} saddr @served jump answers
-		meta l4proto { tcp, udp } th dport 53 ${owned ? `${passedTheGate} ` : ''}${ip} daddr @served jump from_node
+		th sport 53 ${ip} saddr @served meta l4proto { tcp, udp } jump answers
+		th dport 53 ${owned ? `${passedTheGate} ` : ''}${ip} daddr @served meta l4proto { tcp, udp } jump from_node
 	}
 	chain input {
 		type filter hook input priority ${afterEverybody}; policy accept;
