@@ -54,10 +54,23 @@ suite('the options of the agent', () => {
     deepEqual(embedded('embedded:a/services.yaml'), { services: 'a/services.yaml' });
   });
 
+  test('ask for the preflight, for which no node needs a name, and its form', () => {
+    deepEqual([parse(standalone).preflight, parse(['--preflight']).preflight], [undefined, 'text']);
+    equal(parse(['--preflight', '-o', 'json']).preflight, 'json');
+  });
+
+  test('name what of the kernel is ours', () => {
+    equal(parse(standalone).names.table, 'localdns');
+    equal(parse([...standalone, '--nft-table', 'node-dns', '--route-table', '7']).names.routeTable, 7);
+  });
+
   test('that are wrong are refused with the option and what to write instead', () => {
     for (const [argv, wanted] of [
       [[], /--profile FILE .* --node-name/],
       [['--node-name', ''], /--node-name/],
+      [['--preflight', '--output', 'yaml'], /--output yaml: use text or json/],
+      [[...standalone, '--output', 'json'], /--output goes with --preflight/],
+      [[...standalone, '--mark-own', '3'], /--mark-own 3/],
       [['--node-name', 'n', '--cluster-dns', 'embedded'], /needs --profile/],
       [
         [...standalone, '--listen-cluster', '127.0.0.1'],

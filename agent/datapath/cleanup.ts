@@ -2,7 +2,7 @@
 import type { Libc } from '../libc.ts';
 import { forgetConnections } from './conntrack.ts';
 import { families, nftFamily } from './family.ts';
-import type { DatapathNames } from './names.ts';
+import { type DatapathNames, isOurTable } from './names.ts';
 import { isNetlinkError } from './netlink.ts';
 import { list, NftError, type NftObject, type RunNft, runNft as realNft } from './nft.ts';
 import { PolicyRouting } from './routing.ts';
@@ -16,7 +16,7 @@ export interface Cleaned {
 
 /** Rejects with an NftError or a NetlinkError where the kernel, or nft, says no. */
 export async function cleanUp(names: DatapathNames, libc: Libc, runNft: RunNft = realNft): Promise<Cleaned> {
-  const tables = ourTables(await list(['tables'], runNft), names.table);
+  const tables = ourTables(await list(['tables'], runNft), names);
   const removed: string[] = [];
   const inUse: string[] = [];
   // First those of agents: one that cannot be removed belongs to a process that lives, and needs all the rest.
@@ -34,16 +34,11 @@ export async function cleanUp(names: DatapathNames, libc: Libc, runNft: RunNft =
   return { removed, inUse };
 }
 
-/** `ip localdns`, and those of agents: `ip localdns-<start>`, `inet localdns-alive-<process>-<start>`. */
-function ourTables(objects: readonly NftObject[] | undefined, name: string): string[] {
-  const isOurs = (found: string) => {
-    const rest = found.slice(name.length);
-    return found.startsWith(name) && (rest === '' || /^-(alive-\d+-)?[0-9a-f-]+$/.test(rest));
-  };
+function ourTables(objects: readonly NftObject[] | undefined, names: DatapathNames): string[] {
   return (objects ?? []).flatMap(({ table }) => {
     const { family, name: found } = (table ?? {}) as { family?: string; name?: string };
     const isFamily = family === 'inet' || family === nftFamily[4] || family === nftFamily[6];
-    return isFamily && found !== undefined && isOurs(found) ? [`${family} ${found}`] : [];
+    return isFamily && found !== undefined && isOurTable(found, names) ? [`${family} ${found}`] : [];
   });
 }
 

@@ -1,6 +1,6 @@
-import { deepEqual, match } from 'node:assert/strict';
+import { deepEqual, equal, match } from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { parseDatapathNames, usualNames } from './names.ts';
+import { isOurTable, parseDatapathNames, usualNames } from './names.ts';
 
 suite('the names of the datapath', () => {
   test('are the usual ones where none is given', () => {
@@ -52,4 +52,19 @@ suite('the names of the datapath', () => {
       match('error' in parsed ? parsed.error : 'accepted', wanted);
     });
   }
+
+  test('tell our tables, and those of each agent, from those of others that begin alike', () => {
+    for (const [name, isOurs] of [
+      ['localdns', true],
+      ['localdns-0123abcd', true],
+      ['localdns-alive-4711-0123abcd', true],
+      ['localdns-', false],
+      ['localdns-firewall', false],
+      ['localdns-alive-x-0123abcd', false],
+      ['localdnsmasq', false],
+      ['my-localdns', false],
+    ] as const) {
+      equal(isOurTable(name, usualNames), isOurs, name);
+    }
+  });
 });

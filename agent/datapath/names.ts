@@ -98,3 +98,8 @@ export function parseDatapathNames(values: DatapathNameValues): { names: Datapat
 function isOneBit(value: number): boolean {
   return value > 0 && value <= 0x80000000 && Number.isInteger(Math.log2(value));
 }
+
+/** Whether a table of this name is LocalDNS's: `localdns`, and of one agent `localdns-<start>` or `localdns-alive-<process>-<start>`. */
+export function isOurTable(found: string, { table }: Pick<DatapathNames, 'table'>): boolean {
+  return found.startsWith(table) && /^(-(alive-\d+-)?[0-9a-f]+)?$/.test(found.slice(table.length));
+}

@@ -1,6 +1,6 @@
 /** Rules that are there already: those that keep caught queries from an agent, and those that use names of ours. */
 import { reasons } from '../../../api/v1alpha1/conditions.ts';
-import type { DatapathNames } from '../names.ts';
+import { type DatapathNames, isOurTable } from '../names.ts';
 import { caughtAddresses, type NodeFacts } from './facts.ts';
 import { type Finding, saying } from './finding.ts';
 import { type Chain, maskedMark, matches, type Packet, type Rule, Ruleset } from './packet-walk.ts';
@@ -239,8 +239,7 @@ function caughtMayPass(rule: Rule, { wanted }: NodeFacts): boolean {
 
 /** Our own tables are not judged: the one of the name given, and those of living agents, which have longer names. */
 function othersRules({ ruleset, wanted }: NodeFacts): Ruleset {
-  const { table } = wanted.names;
-  const isOurs = (name: unknown) => name === table || String(name).startsWith(`${table}-`);
+  const isOurs = (name: unknown) => typeof name === 'string' && isOurTable(name, wanted.names);
   return new Ruleset((ruleset ?? []).filter((object) => !Object.values(object).some((each) => isOurs(each.table))));
 }
 
