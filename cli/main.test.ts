@@ -61,7 +61,7 @@ interface Case {
 }
 
 const cases: Case[] = [
-  { title: 'no command', args: [], code: 2, stderr: [/^Usage: localdns COMMAND/, ...new Array(7).fill(/./)] },
+  { title: 'no command', args: [], code: 2, stderr: [/^Usage: localdns COMMAND/, ...new Array(8).fill(/./)] },
   {
     title: 'an unknown command',
     args: ['toString'],
@@ -168,6 +168,18 @@ const cases: Case[] = [
     stderr: [/cut\.yaml:/],
   },
   {
+    title: 'a wrong option is found before anything is removed',
+    args: ['cleanup', '--route-table', '254'],
+    code: 2,
+    stderr: [/^localdns cleanup: --route-table 254: write a number/],
+  },
+  {
+    title: 'a preflight for a profile that cannot be read',
+    args: ['agent', '--preflight', '--profile', nowhere],
+    code: 2,
+    stderr: [/nowhere\.yaml: /],
+  },
+  {
     title: 'what is no node',
     args: ['render', '-f', good, '--node', good],
     code: 2,
@@ -214,7 +226,7 @@ test('render: prints what an agent takes, equally as YAML and as JSON', async ()
 test('each command says how it is used', async () => {
   const { stdout } = await localdns(['help']);
   const names = [...stdout.matchAll(/^ {2}([a-z]+) /gm)].map(([, name = '']) => name);
-  assert.deepEqual(names, ['agent', 'operator', 'validate', 'render', 'query', 'version']);
+  assert.deepEqual(names, ['agent', 'operator', 'cleanup', 'validate', 'render', 'query', 'version']);
   for (const name of names) {
     const { code, stdout, stderr } = await localdns([name, '--help']);
     assert.deepEqual([code, stderr, stdout.split('\n')[0]?.startsWith(`Usage: localdns ${name}`)], [0, '', true], name);
