@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { createSocket } from 'node:dgram';
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
-import { createServer, type Server } from 'node:net';
-import { after, before, suite, test } from 'node:test';
+import { createServer, type Server, type Socket } from 'node:net';
+import { after, afterEach, before, suite, test } from 'node:test';
 import { buildAnswer, buildQuery, readMessage } from '../test/fake/message.ts';
 import { SocketUpstream } from '../test/fake/socket-upstream.ts';
 import { systemClock } from './clock.ts';
@@ -66,10 +66,27 @@ suite('a marked socket', { skip: lack() }, () => {
   });
   after(() => server.close());
 
+  /** What a test leaves open where it fails would keep the process alive. */
+  let opened: { tcp: Socket[]; udp: UdpSocket[] } = { tcp: [], udp: [] };
+  afterEach(() => {
+    for (const socket of opened.tcp) socket.destroy();
+    for (const socket of opened.udp) socket.close();
+    opened = { tcp: [], udp: [] };
+  });
+  const tcp = (localAddress?: string) => {
+    const socket = markedTcp(4, mark, localAddress);
+    opened.tcp.push(socket);
+    return socket;
+  };
+  const udp = (socket: UdpSocket) => {
+    opened.udp.push(socket);
+    return socket;
+  };
+
   const descriptors = () => readdirSync('/proc/self/fd').length;
 
   test('over TCP it connects, talks, closes one half, and reads the rest', async () => {
-    const socket = markedTcp(4, mark, '127.0.0.2');
+    const socket = tcp('127.0.0.2');
     socket.setNoDelay(true);
     socket.connect({ host: address, port });
     let text = '';
@@ -83,16 +100,14 @@ suite('a marked socket', { skip: lack() }, () => {
   });
 
   test('over TCP it leaves from the address that it was given', async () => {
-    const socket = markedTcp(4, mark, '127.0.0.2');
+    const socket = tcp('127.0.0.2');
     socket.connect({ host: address, port });
     await once(socket, 'connect');
     assert.equal(socket.localAddress, '127.0.0.2');
-    socket.destroy();
-    await once(socket, 'close');
   });
 
   test('a refused connection is an error as on any other socket', async () => {
-    const socket = markedTcp(4, mark);
+    const socket = tcp();
     socket.connect({ host: address, port: 1 });
     const [error] = (await once(socket, 'error')) as [NodeJS.ErrnoException];
     assert.equal(error.code, 'ECONNREFUSED');
@@ -100,7 +115,7 @@ suite('a marked socket', { skip: lack() }, () => {
 
   test('whatever becomes of it, its descriptor is closed, and once', async () => {
     const round = async () => {
-      const sockets = [markedTcp(4, mark), markedTcp(4, mark), markedTcp(4, mark), markedTcp(4, mark)];
+      const sockets = [tcp(), tcp(), tcp(), tcp()];
       sockets[1]?.connect({ host: address, port });
       sockets[2]?.connect({ host: address, port: 1 });
       sockets[3]?.connect({ host: '255.255.255.255', port: 53 });
@@ -108,8 +123,8 @@ suite('a marked socket', { skip: lack() }, () => {
       const closed = sockets.map((socket) => new Promise((resolve) => socket.once('close', resolve)));
       for (const socket of sockets.slice(0, 2)) socket.destroy();
       await Promise.all(closed);
-      const udp = markedUdp(4, mark);
-      await new Promise<void>((resolve) => udp.close(resolve));
+      const datagrams = markedUdp(4, mark);
+      await new Promise<void>((resolve) => datagrams.close(resolve));
       // A refusal leaves nothing behind either: no interface has the address.
       assert.throws(() => markedUdp(4, mark, '192.0.2.99'), { code: 'EADDRNOTAVAIL' });
       assert.throws(() => markedTcp(4, mark, '192.0.2.99'), { code: 'EADDRNOTAVAIL' });
@@ -121,13 +136,14 @@ suite('a marked socket', { skip: lack() }, () => {
   });
 
   test('over UDP nobody else can bind its port, though Node has adopted it', async () => {
-    const socket = markedUdp(4, mark, address);
-    const thief = createSocket({ type: 'udp4', reuseAddr: true });
+    const socket = udp(markedUdp(4, mark, address));
+    const thief = udp(createSocket({ type: 'udp4', reuseAddr: true }));
+    const outcome = new Promise((resolve) => {
+      thief.once('listening', () => resolve('bound'));
+      thief.once('error', (error: NodeJS.ErrnoException) => resolve(error.code));
+    });
     thief.bind(socket.address().port, address);
-    const [error] = (await once(thief, 'error')) as [NodeJS.ErrnoException];
-    assert.equal(error.code, 'EADDRINUSE');
-    thief.close();
-    socket.close();
+    assert.equal(await outcome, 'EADDRINUSE');
   });
 
   test('queries over UDP and TCP are answered as over unmarked ones', async () => {
@@ -151,9 +167,8 @@ suite('a marked socket', { skip: lack() }, () => {
   });
 
   test('each query over UDP has a source port of its own', () => {
-    const sockets = Array.from({ length: 8 }, () => marked(mark).udp({ address, port: 53 }));
+    const sockets = Array.from({ length: 8 }, () => udp(marked(mark).udp({ address, port: 53 })));
     assert.equal(new Set(sockets.map((socket) => socket.address().port)).size, 8);
-    for (const socket of sockets) socket.close();
   });
 
   test('IPv6 as well', async (context) => {
@@ -166,11 +181,10 @@ suite('a marked socket', { skip: lack() }, () => {
       return;
     }
     echo.on('message', (message, remote) => echo.send(message, remote.port, remote.address));
-    const socket = markedUdp(6, mark, '::1');
+    udp(echo);
+    const socket = udp(markedUdp(6, mark, '::1'));
     socket.send('six', echo.address().port, '::1');
     const [message] = (await once(socket, 'message')) as [Buffer];
     assert.equal(message.toString(), 'six');
-    socket.close();
-    echo.close();
   });
 });
