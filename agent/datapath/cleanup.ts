@@ -4,8 +4,9 @@ import { forgetConnections } from './conntrack.ts';
 import { families, nftFamily } from './family.ts';
 import { type DatapathNames, isOurTable } from './names.ts';
 import { isNetlinkError } from './netlink.ts';
-import { list, NftError, type NftObject, type RunNft, runNft as realNft } from './nft.ts';
+import { list, NftError, type RunNft, runNft as realNft } from './nft.ts';
 import { PolicyRouting } from './routing.ts';
+import { type TableName, tableNames } from './tables.ts';
 
 export interface Cleaned {
   /** A line for each thing that was removed. */
@@ -16,7 +17,7 @@ export interface Cleaned {
 
 /** Rejects with an NftError or a NetlinkError where the kernel, or nft, says no. */
 export async function cleanUp(names: DatapathNames, libc: Libc, runNft: RunNft = realNft): Promise<Cleaned> {
-  const tables = ourTables(await list(['tables'], runNft), names);
+  const tables = ourTables(await tableNames(runNft), names);
   const removed: string[] = [];
   const inUse: string[] = [];
   // First those of agents: one that cannot be removed belongs to a process that lives, and needs all the rest.
@@ -34,12 +35,11 @@ export async function cleanUp(names: DatapathNames, libc: Libc, runNft: RunNft =
   return { removed, inUse };
 }
 
-function ourTables(objects: readonly NftObject[] | undefined, names: DatapathNames): string[] {
-  return (objects ?? []).flatMap(({ table }) => {
-    const { family, name: found } = (table ?? {}) as { family?: string; name?: string };
-    const isFamily = family === 'inet' || family === nftFamily[4] || family === nftFamily[6];
-    return isFamily && found !== undefined && isOurTable(found, names) ? [`${family} ${found}`] : [];
-  });
+function ourTables(tables: readonly TableName[], names: DatapathNames): string[] {
+  const possible: readonly string[] = [...Object.values(nftFamily), 'inet'];
+  return tables
+    .filter(({ family, name }) => possible.includes(family) && isOurTable(name, names))
+    .map(({ family, name }) => `${family} ${name}`);
 }
 
 function isFallback(table: string, name: string): boolean {

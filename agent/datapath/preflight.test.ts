@@ -338,6 +338,12 @@ suite('what is in the way is found, with its reason and what to do', () => {
       /ip localdns.*--nft-table/,
     ],
     [
+      'rules of the packet filter that cannot be read',
+      goodNode({ ruleset: undefined }),
+      ['table-name warning RulesUnreadable'],
+      /nft list ruleset/,
+    ],
+    [
       'a rule that takes our bit for its own',
       goodNode({
         ruleset: chain('ip mangle', { name: 'FORWARD', hook: 'forward' }, [

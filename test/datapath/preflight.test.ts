@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path';
 import { after, beforeEach, suite, test } from 'node:test';
 import type { Finding } from '../../agent/datapath/preflight/finding.ts';
 import { Namespace } from '../cluster/namespace.ts';
+import { eventually } from '../tools/eventually.ts';
 import { RunFolder } from '../tools/run-folder.ts';
 import { nft, sysctl } from './network.ts';
 import { nodeState } from './node-state.ts';
@@ -260,6 +261,20 @@ suite('rules that are there already', () => {
     nft(node, 'insert rule inet firewalld filter_INPUT meta mark & 0x10 != 0 accept');
     const mended = await preflight();
     assert.deepEqual([mended.code, mended.trouble], [0, ['host-firewall warning HostFirewall']]);
+  });
+
+  test('are those of a program that alone may change them, which nft 1.0.6 cannot print whole', async () => {
+    const owner = node.exec('nft', ['-i'], { stdio: ['pipe', 'ignore', 'inherit'] });
+    running.push(owner);
+    const chain = 'chain c { type filter hook input priority 0; policy accept; udp dport 53 drop; }';
+    owner.stdin?.write(
+      `table inet fw { flags owner; ${chain}; }\ntable inet localdns-0123abcd { flags owner; ${chain}; }\n`,
+    );
+    const isThere = async () => /0123abcd/.test((await node.run('nft', ['list', 'tables'])).stdout);
+    await eventually('the tables of the owner', 5_000, isThere);
+    const { code, trouble, messages } = await preflight();
+    assert.deepEqual([code, trouble], [1, ['input blocking InputDropped']]);
+    assert.match(messages, /table inet fw /);
   });
 
   test('are those of iptables: for all DNS, and an INPUT chain that drops', async () => {

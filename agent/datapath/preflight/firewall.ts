@@ -8,6 +8,8 @@ import { type Chain, maskedMark, matches, type Packet, type Rule, Ruleset } from
 /** Where our chains stand: NF_IP_PRI_RAW. */
 const ourPriority = -300;
 const protocols = ['udp', 'tcp'] as const;
+const unreadable =
+  'nft cannot list the rules that are there: whether they keep queries from an agent is found out by the queries that arrive. nft list ruleset says what is wrong';
 
 /** Chains through which a caught query still has to go: an accept of ours cannot take back their drop. */
 export function inputChains(facts: NodeFacts): Finding[] {
@@ -150,9 +152,12 @@ function namesPort({ expr }: Rule): boolean {
 }
 
 /** A table of our name that somebody else made would be lost when ours is put in its place. Ours have a set of this name. */
-export function ourTable({ ruleset, wanted }: NodeFacts): Finding[] {
+export function ourTable({ ruleset, refused, wanted }: NodeFacts): Finding[] {
   const say = saying('table-name');
-  if (ruleset === undefined) return [];
+  if (ruleset === undefined) {
+    // Without nft or the right to it that is told already.
+    return refused === undefined ? [] : [say.warning(reasons.rulesUnreadable, unreadable)];
+  }
   const { table: name } = wanted.names;
   const isIn = (object: Record<string, unknown> | undefined) => object?.table === name;
   const inOurs = ['ip', 'ip6'].filter((family) =>

@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { isLibc, loadLibc } from '../../libc.ts';
 import { ListenError } from '../../listen/listener.ts';
 import { openSocket } from '../../listen/sockets.ts';
+import { isOurTable } from '../names.ts';
 import { Netlink, netlinkProtocol } from '../netlink.ts';
-import { list, type NftObject, type RunNft, runNft as realNft } from '../nft.ts';
+import { type NftObject, type RunNft, runNft as realNft } from '../nft.ts';
+import { tableContents, tableNames } from '../tables.ts';
 import {
   type BindTrial,
   type BoundSocket,
@@ -46,7 +48,7 @@ export async function gatherFacts(
     sockets,
     bindTrials: isLibc(libc) ? tryPorts(wanted, sockets) : new Map(),
     sysctls: readSysctls(routing.interfaces),
-    ruleset: mayChange ? await readRuleset(runNft) : undefined,
+    ruleset: mayChange ? await readRuleset(wanted, runNft) : undefined,
     legacyTables: ['ip', 'ip6'].flatMap((family) =>
       read(`/proc/net/${family}_tables_names`)
         .split('\n')
@@ -104,9 +106,15 @@ function readRouting({ names: { routeTable } }: Wanted): Routing {
   }
 }
 
-async function readRuleset(runNft: RunNft): Promise<NftObject[] | undefined> {
+/** All but the tables of living agents, which only they can change. */
+async function readRuleset({ names }: Wanted, runNft: RunNft): Promise<NftObject[] | undefined> {
   try {
-    return await list(['ruleset'], runNft);
+    const contents: NftObject[] = [];
+    for (const table of await tableNames(runNft)) {
+      const isAgents = isOurTable(table.name, names) && table.name !== names.table;
+      if (!isAgents) contents.push(...(await tableContents(table, runNft)));
+    }
+    return contents;
   } catch {
     return undefined;
   }
