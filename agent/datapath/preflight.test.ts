@@ -445,6 +445,10 @@ suite('what others do without being in the way is no trouble:', () => {
       }),
     ],
     [
+      'a chain of type nat that drops: what is not tracked does not pass it',
+      goodNode({ ruleset: chain('ip nat', { hook: 'prerouting', type: 'nat', policy: 'drop' }) }),
+    ],
+    [
       "kube-proxy's translation of the Service address, and its marks",
       goodNode({
         ruleset: [
