@@ -4,7 +4,7 @@ import { type Family, familyOf } from './family.ts';
 import { isNetlinkError, Netlink, type NetlinkMessage, netlinkFlag, netlinkProtocol } from './netlink.ts';
 import { attribute, attributes, findAttribute, nested } from './netlink-attribute.ts';
 import { nfFamily, nfHeaderLength } from './nf-message.ts';
-import { addressKey } from './set-element.ts';
+import { addressKey } from './packet-field.ts';
 
 /** NFNL_SUBSYS_CTNETLINK; IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_DELETE. */
 const subsystem = 1;

@@ -136,13 +136,13 @@ export class Datapath {
   async withdraw(): Promise<void> {
     this.#withdrawn = true;
     this.#timer?.cancel();
-    // Ahead of what waits in the queue: the agent is about to stop.
-    await Promise.all(
-      this.#rules.families.map((family) => {
-        const holding = this.#servedOf(family).map((address) => ({ address, milliseconds: drainMs }));
-        return this.#rules.giveLifeSigns(family, { alive: [], holding });
-      }),
-    ).catch((error: Error) => this.#parts.log.warn({ error: error.message }, 'the rules end by themselves'));
+    const holding = (family: Family) => this.#servedOf(family).map((address) => ({ address, milliseconds: drainMs }));
+    try {
+      // Ahead of what waits in the queue: the agent is about to stop.
+      await this.#rules.giveLifeSigns((family) => ({ alive: [], holding: holding(family) }));
+    } catch (error) {
+      this.#parts.log.warn({ error: (error as Error).message }, 'interception ends by itself');
+    }
   }
 
   /** Takes everything of ours out of the kernel. */
@@ -212,18 +212,18 @@ export class Datapath {
   async #sign(nowMs: number): Promise<void> {
     const rest = (atMs: number | undefined) => Math.floor(aliveMs - (nowMs - (atMs ?? Number.NEGATIVE_INFINITY)));
     const holdsOff = this.#holdOff !== undefined && this.#holdOff.untilMs > nowMs;
-    for (const family of this.#rules.families) {
+    await this.#rules.giveLifeSigns((family) => {
       const served = this.#servedOf(family);
       const signs = (atMs: (address: string) => number | undefined) =>
         served.flatMap((address) => {
           const milliseconds = rest(atMs(address));
           return milliseconds > 0 ? [{ address, milliseconds }] : [];
         });
-      await this.#rules.giveLifeSigns(family, {
+      return {
         alive: holdsOff ? [] : signs((address) => this.#answeredAtMs.get(address)),
         holding: signs(() => this.#servedAtMs),
-      });
-    }
+      };
+    });
   }
 
   #servedOf(family: Family): string[] {
@@ -231,7 +231,7 @@ export class Datapath {
   }
 
   async #watchInput(family: Family, nowMs: number): Promise<void> {
-    const counters = await this.#rules.counters(family);
+    const counters = this.#rules.counters(family);
     this.#counters.set(family, counters);
     const watch = this.#inputs.get(family) ?? new InputWatch();
     this.#inputs.set(family, watch);
@@ -260,7 +260,7 @@ export class Datapath {
     for (const family of this.#rules.families) {
       if (this.#restoredAtMs.length >= maxRestorations) return;
       const restored = await this.#rules.restore(family);
-      this.#fallback.set(family, await this.#rules.fallbackPackets(family));
+      this.#fallback.set(family, this.#rules.fallbackPackets(family));
       if (restored.length === 0) continue;
       this.#restorations += 1;
       this.#restoredAtMs = [...this.#restoredAtMs.filter((atMs) => nowMs - atMs < restorationWindowMs), nowMs];
@@ -273,8 +273,7 @@ export class Datapath {
   #standBack(nowMs: number, interception: Interception): void {
     this.#holdOff = { untilMs: nowMs + holdOffMs, interception };
     this.#parts.log.error({ reason: interception.reason }, interception.message);
-    for (const family of this.#rules.families)
-      void this.#rules.giveLifeSigns(family, { alive: [], holding: [] }).catch(() => undefined);
+    void this.#rules.giveLifeSigns(() => ({ alive: [], holding: [] })).catch(() => undefined);
   }
 
   #lost(reason: string): void {

@@ -14,7 +14,7 @@ import {
 } from './netlink.ts';
 import { hostU32Octets, nested, netU32, text } from './netlink-attribute.ts';
 import { data, list, nfFamily, nfMessage, transaction } from './nf-message.ts';
-import { portKey } from './set-element.ts';
+import { portKey } from './packet-field.ts';
 
 export interface Gate {
   /** Queries of the node's own processes are intercepted no longer. */

@@ -9,14 +9,8 @@ export const nfFamily = { inet: 1, ip: 2, ip6: 10 } as const;
 export const nfMessageType = {
   newTable: 0,
   getTable: 1,
-  delTable: 2,
   newChain: 3,
   newRule: 6,
-  getSet: 10,
-  newSetElement: 12,
-  getSetElement: 13,
-  delSetElement: 14,
-  getGeneration: 16,
   getObject: 19,
 } as const;
 

@@ -94,8 +94,8 @@ export class NftSession {
     this.#stdout = '';
     this.#stderr = '';
     this.#timer = setTimeout(() => this.#nft.kill('SIGKILL'), commandTimeoutMs);
-    // Nothing tells that a command is done: one that is bound to fail follows it, and its complaint marks the end.
-    this.#nft.stdin.write(`${this.#running.line}\nlist table ip ${this.#end}\n`);
+    // Nothing tells that a command is done: what is no command follows it, and the complaint about it marks the end.
+    this.#nft.stdin.write(`${this.#running.line}\n${this.#end}\n`);
   }
 
   get #end(): string {

@@ -4,6 +4,7 @@ import type { Libc } from '../libc.ts';
 import { type Family, nftFamily } from './family.ts';
 import { type Gate, gateTable, openGate } from './gate.ts';
 import type { DatapathNames } from './names.ts';
+import { NfCounters } from './nf-counters.ts';
 import { NftError, type NftObject } from './nft.ts';
 import { NftSession } from './nft-session.ts';
 import type { ofFamily } from './plan.ts';
@@ -35,6 +36,7 @@ export class NodeRules {
   readonly #names: DatapathNames;
   readonly #servingTable: string;
   readonly #routing: PolicyRouting;
+  readonly #counters: NfCounters;
   readonly #tables = new Map<Family, Tables>();
   readonly #onLost: (reason: string) => void;
   #session: NftSession | undefined;
@@ -52,6 +54,7 @@ export class NodeRules {
     this.#servingTable = `${names.table}-${startId.toString(16).padStart(8, '0')}`;
     this.#gateTable = gateTable(names.table, process.pid, startId);
     this.#routing = new PolicyRouting(libc, names);
+    this.#counters = new NfCounters(libc);
     this.#onLost = onLost;
   }
 
@@ -76,8 +79,11 @@ export class NodeRules {
     });
   }
 
-  async giveLifeSigns(family: Family, signs: Parameters<typeof lifeSigns>[2]): Promise<void> {
-    if (this.#tables.has(family)) await this.#open().run(lifeSigns(family, this.#servingTable, signs));
+  /** Of all families in one transaction, so that it costs one. */
+  async giveLifeSigns(signs: (family: Family) => Parameters<typeof lifeSigns>[2]): Promise<void> {
+    const families = this.families;
+    if (families.length === 0) return;
+    await this.#open().run(families.map((family) => lifeSigns(family, this.#servingTable, signs(family))).join(''));
   }
 
   async doubtEverybody(family: Family): Promise<void> {
@@ -85,13 +91,13 @@ export class NodeRules {
   }
 
   /** Packets that each rule has counted. */
-  async counters(family: Family): Promise<Counters> {
-    return counts(await this.#open().list(`counters table ${nftFamily[family]} ${this.#servingTable}`)) as Counters;
+  counters(family: Family): Counters {
+    return this.#counters.packets(family, this.#servingTable) as Counters;
   }
 
   /** Packets that the fallback has sent elsewhere. */
-  async fallbackPackets(family: Family): Promise<number> {
-    return counts(await this.#open().list(`counters table ${nftFamily[family]} ${this.#names.table}`)).fallback ?? 0;
+  fallbackPackets(family: Family): number {
+    return this.#counters.packets(family, this.#names.table).fallback ?? 0;
   }
 
   /** Puts right what somebody else has changed; what that was, in words. */
@@ -139,6 +145,7 @@ export class NodeRules {
     this.#tables.clear();
     this.#closeGate();
     this.#routing.close();
+    this.#counters.close();
   }
 
   /** Returns whether the serving table is nobody's but ours. */
@@ -185,10 +192,6 @@ export class NodeRules {
       throw error;
     }
   }
-}
-
-function counts(objects: readonly NftObject[]): Record<string, number> {
-  return Object.fromEntries(objects.map(({ counter }) => [String(counter?.name), Number(counter?.packets)]));
 }
 
 /** A listing without what changes by itself: handles, counts, elements that come and go. */

@@ -14,7 +14,7 @@ import {
   type SocketCalls,
 } from './netlink.ts';
 import { attribute, attributes, hostU32 } from './netlink-attribute.ts';
-import { addressKey } from './set-element.ts';
+import { addressKey } from './packet-field.ts';
 
 /** What was found on the way to what is wanted. `reason`: the table is not ours to fill, and nothing was changed. */
 export type Ensured = { changed: boolean } | { reason: string };

@@ -73,6 +73,8 @@ export class Installation {
         args: [
           ...['agent', '--kubeconfig', kubeconfig, '--state-dir', join(this.#folderOf(node), 'state')],
           ...['--resolv-conf', this.#resolvConf(node), '--metrics', `127.0.0.1:${metricsPort}`, ...args],
+          // Beside the control plane every address is on the loopback device: there is nothing to lead anywhere.
+          ...(namespace === undefined ? ['--no-datapath'] : []),
         ],
         env: { NODE_NAME: node, ...place.env },
       },

@@ -4,7 +4,8 @@
  */
 import { type Gate, openGate } from '../../agent/datapath/gate.ts';
 import { usualNames } from '../../agent/datapath/names.ts';
-import { NfTables } from '../../agent/datapath/nf-tables.ts';
+import { NfCounters } from '../../agent/datapath/nf-counters.ts';
+import { NftSession } from '../../agent/datapath/nft-session.ts';
 import { PolicyRouting } from '../../agent/datapath/routing.ts';
 import { isLibc, loadLibc } from '../../agent/libc.ts';
 
@@ -28,19 +29,37 @@ class Gates {
   }
 }
 
-/** NfTables, and what takes too many calls to come one by one. */
-class BusyTables extends NfTables {
-  renew(times: number, ...args: Parameters<NfTables['replaceElements']>): { cpuMsEach: number; tookMsEach: number } {
-    const cpuBefore = process.cpuUsage();
+class Session {
+  readonly ends: string[] = [];
+  readonly #nft = new NftSession((reason) => this.ends.push(reason));
+
+  pid(): number | undefined {
+    return this.#nft.pid;
+  }
+
+  run(script: string): Promise<void> {
+    return this.#nft.run(script);
+  }
+
+  list(what: string): Promise<unknown> {
+    return this.#nft.list(what);
+  }
+
+  /** As many times as a test cannot ask for one by one; the milliseconds of each. */
+  async repeat(times: number, script: string): Promise<number> {
     const startedAt = performance.now();
-    for (let count = 0; count < times; count += 1) this.replaceElements(...args);
-    const { user, system } = process.cpuUsage(cpuBefore);
-    return { cpuMsEach: (user + system) / 1000 / times, tookMsEach: (performance.now() - startedAt) / times };
+    for (let count = 0; count < times; count += 1) await this.#nft.run(script);
+    return (performance.now() - startedAt) / times;
+  }
+
+  ended(): string[] {
+    return this.ends;
   }
 }
 
 const subjects = {
-  tables: new BusyTables(libc),
+  session: new Session(),
+  counters: new NfCounters(libc),
   routing: new PolicyRouting(libc, usualNames),
   gates: new Gates(),
 };
@@ -60,11 +79,11 @@ export interface Reply {
   error?: { message: string; code?: string };
 }
 
-process.on('message', ({ number, subject, method, args }: Call) => {
+process.on('message', async ({ number, subject, method, args }: Call) => {
   const reply: Reply = { number };
   try {
     const methods = subjects[subject] as unknown as Record<string, (...args: unknown[]) => unknown>;
-    reply.result = methods[method]?.(...args);
+    reply.result = await methods[method]?.(...args);
   } catch (error) {
     const { message, code } = error as Error & { code?: string };
     reply.error = { message, ...(code !== undefined && { code }) };

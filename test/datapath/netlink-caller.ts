@@ -36,7 +36,7 @@ export class NetlinkCaller {
     subject: S,
     method: M,
     ...args: ArgsOf<Subjects[S][M]>
-  ): Promise<ResultOf<Subjects[S][M]>> {
+  ): Promise<Awaited<ResultOf<Subjects[S][M]>>> {
     const call: Call = { number: this.#calls, subject, method, args };
     this.#calls += 1;
     return new Promise((resolve, reject) => {

@@ -1,6 +1,5 @@
-/** Keys and data of nftables sets, as the kernel compares them with what it reads from a packet. */
+/** Addresses and ports as the kernel reads them from a packet. */
 import { isIPv6 } from 'node:net';
-import { align, hostU32Octets } from './netlink-attribute.ts';
 
 /** `ip daddr`, `ip6 daddr`: the address in network byte order. `address` must be an IP address without a zone. */
 export function addressKey(address: string): Buffer {
@@ -20,24 +19,9 @@ export function addressKey(address: string): Buffer {
   return octets;
 }
 
-/** `meta mark`, `numgen`: a register's value, in the byte order of the machine. */
-export function numberKey(value: number): Buffer {
-  return hostU32Octets(value);
-}
-
 /** `th dport`: the port in network byte order. */
 export function portKey(port: number): Buffer {
   const octets = Buffer.alloc(2);
   octets.writeUInt16BE(port);
   return octets;
-}
-
-/** A key or a value of several parts, such as `ip daddr . th dport`: each of them is filled up to four octets. */
-export function concatenation(...parts: readonly Buffer[]): Buffer {
-  return Buffer.concat(parts.map((part) => Buffer.concat([part, Buffer.alloc(align(part.length) - part.length)])));
-}
-
-/** A value of the maps that the fallback takes its destinations from. */
-export function backend(address: string, port: number): Buffer {
-  return concatenation(addressKey(address), portKey(port));
 }
