@@ -13,7 +13,8 @@ export interface Timer {
 export const systemClock: Clock = {
   nowMs: () => performance.now(),
   after(delayMs, callback) {
-    const timer = setTimeout(callback, delayMs);
+    // What is due already is due now.
+    const timer = setTimeout(callback, Math.max(0, delayMs));
     timer.unref();
     return { cancel: () => clearTimeout(timer) };
   },

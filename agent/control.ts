@@ -255,11 +255,13 @@ export class Control implements ConfigSink {
     const { metrics } = this.#options;
     for (let complained = false; ; ) {
       try {
-        const { url, close } = await serveHealth(metrics, {
+        const sources = {
           metrics: async () => ({ text: await this.#metrics.expose(), contentType: this.#metrics.contentType }),
           alive: () => this.#alive(),
           ready: () => this.#unreadyReason(),
-        });
+        };
+        // In a cluster an update has two agents on the node for a while.
+        const { url, close } = await serveHealth(metrics, sources, this.#options.profile === undefined);
         this.#closeHealth = close;
         this.log.info({ url }, 'metrics and health');
         return;

@@ -12,8 +12,15 @@ export interface HealthSources {
   ready: () => string | undefined;
 }
 
-/** Resolves with the URL; rejects with a {@link ListenError}. */
-export function serveHealth(at: ListenAddress, sources: HealthSources): Promise<{ url: string; close: () => void }> {
+/**
+ * Resolves with the URL; rejects with a {@link ListenError}.
+ * @param shared lets the agent that takes over listen beside the one that is about to end
+ */
+export function serveHealth(
+  at: ListenAddress,
+  sources: HealthSources,
+  shared: boolean,
+): Promise<{ url: string; close: () => void }> {
   const server: Server = createServer(async (request, response) => {
     try {
       const path = (request.url ?? '').split('?')[0];
@@ -35,7 +42,7 @@ export function serveHealth(at: ListenAddress, sources: HealthSources): Promise<
   });
   return new Promise((resolve, reject) => {
     server.once('error', (error) => reject(new ListenError(at, 'TCP', error)));
-    server.listen({ host: at.address, port: at.port }, () => {
+    server.listen({ host: at.address, port: at.port, reusePort: shared }, () => {
       server.removeAllListeners('error');
       const address = server.address();
       const port = typeof address === 'object' && address !== null ? address.port : at.port;

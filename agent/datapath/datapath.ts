@@ -12,7 +12,7 @@ import { InputWatch } from './input-watch.ts';
 import type { LoopProbe } from './loop-probe.ts';
 import type { DatapathNames } from './names.ts';
 import { type Counters, NodeRules } from './node-rules.ts';
-import { type DatapathPlan, ofFamily } from './plan.ts';
+import { type DatapathPlan, ofFamily, type PlannedAddress } from './plan.ts';
 import { SocketWatch } from './socket-watch.ts';
 
 /** Twice a second, and three may fail before interception ends. */
@@ -80,6 +80,8 @@ export class Datapath {
   /** When each address was asked last of the questions that it answered. */
   readonly #answeredAtMs = new Map<string, number>();
   #servedAtMs: number | undefined;
+  /** Not listened on any more: connections end there, and nothing new begins. */
+  readonly #leaving = new Map<string, { at: PlannedAddress; untilMs: number }>();
   #beating = false;
   #timer: Timer | undefined;
   #withdrawn = false;
@@ -109,20 +111,24 @@ export class Datapath {
    * intercepted any more. Rejects where the kernel refuses.
    */
   async prepare(plan: DatapathPlan): Promise<void> {
-    const before = this.#plan;
+    const nowMs = this.#parts.clock.nowMs();
     const staying = new Set(plan.addresses.map(({ address }) => address));
+    for (const at of this.#plan?.addresses ?? []) {
+      if (!staying.has(at.address)) this.#leaving.set(at.address, { at, untilMs: nowMs + drainMs });
+    }
     this.#answering = this.#answering.filter((address) => staying.has(address));
     this.#withdrawn = false;
     await this.#exclusively(async () => {
-      await this.#put(before === undefined ? plan : { ...plan, addresses: unionOf(plan, before) });
+      await this.#put(plan);
       await this.#sign(this.#parts.clock.nowMs());
     });
   }
 
-  /** The sockets of `plan` are open, and no others. */
+  /** The sockets of `plan` are open; those that have gone still drain. */
   async commit(plan: DatapathPlan): Promise<void> {
     this.#plan = plan;
     this.#answering = plan.addresses.map(({ address }) => address);
+    for (const address of this.#answering) this.#leaving.delete(address);
     this.#restoredAtMs = [];
     this.#holdOff = undefined;
     await this.#exclusively(async () => {
@@ -150,6 +156,7 @@ export class Datapath {
     this.#timer?.cancel();
     this.#plan = undefined;
     this.#answering = [];
+    this.#leaving.clear();
     await this.#exclusively(async () => {
       for (const family of this.#rules.families) await this.#rules.remove(family);
     });
@@ -164,8 +171,9 @@ export class Datapath {
   }
 
   async #put(plan: DatapathPlan): Promise<void> {
+    const leaving = [...this.#leaving.values()].map(({ at }) => at);
     for (const family of families) {
-      const part = ofFamily(plan, family);
+      const part = ofFamily({ ...plan, addresses: [...plan.addresses, ...leaving] }, family);
       if (part.served.length > 0) await this.#rules.put(family, part);
       else await this.#rules.remove(family);
     }
@@ -199,6 +207,7 @@ export class Datapath {
     this.#missedBeats += silent;
     if (serving) this.#servedAtMs = startedAtMs;
     const nowMs = clock.nowMs();
+    await this.#forgetLeft(this.#plan, nowMs);
     await this.#sign(nowMs);
     for (const family of this.#rules.families) await this.#watchInput(family, nowMs);
     this.#watchSockets(nowMs);
@@ -213,17 +222,25 @@ export class Datapath {
     const rest = (atMs: number | undefined) => Math.floor(aliveMs - (nowMs - (atMs ?? Number.NEGATIVE_INFINITY)));
     const holdsOff = this.#holdOff !== undefined && this.#holdOff.untilMs > nowMs;
     await this.#rules.giveLifeSigns((family) => {
-      const served = this.#servedOf(family);
-      const signs = (atMs: (address: string) => number | undefined) =>
-        served.flatMap((address) => {
+      const signs = (addresses: readonly string[], atMs: (address: string) => number | undefined) =>
+        addresses.flatMap((address) => {
           const milliseconds = rest(atMs(address));
           return milliseconds > 0 ? [{ address, milliseconds }] : [];
         });
+      const served = this.#servedOf(family);
+      const leaving = [...this.#leaving.keys()].filter((address) => familyOf(address) === family);
       return {
-        alive: holdsOff ? [] : signs((address) => this.#answeredAtMs.get(address)),
-        holding: signs(() => this.#servedAtMs),
+        alive: holdsOff ? [] : signs(served, (address) => this.#answeredAtMs.get(address)),
+        holding: signs([...served, ...leaving], () => this.#servedAtMs),
       };
     });
+  }
+
+  /** Connections to addresses that have gone have had their time. */
+  async #forgetLeft(plan: DatapathPlan, nowMs: number): Promise<void> {
+    const left = [...this.#leaving].filter(([, { untilMs }]) => untilMs <= nowMs);
+    for (const [address] of left) this.#leaving.delete(address);
+    if (left.length > 0) await this.#put(plan);
   }
 
   #servedOf(family: Family): string[] {
@@ -350,9 +367,3 @@ const rulesRemoved: Interception = {
   message:
     'something on this node keeps changing our packet rules or policy routing: find it and let it leave them alone',
 };
-
-/** What stays or comes, and what goes: in this order, so that the first one of an address counts. */
-function unionOf(next: DatapathPlan, before: DatapathPlan): DatapathPlan['addresses'] {
-  const known = new Set(next.addresses.map(({ address }) => address));
-  return [...next.addresses, ...before.addresses.filter(({ address }) => !known.has(address))];
-}

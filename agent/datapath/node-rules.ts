@@ -64,11 +64,14 @@ export class NodeRules {
 
   /** Everything for these addresses, except that nothing is intercepted before there is a sign of life. */
   async put(family: Family, plan: FamilyPlan): Promise<void> {
-    const known = this.#tables.get(family);
     const ensured = this.#routing.ensure(family, plan.served);
     if ('reason' in ensured) throw new NftError(ensured.reason);
-    let owned = known === undefined ? true : known.serving === undefined;
-    if (known === undefined) owned = await this.#makeTables(family);
+    const known = this.#tables.get(family);
+    const owned = known === undefined ? this.#openGate() : known.serving === undefined;
+    if (known === undefined) {
+      await this.#open().run(this.#fallbackAnew(family));
+      await this.#open().run(this.#servingAnew(family, owned));
+    }
     await this.#open().run(
       servedAddresses(family, this.#servingTable, plan) + fallbacks(family, this.#names, plan.fallback),
     );
@@ -108,14 +111,14 @@ export class NodeRules {
     const ensured = this.#routing.ensure(family, known.plan.served);
     if ('reason' in ensured) throw new NftError(ensured.reason);
     if (ensured.changed) found.push('policy routing');
-    const fallbackGone = !(await this.#isAsLeft(family, this.#names.table, known.fallback));
-    const servingGone =
-      known.serving !== undefined && !(await this.#isAsLeft(family, this.#servingTable, known.serving));
-    if (fallbackGone) found.push(`table ${nftFamily[family]} ${this.#names.table}`);
-    if (servingGone) found.push(`table ${nftFamily[family]} ${this.#servingTable}`);
-    if (fallbackGone || servingGone) {
-      this.#tables.delete(family);
-      await this.put(family, known.plan);
+    if (!(await this.#isAsLeft(family, this.#names.table, known.fallback))) {
+      found.push(`table ${nftFamily[family]} ${this.#names.table}`);
+      await this.#open().run(this.#fallbackAnew(family) + fallbacks(family, this.#names, known.plan.fallback));
+    }
+    if (known.serving !== undefined && !(await this.#isAsLeft(family, this.#servingTable, known.serving))) {
+      found.push(`table ${nftFamily[family]} ${this.#servingTable}`);
+      const addresses = servedAddresses(family, this.#servingTable, known.plan);
+      await this.#open().run(this.#servingAnew(family, false) + addresses);
     }
     return found;
   }
@@ -148,18 +151,17 @@ export class NodeRules {
     this.#counters.close();
   }
 
-  /** Returns whether the serving table is nobody's but ours. */
-  async #makeTables(family: Family): Promise<boolean> {
-    const ip = nftFamily[family];
-    // One that an older version left looks different: made anew, in the same transaction.
-    const fallback = `table ${ip} ${this.#names.table}\ndelete table ${ip} ${this.#names.table}\n${fallbackTable(family, this.#names)}`;
-    // A transaction makes tables of one owner, or of none.
-    await this.#open().run(fallback);
-    const owned = this.#openGate();
-    // A table of nobody's may be there still, changed by somebody.
-    const anew = owned ? '' : `table ${ip} ${this.#servingTable}\ndelete table ${ip} ${this.#servingTable}\n`;
-    await this.#open().run(anew + servingTable(family, this.#servingTable, this.#names, owned));
-    return owned;
+  /** One that an older version left, or that somebody changed, goes in the same transaction. */
+  #fallbackAnew(family: Family): string {
+    const at = `${nftFamily[family]} ${this.#names.table}`;
+    return `table ${at}\ndelete table ${at}\n${fallbackTable(family, this.#names)}`;
+  }
+
+  /** One that is owned has been changed by nobody, and was not there before. */
+  #servingAnew(family: Family, owned: boolean): string {
+    const at = `${nftFamily[family]} ${this.#servingTable}`;
+    const anew = owned ? '' : `table ${at}\ndelete table ${at}\n`;
+    return anew + servingTable(family, this.#servingTable, this.#names, owned);
   }
 
   /** Returns false where the kernel knows no tables that end with their owner. */

@@ -4,7 +4,7 @@
 
 /** Fewer tell nothing: a packet may be between the two counts. */
 const enough = 20;
-/** Looks in a row at which less than half has arrived. */
+/** Looks in a row at which less than a quarter has arrived. */
 const patience = 2;
 
 export class SocketWatch {
@@ -26,7 +26,7 @@ export class SocketWatch {
     this.#passed = passed;
     this.#received = received;
     if (first) return false;
-    this.#suspicious = newlyReceived < newlyPassed / 2 ? this.#suspicious + 1 : 0;
+    this.#suspicious = newlyReceived < newlyPassed / 4 ? this.#suspicious + 1 : 0;
     if (this.#suspicious < patience) return false;
     this.#suspicious = 0;
     return true;
