@@ -64,9 +64,9 @@ export class NodeRules {
 
   /** Everything for these addresses, except that nothing is intercepted before there is a sign of life. */
   async put(family: Family, plan: FamilyPlan): Promise<void> {
-    const ensured = this.#routing.ensure(family, plan.served);
-    if ('reason' in ensured) throw new NftError(ensured.reason);
     const known = this.#tables.get(family);
+    const ensured = this.#routing.ensure(family, plan.served, known?.plan.served);
+    if ('reason' in ensured) throw new NftError(ensured.reason);
     const owned = known === undefined ? this.#openGate() : known.serving === undefined;
     if (known === undefined) {
       await this.#open().run(this.#fallbackAnew(family));

@@ -77,12 +77,15 @@ export class PolicyRouting {
     this.#names = names;
   }
 
-  /** Puts the rule and the routes of these addresses in place, and removes what else we have there. */
-  ensure(family: Family, addresses: readonly string[]): Ensured {
+  /**
+   * Puts the rule and the routes of these addresses in place, and removes those of the obsolete ones. Others stay: another agent
+   * that takes over from this one may need them.
+   */
+  ensure(family: Family, addresses: readonly string[], obsolete: readonly string[] = []): Ensured {
     const routes = this.#routes(family);
     const foreign = routes.filter((route) => !route.delivers);
     if (foreign.length > 0) return { reason: this.#foreignReason(foreign) };
-    const { missing, surplus } = compare(routes, addresses);
+    const { missing, surplus } = compare(routes, addresses, obsolete);
     const rules = this.#rules(family);
     const table = this.#names.routeTable;
     const changes = [
@@ -94,21 +97,6 @@ export class PolicyRouting {
     ];
     for (const change of changes) change();
     return { changed: changes.length > 0 };
-  }
-
-  /** Whether {@link ensure} would change nothing. */
-  intact(family: Family, addresses: readonly string[]): boolean {
-    const routes = this.#routes(family);
-    const { missing, surplus } = compare(routes, addresses);
-    const rules = this.#rules(family);
-    const table = this.#names.routeTable;
-    return (
-      missing.length === 0 &&
-      surplus.length === 0 &&
-      routes.every((route) => route.delivers) &&
-      rules.every((rule) => rule.table === table) &&
-      rules.some((rule) => !rule.narrow)
-    );
   }
 
   /** Removes our rule, however often it is there, and our routes. Returns whether there was any of them. */
@@ -250,15 +238,18 @@ export class PolicyRouting {
 }
 
 /** The addresses that lack a route, and the routes that nobody wants. */
-function compare(routes: readonly Route[], addresses: readonly string[]): { missing: Buffer[]; surplus: Route[] } {
-  const wanted = new Map(addresses.map(addressKey).map((key) => [key.toString('hex'), key]));
-  // Of two routes to the same address, of different metrics, ours stays.
-  const oursFirst = routes.toSorted((a, b) => Number(b.lasting) - Number(a.lasting));
-  const surplus = oursFirst.filter(({ destination, prefixLength, delivers }) => {
-    if (!delivers) return false;
-    return prefixLength !== destination.length * 8 || !wanted.delete(destination.toString('hex'));
+function compare(routes: readonly Route[], addresses: readonly string[], obsolete: readonly string[]) {
+  const here = routes.filter(({ delivers, lasting, prefixLength, destination }) => {
+    return delivers && lasting && prefixLength === destination.length * 8;
   });
-  return { missing: [...wanted.values()], surplus };
+  const destinations = (list: readonly string[]) => list.map(addressKey).map((key) => key.toString('hex'));
+  const wanted = new Set(destinations(addresses));
+  const gone = new Set(destinations(obsolete).filter((destination) => !wanted.has(destination)));
+  const found = new Set(here.map(({ destination }) => destination.toString('hex')));
+  return {
+    missing: addresses.map(addressKey).filter((key) => !found.has(key.toString('hex'))),
+    surplus: here.filter(({ destination }) => gone.has(destination.toString('hex'))),
+  };
 }
 
 function describe({ destination, prefixLength }: Route): string {
