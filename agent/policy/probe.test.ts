@@ -59,6 +59,7 @@ test('what is no heartbeat is left to the policies behind', () => {
     '0123456789abcdef0.heartbeat.localdns',
     '0123456789abcdeg.heartbeat.localdns',
     'a.0123456789abcdef.heartbeat.localdns',
+    '0123456789abcdef.a.heartbeat.localdns',
     '0123456789abcdef.heartbeat.localdns.example',
     'id.server',
   ]) {
