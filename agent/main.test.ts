@@ -9,7 +9,7 @@ import { eventually } from '../test/tools/eventually.ts';
 import { RunFolder } from '../test/tools/run-folder.ts';
 import { heartbeat, identityQuery } from './self-query.ts';
 
-const withinMs = 20_000;
+const withinMs = 10_000;
 const folder = new RunFolder('main');
 after(() => folder.remove());
 
