@@ -14,9 +14,18 @@ export type RunNft = (args: readonly string[], input?: string) => Promise<NftOut
 const timeoutMs = 5_000;
 const notFound = 127;
 
-/** Administrators' programs lie where a service's PATH may not look, and messages are read here: in English. */
+/**
+ * Administrators' programs lie where a service's PATH may not look, and messages are read here: in English. Interactive, it
+ * would keep a history of its commands in the home folder, and read it again at its start.
+ */
 export function nftEnvironment(): NodeJS.ProcessEnv {
-  return { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin`, LC_ALL: 'C', TERM: 'dumb' };
+  return {
+    ...process.env,
+    HOME: '/nonexistent',
+    PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin`,
+    LC_ALL: 'C',
+    TERM: 'dumb',
+  };
 }
 
 /** Runs nft to its end. Never rejects. */
