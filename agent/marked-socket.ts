@@ -4,6 +4,7 @@
  */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { isIPv6, Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { intOption, isLibc, type Libc, linux, loadLibc, SystemCallError, socketAddress } from './libc.ts';
 
 export type IpFamily = 4 | 6;
@@ -35,6 +36,16 @@ export function markedTcp(family: IpFamily, mark: number, localAddress?: string)
   const fd = markedDescriptor(libc, family, linux.stream, mark, localAddress);
   // Reading starts with the connection: before, it would fail.
   return adopt(libc, fd, () => new Socket({ fd, manualStart: true, readable: true, writable: true } as { fd: number }));
+}
+
+/**
+ * Where the agent's questions to itself come from: over IPv4 an address of the node, since kubelet's own rule (KUBE-FIREWALL)
+ * drops untracked answers to 127.0.0.0/8; the loopback address where the node has no other.
+ */
+export function selfAddress(family: IpFamily): string {
+  if (family === 6) return '::1';
+  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return all.find((at) => at.family === 'IPv4' && !at.internal)?.address ?? '127.0.0.1';
 }
 
 /** Whether this process may mark packets: on Linux, with the capability NET_ADMIN. */

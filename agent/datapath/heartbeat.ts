@@ -6,14 +6,13 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket as UdpSocket } from 'node:dgram';
 import type { Socket } from 'node:net';
-import { markedTcp, markedUdp } from '../marked-socket.ts';
+import { markedTcp, markedUdp, selfAddress } from '../marked-socket.ts';
 import { heartbeatAnswer, heartbeatName } from '../policy/probe.ts';
 import { nameFromText } from '../wire/name.ts';
 import { setU16 } from '../wire/octets.ts';
 import { type Family, familyOf } from './family.ts';
 
 const dnsPort = 53;
-const loopback: Record<Family, string> = { 4: '127.0.0.1', 6: '::1' };
 const headerLength = 12;
 const typeTxt = 16;
 const classChaos = 3;
@@ -27,7 +26,7 @@ export interface Pulse {
 export class Heartbeat {
   readonly #key: Buffer;
   readonly #mark: number;
-  readonly #sockets = new Map<Family, UdpSocket>();
+  readonly #sockets = new Map<Family, { socket: UdpSocket; from: string }>();
   readonly #waiting = new Map<number, { wanted: Buffer; done: () => void }>();
   #nextId = 0;
 
@@ -49,7 +48,7 @@ export class Heartbeat {
   }
 
   close(): void {
-    for (const socket of this.#sockets.values()) socket.close();
+    for (const { socket } of this.#sockets.values()) socket.close();
     this.#sockets.clear();
   }
 
@@ -74,9 +73,12 @@ export class Heartbeat {
   }
 
   #udp(family: Family): UdpSocket {
+    const from = selfAddress(family);
     const known = this.#sockets.get(family);
-    if (known !== undefined) return known;
-    const socket = markedUdp(family, this.#mark, loopback[family]);
+    if (known?.from === from) return known.socket;
+    // The node has another address now.
+    known?.socket.close();
+    const socket = markedUdp(family, this.#mark, from);
     // Nobody listens there at the moment: the silence says so as well.
     socket.on('error', () => undefined);
     socket.on('message', (reply) => {
@@ -85,7 +87,7 @@ export class Heartbeat {
       if (waiting !== undefined && reply.includes(waiting.wanted)) waiting.done();
     });
     socket.unref();
-    this.#sockets.set(family, socket);
+    this.#sockets.set(family, { socket, from });
     return socket;
   }
 
@@ -95,7 +97,7 @@ export class Heartbeat {
       const { query, wanted } = this.#question();
       let socket: Socket;
       try {
-        socket = markedTcp(familyOf(address), this.#mark, loopback[familyOf(address)]);
+        socket = markedTcp(familyOf(address), this.#mark, selfAddress(familyOf(address)));
       } catch {
         resolve(false);
         return;

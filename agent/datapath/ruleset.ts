@@ -51,7 +51,7 @@ export const dynamicSets: readonly string[] = ['alive', 'holding', 'flows', 'pro
  * kill queries of the node's own processes are lost until `alive` has timed out
  */
 export function servingTable(family: Family, table: string, { marks }: DatapathNames, owned = true): string {
-  const { ip, address, loopback } = words(family);
+  const { ip, address } = words(family);
   const intercept = hex(marks.intercept);
   // In the output hook nothing else tells whether the agent's process lives. The bit is taken off again: it is nobody's business.
   const passedTheGate = `meta mark and ${hex(marks.gate)} == ${hex(marks.gate)} meta mark set meta mark xor ${hex(marks.gate)}`;
@@ -90,7 +90,8 @@ ${counterNames.map((name) => `	counter ${name} { }`).join('\n')}
 		${begins} socket transparent 1 add @trying { ${ip} saddr timeout ${retryMinutes}m } counter name tried_tcp goto begin
 	}
 	chain from_node {
-		meta mark and ${intercept} == ${intercept} notrack accept
+		meta mark and ${intercept} == ${intercept} ${ip} daddr != @tracked notrack
+		meta mark and ${intercept} == ${intercept} accept
 		meta mark and ${hex(marks.own)} == ${hex(marks.own)} return
 		${ip} saddr @clusterdns return
 		meta l4proto udp ${ip} daddr @alive counter name local_udp goto take
@@ -98,7 +99,6 @@ ${counterNames.map((name) => `	counter ${name} { }`).join('\n')}
 		${begins} ${ip} daddr @alive counter name local_tcp goto begin
 	}
 	chain answers {
-		${ip} daddr ${loopback} notrack accept
 		${ip} saddr != @tracked notrack
 	}
 	chain arrived {
@@ -250,7 +250,7 @@ function replaced(set: string, elements: readonly string[], kind: 'set' | 'map' 
 
 function words(family: Family) {
   const ip = nftFamily[family];
-  return { ip, address: family === 4 ? 'ipv4_addr' : 'ipv6_addr', loopback: family === 4 ? '127.0.0.1' : '::1' };
+  return { ip, address: family === 4 ? 'ipv4_addr' : 'ipv6_addr' };
 }
 
 function hex(mark: number): string {

@@ -1,7 +1,7 @@
 /** How sockets to upstream servers are made: as Node makes them, or with a mark by which packet rules know the agent's own. */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { isIPv6, Socket } from 'node:net';
-import { markedTcp, markedUdp } from '../marked-socket.ts';
+import { markedTcp, markedUdp, selfAddress } from '../marked-socket.ts';
 import { ExchangeError, type ServerAddress } from './exchange-error.ts';
 
 /** Both throw an {@link ExchangeError} where there is no socket to be had. */
@@ -22,13 +22,12 @@ export const unmarked: Outgoing = {
   tcp: () => new Socket(),
 };
 
-/** @param fromLoopback packets leave from the loopback address: for servers that are the agent itself */
-export function marked(mark: number, fromLoopback = false): Outgoing {
+/** @param toSelf packets leave from an address of the node: for servers that are the agent itself */
+export function marked(mark: number, toSelf = false): Outgoing {
   const open = <T>(server: ServerAddress, make: (family: 4 | 6, mark: number, localAddress?: string) => T): T => {
     const family = isIPv6(server.address) ? 6 : 4;
-    const loopback = family === 6 ? '::1' : '127.0.0.1';
     try {
-      return make(family, mark, fromLoopback ? loopback : undefined);
+      return make(family, mark, toSelf ? selfAddress(family) : undefined);
     } catch (error) {
       throw new ExchangeError('NETWORK', (error as Error).message);
     }
