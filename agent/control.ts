@@ -300,6 +300,7 @@ export class Control implements ConfigSink {
     this.#ready.set(false);
     this.#resolvConf?.stop();
     // Stand-alone, nothing is left behind; in a cluster the fallback of our own addresses outlives the agent.
+    this.#outcome = undefined; // what changes from now on is news to nobody
     if (this.#options.profile !== undefined) await this.#interceptor.remove();
     this.#interceptor.close();
     this.#closeHealth();
