@@ -19,6 +19,8 @@ export interface Question {
   port?: number;
   name: string;
   type?: RecordType;
+  /** CH: about the server itself (RFC 4892). */
+  class?: 'IN' | 'CH';
   transport?: 'udp' | 'tcp';
   timeoutMs?: number;
 }
@@ -39,7 +41,8 @@ export function ask(question: Question): Promise<Answer> {
   return question.transport === 'tcp' ? askByTcp(question) : askByUdp(question);
 }
 
-function askByUdp({ server, port = 53, name, type = 'A', timeoutMs = 5_000 }: Question): Promise<Answer> {
+function askByUdp(question: Question): Promise<Answer> {
+  const { server, port = 53, name, timeoutMs = 5_000 } = question;
   const id = randomId();
   const socket = createSocket(server.includes(':') ? 'udp6' : 'udp4');
   const startedAt = performance.now();
@@ -51,18 +54,19 @@ function askByUdp({ server, port = 53, name, type = 'A', timeoutMs = 5_000 }: Qu
       clearTimeout(timer);
       resolve(read(message, startedAt));
     });
-    socket.send(encode(query(id, name, type)), port, server);
+    socket.send(encode(query(id, name, question.type, question.class)), port, server);
   }).finally(() => socket.close());
 }
 
-function askByTcp({ server, port = 53, name, type = 'A', timeoutMs = 5_000 }: Question): Promise<Answer> {
+function askByTcp(question: Question): Promise<Answer> {
+  const { server, port = 53, name, timeoutMs = 5_000 } = question;
   const startedAt = performance.now();
   const socket = connect(port, server);
   return new Promise<Answer>((resolve, reject) => {
     const timer = setTimeout(() => reject(lost(name, server, timeoutMs)), timeoutMs);
     socket.once('error', reject);
     socket.once('close', () => reject(new Error(`${server} closed the connection without an answer for ${name}`)));
-    socket.once('connect', () => socket.write(streamEncode(query(randomId(), name, type))));
+    socket.once('connect', () => socket.write(streamEncode(query(randomId(), name, question.type, question.class))));
     onMessages(socket, (message) => {
       clearTimeout(timer);
       resolve(read(message, startedAt));
@@ -83,12 +87,12 @@ export function onMessages(socket: import('node:net').Socket, handle: (message: 
   });
 }
 
-export function query(id: number, name: string, type: RecordType) {
+export function query(id: number, name: string, type: RecordType = 'A', of: 'IN' | 'CH' = 'IN') {
   return {
     type: 'query' as const,
     id,
     flags: RECURSION_DESIRED,
-    questions: [{ name, type }],
+    questions: [{ name, type, class: of }],
     additionals: [
       {
         type: 'OPT' as const,
@@ -121,7 +125,9 @@ export function read(message: Buffer, startedAt: number): Answer {
 function readable(record: PacketAnswer): Answer['answers'] {
   if (record.type === 'OPT') return [];
   const { name, type, ttl = 0, data } = record as { name: string; type: string; ttl?: number; data: unknown };
-  return [{ name, type, ttl, data: typeof data === 'string' ? data : JSON.stringify(data) }];
+  // The strings of a TXT record come one by one, as octets.
+  const text = type === 'TXT' && Array.isArray(data) ? data.map(String).join('') : data;
+  return [{ name, type, ttl, data: typeof text === 'string' ? text : JSON.stringify(text) }];
 }
 
 function randomId(): number {

@@ -25,9 +25,7 @@ for (const mode of ['nftables', 'iptables'] as const) {
   test(`through kube-proxy in ${mode} mode pods lose no query, whatever the transport and the family`, async () => {
     await lab.setProxyMode(mode);
     const state = await nodeState(lab.node);
-    const isNftables = state['nft list ruleset']?.some((object) =>
-      object.includes('"table":{"family":"ip","name":"kube-proxy"'),
-    );
+    const isNftables = state['nft list ruleset']?.some((table) => table.startsWith('table ip kube-proxy '));
     const isIptables = state['iptables-save']?.some(
       (line) => line.startsWith('-A KUBE-SERVICES') && line.includes('10.96.0.10'),
     );

@@ -81,7 +81,10 @@ export class Lab {
   }
 
   async setProxyMode(mode: ProxyMode): Promise<void> {
-    if (mode === this.kubeProxy.mode) return;
+    if (mode !== this.kubeProxy.mode) await this.restartKubeProxy(mode);
+  }
+
+  async restartKubeProxy(mode = this.kubeProxy.mode): Promise<void> {
     await this.kubeProxy.stop();
     this.kubeProxy = await KubeProxy.start(this.cluster, this.node, nodeName, mode);
   }
@@ -166,7 +169,11 @@ async function startServers({ cluster, resolverHost, nearDnsPod, farDnsPod }: Ne
       ...{ name, namespace, plain, address: v4, address6: v6, published: false },
       extraZones: { ...zones },
     });
-  const clusterZones = { example: everyName(answerOf.clusterDns), '.': `forward . ${addresses.nodeResolver.v4}` };
+  const clusterZones = {
+    example: everyName(answerOf.clusterDns),
+    'brief.example': everyName(answerOf.clusterDns, 1),
+    '.': `forward . ${addresses.nodeResolver.v4}`,
+  };
   const [nearDns, farDns, nodeResolver, otherResolver] = await Promise.all([
     start('near-dns', nearDnsPod, addresses.nearDns, clusterZones),
     start('far-dns', farDnsPod, addresses.farDns, clusterZones),

@@ -4,8 +4,6 @@
  * most network plugins do it (the CNI plugin `ptp`): so every packet of a pod takes the node's prerouting hook.
  */
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Namespace } from '../cluster/namespace.ts';
 
 /** An address of each family. */
@@ -82,9 +80,8 @@ export function sysctl(namespace: Namespace, settings: Record<string, string>): 
   execFileSync('nsenter', [`--net=/run/netns/${namespace.name}`, 'sh', '-c', script.join('\n')], { timeout: 10_000 });
 }
 
-/** The rules of an administrator, or of another program; `nft -f`. */
-export function nft(namespace: Namespace, folder: string, rules: string): void {
-  const path = join(folder, `rules-${namespace.name}.nft`);
-  writeFileSync(path, rules);
-  execFileSync('nsenter', [`--net=/run/netns/${namespace.name}`, 'nft', '-f', path], { timeout: 10_000 });
+/** Packet rules of an administrator, or of another program. */
+export function nft(namespace: Namespace, rules: string): void {
+  const command = [`--net=/run/netns/${namespace.name}`, 'nft', '-f', '-'];
+  execFileSync('nsenter', command, { input: rules, stdio: ['pipe', 'ignore', 'pipe'], timeout: 10_000 });
 }

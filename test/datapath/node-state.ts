@@ -2,12 +2,13 @@
 import type { Namespace } from '../cluster/namespace.ts';
 
 export interface NodeState {
-  /** What each listing printed, line by line or object by object, without what changes by itself. */
+  /** What each listing printed, line by line or table by table, without what changes by itself. */
   readonly [listing: string]: readonly string[];
 }
 
 const listings: Record<string, readonly [string, ...string[]]> = {
-  'nft list ruleset': ['nft', '-j', 'list', 'ruleset'],
+  // As text: nft 1.0.6 cannot print every rule of ours as JSON. Without what is counted.
+  'nft list ruleset': ['nft', '--stateless', 'list', 'ruleset'],
   'iptables-save': ['iptables-save'],
   'ip6tables-save': ['ip6tables-save'],
   'ip rule': ['ip', 'rule', 'show'],
@@ -23,22 +24,19 @@ export async function nodeState(node: Namespace): Promise<NodeState> {
     Object.entries(listings).map(async ([name, [command, ...args]]) => {
       const { stdout, stderr, code } = await node.run(command, args);
       if (code !== 0) throw new Error(`${name}: ${stderr.trim()}`);
-      return [name, name.startsWith('nft') ? ruleset(stdout) : lines(stdout)] as const;
+      return [name, name.startsWith('nft') ? tables(stdout) : lines(stdout)] as const;
     }),
   );
   return Object.fromEntries(entries);
 }
 
-/** Counters, handles and remaining times change while nobody does anything; order in the listing says nothing across tables. */
-function ruleset(json: string): string[] {
-  const { nftables } = JSON.parse(json, (key, value) => {
-    return key === 'handle' || key === 'index' || key === 'expires' || key === 'packets' || key === 'bytes'
-      ? undefined
-      : value;
-  }) as { nftables: Record<string, unknown>[] };
-  return nftables
-    .filter((object) => !('metainfo' in object))
-    .map((object) => JSON.stringify(object))
+/** Each table by itself, since their order says nothing; remaining times change while nobody does anything. */
+function tables(text: string): string[] {
+  return text
+    .replace(/ expires [\dhms]+/g, '')
+    .split(/^(?=table )/m)
+    .map((table) => table.trim())
+    .filter((table) => table !== '')
     .sort();
 }
 
@@ -55,6 +53,11 @@ function lines(text: string): string[] {
     .sort();
 }
 
+/** Every connection is as new from here on: only while no load is on its way. */
+export async function forgetConnections(node: Namespace): Promise<void> {
+  for (const family of ['ipv4', 'ipv6']) await node.run('conntrack', ['-F', '-f', family]);
+}
+
 /** A connection that the kernel tracks. */
 export interface TrackedConnection {
   protocol: string;
@@ -63,6 +66,8 @@ export interface TrackedConnection {
   destination: string;
   /** Who answers it: another address than the destination where NAT has had a hand in it. */
   answeredBy: string;
+  /** Its first packet was an answer: the query had not been tracked. */
+  isAnswer: boolean;
 }
 
 /** The DNS connections that the node tracks, of both families. */
@@ -70,21 +75,14 @@ export async function trackedDns(node: Namespace): Promise<TrackedConnection[]> 
   const found: TrackedConnection[] = [];
   for (const family of ['ipv4', 'ipv6']) {
     for (const protocol of ['udp', 'tcp']) {
-      const { stdout, stderr, code } = await node.run('conntrack', [
-        '-L',
-        '-f',
-        family,
-        '-p',
-        protocol,
-        '--dport',
-        '53',
-      ]);
+      const { stdout, stderr, code } = await node.run('conntrack', ['-L', '-f', family, '-p', protocol]);
       if (code !== 0) throw new Error(`conntrack: ${stderr.trim()}`);
       for (const line of stdout.split('\n')) {
         // The first tuple is the original direction, the second that of replies.
         const [source, answeredBy] = Array.from(line.matchAll(/\bsrc=(\S+)/g), ([, address]) => address);
-        const destination = /\bdst=(\S+)/.exec(line)?.[1];
-        if (source && answeredBy && destination) found.push({ protocol, source, destination, answeredBy });
+        const [, destination, from, to] = /\bdst=(\S+) sport=(\d+) dport=(\d+)/.exec(line) ?? [];
+        if (!source || !answeredBy || !destination || (from !== '53' && to !== '53')) continue;
+        found.push({ protocol, source, destination, answeredBy, isAnswer: from === '53' });
       }
     }
   }
