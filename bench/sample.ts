@@ -19,36 +19,40 @@ export interface Bench {
   run(say: (line: string) => void): Promise<Series[]>;
 }
 
-/** What a run leaves behind: the readings, and everything that they depend on. */
-export interface Sample {
-  bench: string;
-  title: string;
-  method: string;
+/** Everything that readings depend on. */
+export interface Circumstances {
   commit: string;
   takenAt: string;
   node: string;
   machine: string;
   /** Processes that wanted a core in the minute before it ended: above the number of cores, times are too long. */
   load: number;
+}
+
+/** What a run leaves behind. */
+export interface Sample extends Circumstances {
+  bench: string;
+  title: string;
+  method: string;
   series: Series[];
 }
 
 const folder = join(import.meta.dirname, 'samples');
 
 export function takeSample({ name, title, method }: Bench, series: Series[], takenAt: Date): Sample {
-  const sample: Sample = {
-    bench: name,
-    title,
-    method,
+  const sample: Sample = { bench: name, title, method, ...circumstances(takenAt), series };
+  writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(sample, null, 2)}\n`);
+  return sample;
+}
+
+export function circumstances(takenAt: Date): Circumstances {
+  return {
     commit: commit(),
     takenAt: takenAt.toISOString(),
     node: process.version,
     machine: machine(),
     load: Math.round((loadavg()[0] ?? 0) * 10) / 10,
-    series,
   };
-  writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(sample, null, 2)}\n`);
-  return sample;
 }
 
 export function readSamples(): Sample[] {

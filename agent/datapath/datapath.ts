@@ -24,7 +24,6 @@ const answerMs = 450;
 const drainMs = 5_000;
 /** Rules are looked at every so many beats: what somebody removed is back well within 5 s. */
 const beatsPerLook = 4;
-const restartMs = 1_000;
 /** Whoever undoes our rules more often than this means it. */
 const maxRestorations = 5;
 const restorationWindowMs = 5 * 60_000;
@@ -93,7 +92,7 @@ export class Datapath {
 
   constructor(parts: DatapathParts) {
     this.#parts = parts;
-    this.#rules = new NodeRules(parts.libc, parts.names, parts.startId, (reason) => this.#lost(reason));
+    this.#rules = new NodeRules(parts.libc, parts.names, parts.startId);
   }
 
   get facts(): DatapathFacts {
@@ -291,15 +290,6 @@ export class Datapath {
     this.#holdOff = { untilMs: nowMs + holdOffMs, interception };
     this.#parts.log.error({ reason: interception.reason }, interception.message);
     void this.#rules.giveLifeSigns(() => ({ alive: [], holding: [] })).catch(() => undefined);
-  }
-
-  #lost(reason: string): void {
-    this.#trouble = { intercepting: false, reason: reasons.nftMissing, message: `${reason}; starting it again` };
-    this.#parts.log.error({ reason }, 'the rules are gone: queries take the way they took without us; trying again');
-    this.#inputs.clear();
-    const plan = this.#plan;
-    if (plan === undefined || this.#withdrawn) return;
-    this.#parts.clock.after(restartMs, () => void this.#exclusively(() => this.#put(plan)));
   }
 
   /** What goes wrong here is told by the condition; interception ends by itself meanwhile. */

@@ -9,8 +9,17 @@ export const nfFamily = { inet: 1, ip: 2, ip6: 10 } as const;
 export const nfMessageType = {
   newTable: 0,
   getTable: 1,
+  delTable: 2,
   newChain: 3,
+  getChain: 4,
   newRule: 6,
+  getRule: 7,
+  newSet: 9,
+  getSet: 10,
+  newSetElement: 12,
+  getSetElement: 13,
+  delSetElement: 14,
+  newObject: 18,
   getObject: 19,
 } as const;
 

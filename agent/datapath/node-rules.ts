@@ -4,58 +4,46 @@ import type { Libc } from '../libc.ts';
 import { type Family, nftFamily } from './family.ts';
 import { type Gate, gateTable, openGate } from './gate.ts';
 import type { DatapathNames } from './names.ts';
-import { NfCounters } from './nf-counters.ts';
-import { NftError, type NftObject } from './nft.ts';
-import { NftSession } from './nft-session.ts';
+import { Netlink, netlinkProtocol } from './netlink.ts';
+import { counterPackets } from './nf-counters.ts';
+import { tableImage } from './nf-image.ts';
+import { applyScript, NftError } from './nft.ts';
 import type { ofFamily } from './plan.ts';
 import { PolicyRouting } from './routing.ts';
-import {
-  type CounterName,
-  doubtEverybody,
-  dynamicSets,
-  fallbacks,
-  fallbackTable,
-  lifeSigns,
-  servedAddresses,
-  servingTable,
-} from './ruleset.ts';
+import { fallbackContents, fallbacks, fallbackTable } from './ruleset.ts';
+import type { CounterName } from './serving-rules.ts';
+import { type LifeSigns, ServingTable } from './serving-table.ts';
 
 export type FamilyPlan = ReturnType<typeof ofFamily>;
 export type Counters = Record<CounterName, number>;
 
 interface Tables {
-  /** What the fallback table looked like after our last change. */
-  fallback: NftObject[];
-  /** What the serving table looked like; undefined where nobody but us can change it. */
-  serving: NftObject[] | undefined;
+  serving: ServingTable;
+  /** What the tables looked like after our last change; the serving one's where others than we can change it. */
+  servingImage: string[] | undefined;
+  fallbackImage: string[] | undefined;
   plan: FamilyPlan;
 }
 
-/** Every method rejects with an NftError or a NetlinkError where the kernel, or nft, says no. */
+/** Every method rejects, or throws, an NftError or a NetlinkError where nft, or the kernel, says no. */
 export class NodeRules {
   readonly #names: DatapathNames;
   readonly #servingTable: string;
   readonly #routing: PolicyRouting;
-  readonly #counters: NfCounters;
+  readonly #netlink: Netlink;
   readonly #tables = new Map<Family, Tables>();
-  readonly #onLost: (reason: string) => void;
-  #session: NftSession | undefined;
   readonly #libc: Libc;
   readonly #gateTable: string;
   #gate: Gate | undefined;
 
-  /**
-   * @param startId 32 bits that tell this agent's tables from those of others on the node
-   * @param onLost the serving tables are gone, and with them all interception
-   */
-  constructor(libc: Libc, names: DatapathNames, startId: number, onLost: (reason: string) => void) {
+  /** @param startId 32 bits that tell this agent's tables from those of others on the node */
+  constructor(libc: Libc, names: DatapathNames, startId: number) {
     this.#names = names;
     this.#libc = libc;
     this.#servingTable = `${names.table}-${startId.toString(16).padStart(8, '0')}`;
     this.#gateTable = gateTable(names.table, process.pid, startId);
     this.#routing = new PolicyRouting(libc, names);
-    this.#counters = new NfCounters(libc);
-    this.#onLost = onLost;
+    this.#netlink = new Netlink(libc, netlinkProtocol.netfilter);
   }
 
   get families(): Family[] {
@@ -67,40 +55,44 @@ export class NodeRules {
     const known = this.#tables.get(family);
     const ensured = this.#routing.ensure(family, plan.served, known?.plan.served);
     if ('reason' in ensured) throw new NftError(ensured.reason);
-    const owned = known === undefined ? this.#openGate() : known.serving === undefined;
-    if (known === undefined) {
-      await this.#open().run(this.#fallbackAnew(family));
-      await this.#open().run(this.#servingAnew(family, owned));
+    // What somebody has changed is put right when the rules are looked at: here, only what shall be different.
+    const isFallbackTheSame = isDeepStrictEqual(known?.plan.fallback, plan.fallback);
+    if (known === undefined) await applyScript(this.#fallbackAnew(family, plan));
+    else if (!isFallbackTheSame) await applyScript(fallbacks(family, this.#names, plan.fallback));
+    const serving = known?.serving ?? this.#openServing(family);
+    try {
+      serving.setAddresses(plan);
+      this.#tables.set(family, {
+        serving,
+        servingImage: serving.owned ? undefined : serving.image(),
+        fallbackImage: known !== undefined && isFallbackTheSame ? known.fallbackImage : this.#fallbackImage(family),
+        plan,
+      });
+    } catch (error) {
+      if (known === undefined) serving.close();
+      throw error;
     }
-    await this.#open().run(
-      servedAddresses(family, this.#servingTable, plan) + fallbacks(family, this.#names, plan.fallback),
-    );
-    this.#tables.set(family, {
-      plan,
-      fallback: await this.#look(family, this.#names.table),
-      serving: owned ? undefined : await this.#look(family, this.#servingTable),
-    });
   }
 
-  /** Of all families in one transaction, so that it costs one. */
-  async giveLifeSigns(signs: (family: Family) => Parameters<typeof lifeSigns>[2]): Promise<void> {
-    const families = this.families;
-    if (families.length === 0) return;
-    await this.#open().run(families.map((family) => lifeSigns(family, this.#servingTable, signs(family))).join(''));
+  /** One transaction for each family. */
+  async giveLifeSigns(signs: (family: Family) => LifeSigns): Promise<void> {
+    for (const [family, { serving }] of this.#tables) serving.giveLifeSigns(signs(family));
   }
 
   async doubtEverybody(family: Family): Promise<void> {
-    await this.#open().run(doubtEverybody(family, this.#servingTable));
+    this.#tables.get(family)?.serving.doubtEverybody();
   }
 
-  /** Packets that each rule has counted. */
+  /** Packets that each rule has counted. Throws where {@link families} has not this one. */
   counters(family: Family): Counters {
-    return this.#counters.packets(family, this.#servingTable) as Counters;
+    const known = this.#tables.get(family);
+    if (known === undefined) throw new NftError(`there is no table of the family ${nftFamily[family]}`);
+    return known.serving.counters();
   }
 
   /** Packets that the fallback has sent elsewhere. */
   fallbackPackets(family: Family): number {
-    return this.#counters.packets(family, this.#names.table).fallback ?? 0;
+    return counterPackets(this.#netlink, family, this.#names.table).fallback ?? 0;
   }
 
   /** Puts right what somebody else has changed; what that was, in words. */
@@ -111,29 +103,39 @@ export class NodeRules {
     const ensured = this.#routing.ensure(family, known.plan.served);
     if ('reason' in ensured) throw new NftError(ensured.reason);
     if (ensured.changed) found.push('policy routing');
-    if (!(await this.#isAsLeft(family, this.#names.table, known.fallback))) {
+    if (!isAsLeft(known.fallbackImage, this.#fallbackImage(family))) {
       found.push(`table ${nftFamily[family]} ${this.#names.table}`);
-      await this.#open().run(this.#fallbackAnew(family) + fallbacks(family, this.#names, known.plan.fallback));
+      await applyScript(this.#fallbackAnew(family, known.plan));
+      known.fallbackImage = this.#fallbackImage(family);
     }
-    if (known.serving !== undefined && !(await this.#isAsLeft(family, this.#servingTable, known.serving))) {
+    if (!known.serving.owned && !isAsLeft(known.servingImage, known.serving.image())) {
       found.push(`table ${nftFamily[family]} ${this.#servingTable}`);
-      const addresses = servedAddresses(family, this.#servingTable, known.plan);
-      await this.#open().run(this.#servingAnew(family, false) + addresses);
+      known.serving.close();
+      known.serving = this.#openServing(family);
+      known.serving.setAddresses(known.plan);
+      known.servingImage = known.serving.image();
     }
     return found;
   }
 
   /** Takes everything of a family out of the kernel. */
   async remove(family: Family): Promise<void> {
-    if (!this.#tables.delete(family)) return;
-    const ip = nftFamily[family];
-    const { table } = this.#names;
-    // Somebody may have removed the fallback already.
-    await this.#open().run(
-      `delete table ${ip} ${this.#servingTable}\ntable ${ip} ${table}\ndelete table ${ip} ${table}`,
-    );
+    const known = this.#tables.get(family);
+    if (known === undefined) return;
+    this.#tables.delete(family);
+    known.serving.close();
     this.#routing.remove(family);
     if (this.#tables.size === 0) this.#closeGate();
+    await applyScript(this.#withoutFallback(family));
+  }
+
+  /** The serving tables and the gate go; what outlives the agent stays. */
+  close(): void {
+    for (const { serving } of this.#tables.values()) serving.close();
+    this.#tables.clear();
+    this.#closeGate();
+    this.#routing.close();
+    this.#netlink.close();
   }
 
   #closeGate(): void {
@@ -141,67 +143,43 @@ export class NodeRules {
     this.#gate = undefined;
   }
 
-  /** The serving tables go with the session; what outlives the agent stays. */
-  close(): void {
-    this.#session?.close();
-    this.#session = undefined;
-    this.#tables.clear();
-    this.#closeGate();
-    this.#routing.close();
-    this.#counters.close();
-  }
-
-  /** One that an older version left, or that somebody changed, goes in the same transaction. */
-  #fallbackAnew(family: Family): string {
-    const at = `${nftFamily[family]} ${this.#names.table}`;
-    return `table ${at}\ndelete table ${at}\n${fallbackTable(family, this.#names)}`;
-  }
-
-  /** One that is owned has been changed by nobody, and was not there before. */
-  #servingAnew(family: Family, owned: boolean): string {
-    const at = `${nftFamily[family]} ${this.#servingTable}`;
-    const anew = owned ? '' : `table ${at}\ndelete table ${at}\n`;
-    return anew + servingTable(family, this.#servingTable, this.#names, owned);
-  }
-
-  /** Returns false where the kernel knows no tables that end with their owner. */
-  #openGate(): boolean {
-    if (this.#gate !== undefined) return true;
-    const gate = openGate(this.#libc, this.#gateTable, this.#names.marks.gate);
-    if ('reason' in gate) return false;
-    this.#gate = gate;
-    return true;
-  }
-
-  #open(): NftSession {
-    this.#session ??= new NftSession((reason) => {
-      this.#session = undefined;
-      this.#tables.clear();
-      this.#onLost(reason);
-    });
-    return this.#session;
-  }
-
-  async #look(family: Family, table: string): Promise<NftObject[]> {
-    return essence(await this.#open().list(`table ${nftFamily[family]} ${table}`));
-  }
-
-  async #isAsLeft(family: Family, table: string, left: NftObject[]): Promise<boolean> {
+  /** The rules of one that is owned ask for the gate. */
+  #openServing(family: Family): ServingTable {
+    const serving = ServingTable.open(this.#libc, family, this.#servingTable, this.#names);
     try {
-      return isDeepStrictEqual(await this.#look(family, table), left);
+      if (serving.owned) this.#openGate();
+      return serving;
     } catch (error) {
-      if (error instanceof NftError) return false;
+      serving.close();
       throw error;
     }
   }
+
+  #openGate(): void {
+    if (this.#gate !== undefined) return;
+    const gate = openGate(this.#libc, this.#gateTable, this.#names.marks.gate);
+    if ('reason' in gate) throw new NftError(gate.reason);
+    this.#gate = gate;
+  }
+
+  /** One that an older version left, or that somebody changed, goes in the same transaction. */
+  #fallbackAnew(family: Family, plan: FamilyPlan): string {
+    const anew = this.#withoutFallback(family) + fallbackTable(family, this.#names);
+    return anew + fallbacks(family, this.#names, plan.fallback);
+  }
+
+  /** Somebody may have removed it already. */
+  #withoutFallback(family: Family): string {
+    const at = `${nftFamily[family]} ${this.#names.table}`;
+    return `table ${at}\ndelete table ${at}\n`;
+  }
+
+  #fallbackImage(family: Family): string[] | undefined {
+    return tableImage(this.#netlink, { family: nftFamily[family], table: this.#names.table }, fallbackContents);
+  }
 }
 
-/** A listing without what changes by itself: handles, counts, elements that come and go. */
-function essence(objects: readonly NftObject[]): NftObject[] {
-  return objects.map((object) => {
-    const [[kind, value] = ['', {}]] = Object.entries(object);
-    const { handle: _, packets: _p, bytes: _b, ...rest } = value;
-    if (dynamicSets.includes(String(rest.name))) delete rest.elem;
-    return { [kind]: rest };
-  });
+/** One of which a part is gone is not as it was left, even if that part was gone then. */
+function isAsLeft(left: string[] | undefined, now: string[] | undefined): boolean {
+  return now !== undefined && isDeepStrictEqual(left, now);
 }

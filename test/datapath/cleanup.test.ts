@@ -6,12 +6,13 @@ import { resolve } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
 import { families, nftFamily } from '../../agent/datapath/family.ts';
 import { type DatapathNames, usualNames } from '../../agent/datapath/names.ts';
-import { fallbacks, fallbackTable, servingTable } from '../../agent/datapath/ruleset.ts';
+import { fallbacks, fallbackTable } from '../../agent/datapath/ruleset.ts';
 import { Namespace } from '../cluster/namespace.ts';
 import { eventually } from '../tools/eventually.ts';
 import { RunFolder } from '../tools/run-folder.ts';
 import { nft } from './network.ts';
 import { nodeState } from './node-state.ts';
+import { servingText } from './serving-text.ts';
 
 const program = resolve(import.meta.dirname, '../../bin/localdns');
 const folder = new RunFolder('cleanup');
@@ -42,7 +43,7 @@ after(async () => {
 function leaveEverything(names: DatapathNames = usualNames): void {
   for (const family of families) {
     const listener = { addresses: [own[family]], backends: [{ address: endpoint[family], port: 53 }] };
-    nft(node, servingTable(family, `${names.table}-0123abcd`, names, false));
+    nft(node, servingText(family, `${names.table}-0123abcd`));
     nft(node, fallbackTable(family, names));
     nft(node, fallbacks(family, names, { cluster: listener, node: { addresses: [], backends: [] } }));
     const mark = `0x${names.marks.intercept.toString(16)}`;

@@ -3,9 +3,10 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { usualNames } from '../../agent/datapath/names.ts';
-import { fallbackTable, servedAddresses, servingTable } from '../../agent/datapath/ruleset.ts';
+import { fallbackTable } from '../../agent/datapath/ruleset.ts';
 import { clusterListeners, type Lab, nodeListeners, serviceAddresses } from './lab.ts';
 import { addresses, nft } from './network.ts';
+import { servingText } from './serving-text.ts';
 
 /** One round: the same packets three times, nanoseconds of processor time for each. */
 export interface CostRound {
@@ -34,8 +35,9 @@ const serving = {
 
 /** The tables as an agent makes them; without an owner, since no agent runs. */
 const tables = [
-  servingTable(4, table, usualNames, false),
-  servedAddresses(4, table, { served: serving.v4, tracked: [], clusterDns: serving.dns }),
+  servingText(4, table),
+  `add element ip ${table} served { ${serving.v4.join(', ')} }\n`,
+  `add element ip ${table} clusterdns { ${serving.dns.join(', ')} }\n`,
   fallbackTable(4, usualNames),
 ].join('');
 const noTables = `delete table ip ${table}\ndelete table ip ${usualNames.table}\n`;
@@ -82,7 +84,7 @@ export async function forwardingCost(lab: Lab, rounds: number): Promise<CostRoun
 
 /** Milliseconds that the tables of both families take to be applied, in one transaction by nft(8), its own start included. */
 export function applyingCost(lab: Lab, rounds: number): number[] {
-  const both = `${tables}${servingTable(6, table, usualNames, false)}${fallbackTable(6, usualNames)}`;
+  const both = `${tables}${servingText(6, table)}${fallbackTable(6, usualNames)}`;
   const none = `${noTables}delete table ip6 ${table}\ndelete table ip6 ${usualNames.table}\n`;
   return Array.from({ length: rounds }, () => {
     const startedAt = performance.now();

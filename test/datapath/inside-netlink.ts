@@ -2,11 +2,16 @@
  * Runs inside a network namespace, and does there what a test wants: Node cannot change the namespace of a process that runs.
  * One call a message; its answer carries the same number.
  */
+import type { Family } from '../../agent/datapath/family.ts';
 import { type Gate, openGate } from '../../agent/datapath/gate.ts';
 import { usualNames } from '../../agent/datapath/names.ts';
-import { NfCounters } from '../../agent/datapath/nf-counters.ts';
-import { NftSession } from '../../agent/datapath/nft-session.ts';
+import { Netlink, netlinkProtocol } from '../../agent/datapath/netlink.ts';
+import { counterPackets } from '../../agent/datapath/nf-counters.ts';
+import { type TableContents, tableImage } from '../../agent/datapath/nf-image.ts';
+import { transaction } from '../../agent/datapath/nf-message.ts';
+import { type NewElement, replaceElements, type TableAt } from '../../agent/datapath/nf-object.ts';
 import { PolicyRouting } from '../../agent/datapath/routing.ts';
+import { type LifeSigns, type ServedAddresses, ServingTable } from '../../agent/datapath/serving-table.ts';
 import { isLibc, loadLibc } from '../../agent/libc.ts';
 
 const loaded = loadLibc();
@@ -29,37 +34,82 @@ class Gates {
   }
 }
 
-class Session {
-  readonly ends: string[] = [];
-  readonly #nft = new NftSession((reason) => this.ends.push(reason));
+class Serving {
+  readonly #tables = new Map<string, ServingTable>();
 
-  pid(): number | undefined {
-    return this.#nft.pid;
-  }
-
-  run(script: string): Promise<void> {
-    return this.#nft.run(script);
-  }
-
-  list(what: string): Promise<unknown> {
-    return this.#nft.list(what);
-  }
-
-  /** As many times as a test cannot ask for one by one; the milliseconds of each. */
-  async repeat(times: number, script: string): Promise<number> {
+  /** Whether it is owned, and how long it took. */
+  open(family: Family, name: string, options?: { mayOwn: boolean }): { owned: boolean; tookMs: number } {
     const startedAt = performance.now();
-    for (let count = 0; count < times; count += 1) await this.#nft.run(script);
-    return (performance.now() - startedAt) / times;
+    const table = ServingTable.open(libc, family, name, usualNames, options);
+    this.#tables.set(name, table);
+    return { owned: table.owned, tookMs: performance.now() - startedAt };
   }
 
-  ended(): string[] {
-    return this.ends;
+  setAddresses(name: string, addresses: ServedAddresses): void {
+    this.#of(name).setAddresses(addresses);
+  }
+
+  giveLifeSigns(name: string, signs: LifeSigns): void {
+    this.#of(name).giveLifeSigns(signs);
+  }
+
+  /** As many times as a test cannot ask for one by one; the milliseconds of each, and those of CPU. */
+  renew(times: number, name: string, signs: LifeSigns): { tookMs: number; cpuMs: number } {
+    const [startedAt, cpu] = [performance.now(), process.cpuUsage()];
+    for (let count = 0; count < times; count += 1) this.#of(name).giveLifeSigns(signs);
+    const { user, system } = process.cpuUsage(cpu);
+    return { tookMs: (performance.now() - startedAt) / times, cpuMs: (user + system) / 1_000 / times };
+  }
+
+  doubtEverybody(name: string): void {
+    this.#of(name).doubtEverybody();
+  }
+
+  counters(name: string): Record<string, number> {
+    return this.#of(name).counters();
+  }
+
+  isThere(name: string): boolean {
+    return this.#of(name).isThere();
+  }
+
+  image(name: string): string[] | undefined {
+    return this.#of(name).image();
+  }
+
+  close(name: string): void {
+    this.#of(name).close();
+    this.#tables.delete(name);
+  }
+
+  #of(name: string): ServingTable {
+    const table = this.#tables.get(name);
+    if (table === undefined) throw new Error(`no table ${name} is open`);
+    return table;
+  }
+}
+
+class Tables {
+  readonly #netlink = new Netlink(libc, netlinkProtocol.netfilter);
+
+  packets(family: Family, table: string): Record<string, number> {
+    return counterPackets(this.#netlink, family, table);
+  }
+
+  image(at: TableAt, contents: TableContents): string[] | undefined {
+    return tableImage(this.#netlink, at, contents);
+  }
+
+  /** Sends the changes as one transaction. */
+  replace(at: TableAt, changes: Record<string, NewElement[]>): void {
+    const messages = Object.entries(changes).flatMap(([name, elements]) => replaceElements(at, name, elements));
+    this.#netlink.request(transaction(messages));
   }
 }
 
 const subjects = {
-  session: new Session(),
-  counters: new NfCounters(libc),
+  serving: new Serving(),
+  tables: new Tables(),
   routing: new PolicyRouting(libc, usualNames),
   gates: new Gates(),
 };

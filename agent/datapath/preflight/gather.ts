@@ -17,7 +17,7 @@ import {
   type NodeFacts,
   type Wanted,
 } from './facts.ts';
-import { tryKernel } from './kernel-trials.ts';
+import { tryKernel, tryServing } from './kernel-trials.ts';
 import { interfaceAddresses, interfaceNames, policyRulesOf, routesOf } from './rtnetlink.ts';
 import { socketsOn } from './sockets-in-use.ts';
 
@@ -42,7 +42,10 @@ export async function gatherFacts(
     libcTrouble: isLibc(libc) ? undefined : libc.reason,
     capabilities,
     nftVersion,
-    refused: mayChange ? await tryKernel(familiesOf(wanted), wanted.names, runNft) : undefined,
+    refused:
+      mayChange && isLibc(libc)
+        ? await tryKernel(familiesOf(wanted), wanted.names, runNft, tryServing(libc))
+        : undefined,
     hasIpv6: hasIpv6(),
     ...routing,
     sockets,

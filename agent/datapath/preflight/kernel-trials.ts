@@ -1,8 +1,13 @@
-/** Whether the kernel takes the kinds of rules that are needed: nft hands them to it and takes them back (`nft --check`). */
+/**
+ * Whether the kernel takes the kinds of rules that are needed. The serving table, which lets everything pass while its sets are
+ * empty, is made and taken away at once; all else nft hands to the kernel and takes back (`nft --check`).
+ */
+import type { Libc } from '../../libc.ts';
 import { type Family, nftFamily } from '../family.ts';
 import type { DatapathNames } from '../names.ts';
 import type { RunNft } from '../nft.ts';
-import { fallbackTable, servingTable } from '../ruleset.ts';
+import { fallbackTable } from '../ruleset.ts';
+import { ServingTable } from '../serving-table.ts';
 import type { KernelFeature } from './facts.ts';
 
 /** It never comes into being. */
@@ -37,11 +42,25 @@ function scripts(family: Family): Record<Exclude<KernelFeature, 'owned tables' |
   };
 }
 
-/** What nft said to that which was refused; empty where the kernel takes our rules as they are. */
+/** What the kernel made of the serving table: throws where it refuses it. */
+export type TryServing = (family: Family, names: DatapathNames) => { owned: boolean };
+
+/** Under a name that `localdns cleanup` knows, should this process end in the middle of it. */
+export function tryServing(libc: Libc): TryServing {
+  return (family, names) => {
+    const suffix = (process.pid >>> 0).toString(16).padStart(8, '0');
+    const trial = ServingTable.open(libc, family, `${names.table}-${suffix}`, names);
+    trial.close();
+    return trial;
+  };
+}
+
+/** What was said to that which was refused; empty where the kernel takes our rules as they are. */
 export async function tryKernel(
   families: readonly Family[],
   names: DatapathNames,
   runNft: RunNft,
+  serving: TryServing,
 ): Promise<Map<KernelFeature, string>> {
   const complaint = async (script: string) => {
     const { code, stderr } = await runNft(['--check', '-f', '-'], script);
@@ -49,9 +68,12 @@ export async function tryKernel(
   };
   const refused = new Map<KernelFeature, string>();
   for (const family of families) {
-    const rules = (owned: boolean) => servingTable(family, table, names, owned);
-    const all = await complaint(rules(true) + fallbackTable(family, { ...names, table: `${table}-fallback` }));
-    if (all === undefined) continue;
+    const tried = attempt(() => serving(family, names));
+    const all = tried.refusal ?? (await complaint(fallbackTable(family, { ...names, table })));
+    if (all === undefined) {
+      if (!tried.owned) refused.set('owned tables', 'tables do not end with their owner');
+      continue;
+    }
     const found = refused.size;
     for (const [feature, script] of Object.entries(scripts(family)) as [KernelFeature, string][]) {
       const said = await complaint(script);
@@ -59,11 +81,17 @@ export async function tryKernel(
       // Without nftables nothing else can work, and says the same.
       if (said !== undefined && feature === 'nftables') return refused;
     }
-    if (refused.size > found) continue;
-    const isOwnership = (await complaint(rules(false))) === undefined;
-    refused.set(isOwnership ? 'owned tables' : 'something else', all);
+    if (refused.size === found) refused.set('something else', all);
   }
   return refused;
+}
+
+function attempt(serving: () => { owned: boolean }): { owned: boolean; refusal?: string } {
+  try {
+    return { owned: serving().owned };
+  } catch (error) {
+    return { owned: false, refusal: (error as Error).message };
+  }
 }
 
 function sentenceOf(stderr: string): string {
