@@ -2,11 +2,12 @@
 import { readFile } from 'node:fs/promises';
 import { LastGoodFile } from '../agent/config/last-good.ts';
 import { parseResolvConf, resolvConfPath } from '../agent/config/resolv-conf.ts';
+import { familyOf } from '../agent/datapath/family.ts';
 import { planDatapath } from '../agent/datapath/plan.ts';
-import { type Wanted, wantedOf } from '../agent/datapath/preflight/facts.ts';
+import { caughtAddresses, type NodeFacts, type Wanted, wantedOf } from '../agent/datapath/preflight/facts.ts';
 import type { Finding } from '../agent/datapath/preflight/finding.ts';
 import { gatherFacts } from '../agent/datapath/preflight/gather.ts';
-import { preflight } from '../agent/datapath/preflight.ts';
+import { clearance, preflight } from '../agent/datapath/preflight.ts';
 import type { ListenerName } from '../agent/listen/listeners.ts';
 import type { AgentOptions } from '../agent/options.ts';
 import type { NodeConfig } from '../api/v1alpha1/node-config.ts';
@@ -22,8 +23,13 @@ export async function runPreflight(options: AgentOptions): Promise<number> {
     for (const line of read.errors) console.error(line);
     return exitCode.couldNotRun;
   }
-  const findings = preflight(await gatherFacts(await wantedFor(read.config, options)));
-  process.stdout.write(options.preflight === 'json' ? `${JSON.stringify(findings, null, 2)}\n` : table(findings));
+  const facts = await gatherFacts(await wantedFor(read.config, options));
+  const findings = preflight(facts);
+  process.stdout.write(
+    options.preflight === 'json'
+      ? `${JSON.stringify(findings, null, 2)}\n`
+      : `${table(findings)}\n${conclusion(findings, facts, read.config)}\n`,
+  );
   return findings.some(({ level }) => level === 'blocking') ? exitCode.foundWrong : exitCode.good;
 }
 
@@ -61,6 +67,32 @@ async function resolvers(path: string | undefined): Promise<string[]> {
   } catch {
     return [];
   }
+}
+
+/** What it comes to, for a person who does not want to add up twenty lines. */
+export function conclusion(
+  findings: readonly Finding[],
+  facts: Pick<NodeFacts, 'wanted' | 'hasIpv6'>,
+  { clusterDNS }: Pick<NodeConfig, 'clusterDNS'>,
+): string {
+  const { obstacle, excluded } = clearance(findings, facts);
+  const caught = caughtAddresses(facts.wanted);
+  const left = caught.filter((address) => excluded.has(address) || (familyOf(address) === 6 && !facts.hasIpv6));
+  const taken = caught.filter((address) => !left.includes(address));
+  if (obstacle !== undefined || taken.length === 0) {
+    const why = obstacle === undefined ? '' : ` (${obstacle.check})`;
+    return `Nothing can be intercepted on this node${why}: queries keep the way that they take now.`;
+  }
+  const unknown = clusterDNS.addresses.length === 0;
+  return [
+    `Can be intercepted: ${taken.join(', ')}.`,
+    ...(left.length > 0
+      ? [`Not intercepted, so that queries keep the way that they take now: ${left.join(', ')}.`]
+      : []),
+    ...(unknown
+      ? ['Not judged: the address of the cluster DNS Service, which the configuration of a cluster has.']
+      : []),
+  ].join('\n');
 }
 
 function table(findings: readonly Finding[]): string {

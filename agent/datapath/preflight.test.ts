@@ -13,6 +13,7 @@ const wanted: Wanted = {
   listen: [...own, service].map((address) => ({ address, port: 53 })),
   own,
   others: [service],
+  tracked: [],
   names: usualNames,
 };
 
@@ -69,6 +70,22 @@ function chain(table: string, fields: Record<string, unknown>, ...rules: unknown
     ...rules.map((expr) => ({ rule: { ...at, chain: fields.name ?? 'INPUT', expr } })),
   ];
 }
+
+/** `-A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP`, in two hooks. */
+const loopbackNet = { prefix: { addr: '127.0.0.0', len: 8 } };
+const toKubeFirewall = [{ counter: { packets: 0, bytes: 0 } }, { jump: { target: 'KUBE-FIREWALL' } }];
+const kubeFirewall: NftObject[] = [
+  ...chain('ip filter', { name: 'KUBE-FIREWALL', type: undefined, hook: undefined, policy: undefined }, [
+    { match: { op: '!=', left: { payload: { protocol: 'ip', field: 'saddr' } }, right: loopbackNet } },
+    { match: { op: '==', left: { payload: { protocol: 'ip', field: 'daddr' } }, right: loopbackNet } },
+    { xt: { type: 'match', name: 'comment' } },
+    { xt: { type: 'match', name: 'conntrack' } },
+    { counter: { packets: 0, bytes: 0 } },
+    { drop: null },
+  ]),
+  ...chain('ip filter', {}, toKubeFirewall),
+  ...chain('ip filter', { name: 'OUTPUT', hook: 'output' }, toKubeFirewall),
+];
 
 const is = (left: unknown, right: unknown, op = '==') => ({ match: { op, left, right } });
 const header = (protocol: string, field: string) => ({ payload: { protocol, field } });
@@ -280,6 +297,38 @@ suite('what is in the way is found, with its reason and what to do', () => {
       /cannot be judged from here/,
     ],
     [
+      'an OUTPUT chain that lets out what it tracks',
+      goodNode({
+        ruleset: chain(
+          'inet filter',
+          { name: 'output', hook: 'output', policy: 'drop' },
+          [is(meta('oifname'), 'lo'), { accept: null }],
+          [is({ ct: { key: 'state' } }, { set: ['established', 'related', 'new'] }), { accept: null }],
+        ),
+      }),
+      ['output blocking AnswersDropped'],
+      /chain output of table inet filter .*drops answers from 169\.254\.10\.11, .*port 53.*tracked: true/,
+    ],
+    [
+      'an OUTPUT chain that drops answers of one address',
+      goodNode({
+        ruleset: chain('ip x', { hook: 'postrouting' }, [is(header('ip', 'saddr'), service), { drop: null }]),
+      }),
+      [`output blocking AnswersDropped ${service}`],
+      /drops answers from 10\.96\.0\.10 on their way to pods\. /,
+    ],
+    [
+      'an OUTPUT chain of which nobody can say from outside what it lets out, for nothing would show that answers are lost',
+      goodNode({
+        ruleset: chain('ip filter', { name: 'OUTPUT', hook: 'output', policy: 'drop' }, [
+          { xt: { type: 'match', name: 'conntrack' } },
+          { accept: null },
+        ]),
+      }),
+      ['output blocking AnswersDropped'],
+      /cannot be judged from here/,
+    ],
+    [
       'firewalld',
       goodNode({ ruleset: [{ table: { family: 'inet', name: 'firewalld' } }] }),
       ['host-firewall warning HostFirewall'],
@@ -473,6 +522,20 @@ suite('what others do without being in the way is no trouble:', () => {
         ruleset: chain('ip filter', { policy: 'drop' }, [is({ '&': [meta('mark'), 0x10] }, 0, '!='), { accept: null }]),
       }),
     ],
+    [
+      'firewalls that let in what begins and out what is established, where listeners are tracked',
+      goodNode({
+        wanted: { ...wanted, tracked: [...own, service] },
+        ruleset: [
+          ...chain('inet filter', { policy: 'drop' }, [is({ ct: { key: 'state' } }, 'new'), { accept: null }]),
+          ...chain('inet filter', { name: 'OUTPUT', hook: 'output', policy: 'drop' }, [
+            is({ ct: { key: 'state' } }, { set: ['established', 'related'] }),
+            { accept: null },
+          ]),
+        ],
+      }),
+    ],
+    ["kubelet's protection of loopback, as iptables-nft writes it", goodNode({ ruleset: kubeFirewall })],
     [
       "route_localnet where kube-proxy's own rule guards loopback",
       goodNode({

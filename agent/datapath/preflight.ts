@@ -1,7 +1,7 @@
 /** Whether queries can be intercepted on this node, judged from facts that were gathered before. */
 import { caughtAddresses, type NodeFacts } from './preflight/facts.ts';
 import type { Check, Finding } from './preflight/finding.ts';
-import { hostFirewall, inputChains, markBits, ourTable, shadowingRules } from './preflight/firewall.ts';
+import { hostFirewall, inputChains, markBits, ourTable, outputChains, shadowingRules } from './preflight/firewall.ts';
 import { capabilities, ipv6, kernel, kernelSettings, nft, platform, systemCalls } from './preflight/machine.ts';
 import {
   addressesOnInterfaces,
@@ -27,6 +27,7 @@ const checks: readonly Check<NodeFacts>[] = [
   networkPlugin,
   ourTable,
   inputChains,
+  outputChains,
   shadowingRules,
   hostFirewall,
   markBits,

@@ -55,6 +55,7 @@ export const reasons = {
   portTaken: 'PortTaken',
   networkPluginBypasses: 'NetworkPluginBypasses',
   inputDropped: 'InputDropped',
+  answersDropped: 'AnswersDropped',
   shadowed: 'Shadowed',
   tableTaken: 'TableTaken',
   markTaken: 'MarkTaken',

@@ -109,11 +109,12 @@ suite('a preflight', () => {
     assert.deepEqual(await nodeState(node), before);
   });
 
-  test('prints a table for people', async () => {
+  test('prints a table for people, and what it comes to', async () => {
     const { stdout, code } = await node.run(program, usual);
     const [heading = '', first = ''] = stdout.split('\n');
     assert.match(heading, /^LEVEL +CHECK +MESSAGE$/);
     assert.match(first, /^ok +linux +this is Linux$/);
+    assert.match(stdout, /\n\nCan be intercepted: 169\.254\.10\.11, .*10\.96\.0\.10, .*192\.0\.2\.53\.\n$/);
     assert.equal(code, 0);
   });
 
@@ -298,6 +299,44 @@ suite('rules that are there already', () => {
     // The other form of the remedy.
     await node.run('iptables', ['-w', '-I', 'INPUT', '-m', 'mark', '--mark', '0x10/0x10', '-j', 'ACCEPT']);
     assert.equal((await preflight()).code, 0);
+  });
+
+  test('are those of kubelet, which protect loopback and harm nobody', async () => {
+    const rule = ['!', '-s', '127.0.0.0/8', '-d', '127.0.0.0/8', '-m', 'comment', '--comment', 'block localnet'];
+    for (const args of [
+      ['-N', 'KUBE-FIREWALL'],
+      ['-A', 'KUBE-FIREWALL', ...rule, '-m', 'conntrack', '!', '--ctstate', 'RELATED,ESTABLISHED,DNAT', '-j', 'DROP'],
+      ['-A', 'INPUT', '-j', 'KUBE-FIREWALL'],
+      ['-A', 'OUTPUT', '-j', 'KUBE-FIREWALL'],
+    ]) {
+      assert.equal((await node.run('iptables', ['-w', ...args])).code, 0, args.join(' '));
+    }
+    const { code, trouble } = await preflight();
+    assert.deepEqual([code, trouble], [0, []]);
+  });
+
+  test('are those of an OUTPUT chain that lets out what is tracked alone', async () => {
+    const accept = ['-m', 'conntrack', '--ctstate', 'NEW,ESTABLISHED', '-j', 'ACCEPT'];
+    for (const args of [
+      ['-P', 'OUTPUT', 'DROP'],
+      ['-A', 'OUTPUT', '-o', 'lo', '-j', 'ACCEPT'],
+      ['-A', 'OUTPUT', ...accept],
+    ]) {
+      assert.equal((await node.run('iptables', ['-w', ...args])).code, 0, args.join(' '));
+    }
+    const { code, trouble, messages } = await preflight();
+    const v4 = ['169.254.10.11', service, '169.254.10.10', nodeResolver];
+    assert.equal(code, 1);
+    assert.deepEqual(trouble.sort(), v4.map((address) => `output blocking AnswersDropped ${address}`).sort());
+    assert.match(messages, /accept UDP and TCP from port 53 of 169\.254\.10\.11 in it/);
+    // The remedy that the finding names, applied.
+    for (const protocol of ['udp', 'tcp']) {
+      for (const address of v4) {
+        const args = ['-A', 'OUTPUT', '-p', protocol, '-s', address, '--sport', '53', '-j', 'ACCEPT'];
+        assert.equal((await node.run('iptables', ['-w', ...args])).code, 0);
+      }
+    }
+    assert.deepEqual((await preflight()).trouble, []);
   });
 
   test('are those of policy routing, and a table of another program', async () => {

@@ -14,6 +14,8 @@ export interface Wanted {
   readonly own: readonly string[];
   /** Others' addresses whose queries it wants to answer: the cluster DNS Service, the node's own resolvers. */
   readonly others: readonly string[];
+  /** Those of both kinds whose queries connection tracking sees. */
+  readonly tracked: readonly string[];
   readonly names: DatapathNames;
 }
 
@@ -26,6 +28,7 @@ export function wantedOf(plan: DatapathPlan, given: ListenAddresses, names: Data
       .map(({ address, port }) => ({ address, port })),
     own: addresses(true),
     others: addresses(false),
+    tracked: plan.addresses.filter(({ tracked }) => tracked).map(({ address }) => address),
     names,
   };
 }

@@ -1,7 +1,9 @@
 /** Rules that are there already: those that keep caught queries from an agent, and those that use names of ours. */
+
+import { dnsPort } from '../../../api/v1alpha1/address.ts';
 import { reasons } from '../../../api/v1alpha1/conditions.ts';
-import { type DatapathNames, isOurTable } from '../names.ts';
-import { caughtAddresses, type NodeFacts } from './facts.ts';
+import { isOurTable } from '../names.ts';
+import { caughtAddresses, familyName, type NodeFacts, type Wanted } from './facts.ts';
 import { type Finding, saying } from './finding.ts';
 import { type Chain, maskedMark, matches, type Packet, type Rule, Ruleset } from './packet-walk.ts';
 
@@ -11,50 +13,90 @@ const protocols = ['udp', 'tcp'] as const;
 const unreadable =
   'nft cannot list the rules that are there: whether they keep queries from an agent is found out by the queries that arrive. nft list ruleset says what is wrong';
 
+/** What becomes of the packets to, or from, the caught addresses in the chains of others. */
+interface Dropping {
+  readonly chain: Chain;
+  /** Dropped there, and no rule could let them through. */
+  readonly certain: readonly string[];
+  /** Dropped there, unless a rule lets them through that cannot be judged from here. */
+  readonly perhaps: readonly string[];
+}
+
+function droppings(
+  facts: NodeFacts,
+  hooks: readonly string[],
+  packetOf: (protocol: (typeof protocols)[number], address: string, wanted: Wanted) => Packet,
+): Dropping[] {
+  const ruleset = othersRules(facts);
+  const caught = caughtAddresses(facts.wanted);
+  const chains = new Set(hooks.flatMap((hook) => caught.flatMap((address) => ruleset.hooked(hook, address))));
+  return [...chains].flatMap((chain) => {
+    // What is not tracked is not translated either: it passes no chain of that type.
+    if (chain.type === 'nat') return [];
+    const dropped = caught.flatMap((address) => {
+      if (!ruleset.hooked(chain.hook ?? '', address).includes(chain)) return [];
+      const fates = protocols.map((protocol) => ruleset.fate(chain, packetOf(protocol, address, facts.wanted)));
+      const drops = fates.filter(({ verdict }) => verdict === 'drop');
+      if (drops.length === 0) return [];
+      return [{ address, isCertain: drops.some(({ couldPass }) => !couldPass) }];
+    });
+    const addresses = (isSo: boolean) =>
+      dropped.filter(({ isCertain }) => isCertain === isSo).map(({ address }) => address);
+    return dropped.length === 0 ? [] : [{ chain, certain: addresses(true), perhaps: addresses(false) }];
+  });
+}
+
+/** One finding about all addresses where they fare alike, else one for each. */
+function each(certain: readonly string[], { wanted }: NodeFacts): (string | undefined)[] {
+  return certain.length === caughtAddresses(wanted).length ? [undefined] : [...certain];
+}
+
 /** Chains through which a caught query still has to go: an accept of ours cannot take back their drop. */
 export function inputChains(facts: NodeFacts): Finding[] {
   const say = saying('input');
   if (facts.ruleset === undefined) return [];
-  const ruleset = othersRules(facts);
-  const caught = caughtAddresses(facts.wanted);
-  const hooks = ['prerouting', 'input'];
-  const chains = new Set(hooks.flatMap((hook) => caught.flatMap((address) => ruleset.hooked(hook, address))));
-  const findings = [...chains].flatMap((chain) => {
-    // What is not tracked is not translated either: it passes no chain of that type.
-    if (chain.type === 'nat') return [];
-    const dropped = caught.flatMap((daddr) => {
-      if (!ruleset.hooked(chain.hook ?? '', daddr).includes(chain)) return [];
-      const fates = protocols.map((protocol) => ruleset.fate(chain, packet(protocol, daddr, facts.wanted.names)));
-      const drops = fates.filter(({ verdict }) => verdict === 'drop');
-      if (drops.length === 0) return [];
-      return [{ daddr, isCertain: drops.some(({ couldPass }) => !couldPass) }];
-    });
-    const certain = dropped.filter(({ isCertain }) => isCertain).map(({ daddr }) => daddr);
-    const perhaps = dropped.filter(({ isCertain }) => !isCertain).map(({ daddr }) => daddr);
-    const accept = `accept UDP and TCP port 53 in it for packets with the mark ${hex(facts.wanted.names.marks.intercept)} (nft: meta mark & ${hex(facts.wanted.names.marks.intercept)} != 0 accept; iptables: -m mark --mark ${hex(facts.wanted.names.marks.intercept)}/${hex(facts.wanted.names.marks.intercept)})`;
-    // One sentence where all addresses fare alike.
-    const told = certain.length === caught.length ? [undefined] : certain;
-    return [
-      ...told.map((address) =>
-        say.blocking(
-          reasons.inputDropped,
-          `${nameOf(chain)} drops queries to ${address ?? certain.join(', ')}, so none would reach an agent: ${accept}`,
-          address,
-        ),
+  const mark = hex(facts.wanted.names.marks.intercept);
+  const accept = `accept UDP and TCP port 53 in it for packets with the mark ${mark} (nft: meta mark & ${mark} != 0 accept; iptables: -m mark --mark ${mark}/${mark})`;
+  const findings = droppings(facts, ['prerouting', 'input'], queryTo).flatMap(({ chain, certain, perhaps }) => [
+    ...each(certain, facts).map((address) =>
+      say.blocking(
+        reasons.inputDropped,
+        `${nameOf(chain)} drops queries to ${address ?? certain.join(', ')}, so none would reach an agent: ${accept}`,
+        address,
       ),
-      ...(perhaps.length > 0
-        ? [
-            say.warning(
-              reasons.inputDropped,
-              `${nameOf(chain)} drops queries to ${perhaps.join(', ')} unless a rule lets them through that cannot be judged from here; the agent watches whether they arrive, and intercepts nothing where they do not. To be sure, ${accept}`,
-            ),
-          ]
-        : []),
-    ];
-  });
+    ),
+    ...(perhaps.length > 0
+      ? [
+          say.warning(
+            reasons.inputDropped,
+            `${nameOf(chain)} drops queries to ${perhaps.join(', ')} unless a rule lets them through that cannot be judged from here; the agent watches whether they arrive, and intercepts nothing where they do not. To be sure, ${accept}`,
+          ),
+        ]
+      : []),
+  ]);
   return findings.length > 0
     ? findings
     : [say.ok('no chain of another program drops queries on their way to an agent')];
+}
+
+/** Chains through which answers have to go. No count would show the agent that they are dropped, so doubt forbids as well. */
+export function outputChains(facts: NodeFacts): Finding[] {
+  const say = saying('output');
+  if (facts.ruleset === undefined) return [];
+  const findings = droppings(facts, ['output', 'postrouting'], answerFrom).flatMap(({ chain, certain, perhaps }) => {
+    const dropped = [...certain, ...perhaps];
+    return each(dropped, facts).map((address) => {
+      const from = address ?? dropped.join(', ');
+      const isCertain = address === undefined ? certain.length > 0 : certain.includes(address);
+      const doubt = isCertain ? '' : ', unless a rule lets them through that cannot be judged from here';
+      return say.blocking(
+        reasons.answersDropped,
+        `${nameOf(chain)} drops answers from ${from} on their way to pods${doubt}. They are not tracked, so they are no established connection to it: accept UDP and TCP from port 53 of ${from} in it, or set tracked: true for the listener in the profile`,
+        address,
+      );
+    });
+  });
+  return findings.length > 0 ? findings : [say.ok('no chain of another program drops answers on their way to pods')];
 }
 
 /** Firewalls that rewrite their rules by themselves: told, so that the remedy is applied where it stays. */
@@ -94,7 +136,6 @@ export function hostFirewall({ ruleset, legacyTables }: NodeFacts): Finding[] {
 export function shadowingRules(facts: NodeFacts): Finding[] {
   const say = saying('shadowing-rules');
   if (facts.ruleset === undefined) return [];
-  const { names } = facts.wanted;
   const ruleset = othersRules(facts);
   const caught = caughtAddresses(facts.wanted);
   const told = new Map<string, Finding>();
@@ -103,7 +144,7 @@ export function shadowingRules(facts: NodeFacts): Finding[] {
       for (const rule of ruleset.reachable(chain)) {
         const act = actOf(rule);
         if (act === undefined || !namesPort(rule)) continue;
-        if (protocols.every((protocol) => matches(rule, packet(protocol, daddr, names)) === 'no')) continue;
+        if (protocols.every((protocol) => matches(rule, queryTo(protocol, daddr, facts.wanted)) === 'no')) continue;
         const key = `${nameOf(chain)} ${act}`;
         const where = `${rule.family} ${rule.table} ${rule.chain}`;
         if (!told.has(key))
@@ -238,7 +279,7 @@ function isBitwise({ expr }: Rule): boolean {
 /** A mark that is written whole matters only where a query of ours may come by. */
 function caughtMayPass(rule: Rule, { wanted }: NodeFacts): boolean {
   return caughtAddresses(wanted).some((daddr) =>
-    protocols.some((protocol) => matches(rule, packet(protocol, daddr, wanted.names)) !== 'no'),
+    protocols.some((protocol) => matches(rule, queryTo(protocol, daddr, wanted)) !== 'no'),
   );
 }
 
@@ -248,8 +289,16 @@ function othersRules({ ruleset, wanted }: NodeFacts): Ruleset {
   return new Ruleset((ruleset ?? []).filter((object) => !Object.values(object).some((each) => isOurs(each.table))));
 }
 
-function packet(protocol: 'udp' | 'tcp', daddr: string, { marks }: DatapathNames): Packet {
-  return { protocol, daddr, mark: marks.intercept };
+function queryTo(protocol: 'udp' | 'tcp', address: string, { names, tracked }: Wanted): Packet {
+  const state = tracked.includes(address) ? 'new' : 'untracked';
+  const way = { source: {}, destination: { address, port: dnsPort }, passes: 'iif' } as const;
+  return { protocol, family: familyName(address), ...way, mark: names.marks.intercept, state };
+}
+
+function answerFrom(protocol: 'udp' | 'tcp', address: string, { tracked }: Wanted): Packet {
+  const state = tracked.includes(address) ? 'established' : 'untracked';
+  const way = { source: { address, port: dnsPort }, destination: {}, passes: 'oif' } as const;
+  return { protocol, family: familyName(address), ...way, mark: 0, state };
 }
 
 function nameOf({ family, table, name, hook, prio }: Chain): string {

@@ -3,8 +3,19 @@ import { suite, test } from 'node:test';
 import type { NftObject } from '../nft.ts';
 import { type Answer, type Chain, matches, type Packet, Ruleset } from './packet-walk.ts';
 
-const udp: Packet = { protocol: 'udp', daddr: '169.254.10.11', mark: 0x10 };
-const v6: Packet = { protocol: 'tcp', daddr: 'fd00::11', mark: 0x10 };
+const query = { source: {}, passes: 'iif', mark: 0x10, state: 'untracked' } as const;
+const udp: Packet = {
+  ...{ ...query, protocol: 'udp', family: 'ipv4' },
+  destination: { address: '169.254.10.11', port: 53 },
+};
+const v6: Packet = { ...query, protocol: 'tcp', family: 'ipv6', destination: { address: 'fd00::11', port: 53 } };
+const service: Packet = { ...udp, destination: { address: '10.96.0.10', port: 53 } };
+const tracked: Packet = { ...udp, state: 'new' };
+const answer: Packet = {
+  ...{ protocol: 'udp', family: 'ipv4', passes: 'oif', mark: 0, state: 'untracked' },
+  source: { address: '169.254.10.11', port: 53 },
+  destination: {},
+};
 const is = (left: unknown, right: unknown, op = '==') => ({ match: { op, left, right } });
 const header = (protocol: string, field: string) => ({ payload: { protocol, field } });
 const meta = (key: string) => ({ meta: { key } });
@@ -27,6 +38,7 @@ suite('whether one expression matches a caught query', () => {
     ['its address', is(header('ip', 'daddr'), '169.254.10.11'), udp, 'yes'],
     ['another address', is(header('ip', 'daddr'), '169.254.10.12'), udp, 'no'],
     ['its network', is(header('ip', 'daddr'), { prefix: { addr: '169.254.0.0', len: 16 } }), udp, 'yes'],
+    ['the network of loopback', is(header('ip', 'daddr'), { prefix: { addr: '127.0.0.0', len: 8 } }), service, 'no'],
     ['a range of addresses', is(header('ip', 'daddr'), { range: ['169.254.10.1', '169.254.10.9'] }), udp, 'no'],
     ['an address of the other family', is(header('ip6', 'daddr'), 'fd00::11'), udp, 'no'],
     ['a network of the other family', is(header('ip6', 'daddr'), { prefix: { addr: 'fd00::', len: 8 } }), udp, 'no'],
@@ -41,6 +53,16 @@ suite('whether one expression matches a caught query', () => {
     ['a device', is(meta('iif'), 'eth0'), udp, 'maybe'],
     ['connections that go on, for it is tracked by nobody', is(state, { set: ['established', 'related'] }), udp, 'no'],
     ['what is not tracked', is(state, { set: ['new', 'untracked'] }, 'in'), udp, 'yes'],
+    ['what begins, of what is tracked', is(state, { set: ['established', 'new'] }), tracked, 'yes'],
+    ['what is not tracked, of what is', is(state, 'untracked'), tracked, 'no'],
+    ['what was translated, of what is tracked', is({ ct: { key: 'status' } }, 'dnat', 'in'), tracked, 'maybe'],
+    ['the address that answers', is(header('ip', 'saddr'), '169.254.10.11'), answer, 'yes'],
+    ['another address that answers', is(header('ip', 'saddr'), '169.254.10.12'), answer, 'no'],
+    ['whom the answer is for', is(header('ip', 'daddr'), '10.0.0.1'), answer, 'maybe'],
+    ['the port that answers', is(header('udp', 'sport'), 53), answer, 'yes'],
+    ['the port that the answer goes to', is(header('udp', 'dport'), 53), answer, 'maybe'],
+    ['a device that the answer goes out by', is(meta('oifname'), 'lo'), answer, 'no'],
+    ['a device that the answer came in by', is(meta('iifname'), 'lo'), answer, 'maybe'],
     ['what was translated', is({ ct: { key: 'status' } }, 'dnat', 'in'), udp, 'no'],
     ['our mark', is({ '&': [meta('mark'), 0x10] }, 0x10), udp, 'yes'],
     ['the lack of our mark', is({ '&': [meta('mark'), 0x10] }, 0), udp, 'no'],

@@ -1,5 +1,5 @@
 /**
- * What somebody else's rules do with a query that we caught: a walk through their chains as `nft -j list ruleset` shows
+ * What somebody else's rules do with a query that we caught, or with its answer: a walk through their chains as `nft -j list ruleset` shows
  * them (libnftables-json(5)). Not everything can be judged from outside (named sets, extensions of iptables): what may
  * match or not is taken for a rule that does not match, and remembered where it could have saved the packet.
  */
@@ -7,11 +7,17 @@ import { BlockList, isIP } from 'node:net';
 import type { NftObject } from '../nft.ts';
 import { familyName } from './facts.ts';
 
-/** A query on its way to an agent. */
+/** A query on its way to an agent, or an answer on its way to a pod. What of it is a pod's is not known. */
 export interface Packet {
   readonly protocol: 'udp' | 'tcp';
-  readonly daddr: string;
+  readonly family: 'ipv4' | 'ipv6';
+  readonly source: { readonly address?: string; readonly port?: number };
+  readonly destination: { readonly address?: string; readonly port?: number };
+  /** Where it comes in, or goes out: a pod's interface, which cannot be known, and is not loopback. */
+  readonly passes: 'iif' | 'oif';
   readonly mark: number;
+  /** What connection tracking says of it. */
+  readonly state: 'untracked' | 'new' | 'established';
 }
 
 export type Answer = 'yes' | 'no' | 'maybe';
@@ -165,7 +171,7 @@ function expressionMatches(expr: Json, packet: Packet): Answer {
 }
 
 function compares(left: Json, right: unknown, packet: Packet): Answer {
-  if ('ct' in left) return trackingCompares((left.ct as Json).key, right);
+  if ('ct' in left) return trackingCompares((left.ct as Json).key, right, packet.state);
   const mask = maskedMark(left);
   if (mask !== undefined && typeof right === 'number') {
     // Others' bits may be set or not; ours is known.
@@ -177,33 +183,35 @@ function compares(left: Json, right: unknown, packet: Packet): Answer {
   return isOneOf(right, value);
 }
 
-/** Untracked packets have the state `untracked` alone, and no status. */
-function trackingCompares(what: unknown, right: unknown): Answer {
+/** Untracked packets have no status; our tracked ones are translated to where they go anyway. */
+function trackingCompares(what: unknown, right: unknown, state: Packet['state']): Answer {
   const words = (typeof right === 'object' && right !== null && 'set' in right ? right.set : right) as unknown;
-  if (what === 'status') return 'no';
+  if (what === 'status') return state === 'untracked' ? 'no' : 'maybe';
   if (what !== 'state') return 'maybe';
-  return [words].flat().includes('untracked') ? 'yes' : 'no';
+  return [words].flat().includes(state) ? 'yes' : 'no';
 }
 
 /** What an expression reads from the packet; undefined where that cannot be known here. */
-function fieldOf(expr: Json, { protocol, daddr }: Packet): string | number | undefined {
+function fieldOf(expr: Json, { protocol, family, source, destination, passes }: Packet): string | number | undefined {
   const { protocol: header, field } = (expr.payload ?? {}) as { protocol?: string; field?: string };
   if (header === 'ip' || header === 'ip6') {
-    const isRight = (header === 'ip') === (familyName(daddr) === 'ipv4');
-    if (!isRight) return 'of the other family';
-    if (field === 'daddr') return daddr;
+    if ((header === 'ip') !== (family === 'ipv4')) return 'of the other family';
+    if (field === 'saddr') return source.address;
+    if (field === 'daddr') return destination.address;
     return field === 'protocol' || field === 'nexthdr' ? protocol : undefined;
   }
-  if (field === 'dport' && (header === 'th' || header === protocol)) return 53;
-  if (header === 'udp' || header === 'tcp') return header === protocol ? undefined : 'of the other protocol';
+  if (header === 'th' || header === protocol) {
+    return field === 'sport' ? source.port : field === 'dport' ? destination.port : undefined;
+  }
+  if (header === 'udp' || header === 'tcp') return 'of the other protocol';
   if (header === 'icmp' || header === 'icmpv6') return 'of another protocol';
   const { key: meta } = (expr.meta ?? {}) as { key?: string };
   if (meta === 'l4proto') return protocol;
-  if (meta === 'nfproto') return familyName(daddr);
-  // It may come in by any interface but this one.
-  return meta === 'iif' || meta === 'iifname' ? somewhere : undefined;
+  if (meta === 'nfproto') return family;
+  return meta === passes || meta === `${passes}name` ? somewhere : undefined;
 }
 
+/** Any interface but loopback. */
 const somewhere = '(an interface of pods)';
 
 function isOneOf(right: unknown, value: string | number): Answer {

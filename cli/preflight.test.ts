@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { usualNames } from '../agent/datapath/names.ts';
+import type { Finding } from '../agent/datapath/preflight/finding.ts';
+import { reasons } from '../api/v1alpha1/conditions.ts';
+import { conclusion } from './preflight.ts';
+
+const service = '10.96.0.10';
+const own = ['169.254.10.11', 'fdcd:6c64:6e73::11'];
+const wanted = { listen: [], own, others: [service], tracked: [], names: usualNames };
+const clusterDNS = { namespace: 'kube-system', service: 'kube-dns', addresses: [service] };
+
+function blocking(check: string, address?: string): Finding {
+  const finding = { check, level: 'blocking', reason: reasons.portTaken, message: 'x' } as const;
+  return address === undefined ? finding : { ...finding, address };
+}
+
+suite('what a preflight comes to', () => {
+  const said = (findings: Finding[], { hasIpv6 = true, addresses = [service] } = {}) =>
+    conclusion(findings, { wanted, hasIpv6 }, { clusterDNS: { ...clusterDNS, addresses } });
+
+  test('is all addresses where nothing is in the way', () => {
+    const warning = { ...blocking('ports', service), level: 'warning' } as const;
+    assert.equal(said([warning]), 'Can be intercepted: 169.254.10.11, fdcd:6c64:6e73::11, 10.96.0.10.');
+  });
+
+  test('is the rest where some are blocked, or of a family that the node does not have', () => {
+    assert.equal(
+      said([blocking('ports', service)], { hasIpv6: false }),
+      `Can be intercepted: 169.254.10.11.
+Not intercepted, so that queries keep the way that they take now: fdcd:6c64:6e73::11, 10.96.0.10.`,
+    );
+  });
+
+  test('is nothing where one thing forbids it, which is named', () => {
+    const nothing = /^Nothing can be intercepted on this node \(nft\): queries keep the way/;
+    assert.match(said([blocking('ports', service), blocking('nft')]), nothing);
+  });
+
+  test('is not all where the Service address is not known', () => {
+    assert.match(said([], { addresses: [] }), /\.\nNot judged: the address of the cluster DNS Service/);
+  });
+});
