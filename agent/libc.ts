@@ -22,6 +22,8 @@ export interface Libc {
    * `fd` (SO_REUSEPORT); for what comes from now on. Where the group has no socket of this index, the kernel's hash chooses.
    */
   attachReuseportProgram(fd: number, index: number): void;
+  /** The same under the lowest number from `least` on that is free. */
+  duplicate(fd: number, least: number): number;
   close(fd: number): void;
 }
 
@@ -58,6 +60,8 @@ export const linux = {
 
 const nonBlocking = 0o4000;
 const closeOnExec = 0o2000000;
+/** F_DUPFD_CLOEXEC. */
+const duplicateClosedOnExec = 1030;
 
 /** BPF_RET | BPF_K. */
 const returnConstant = 0x06;
@@ -132,6 +136,7 @@ function load(): Libc | { reason: string } {
     const send = call('send', 'intptr_t send(int, const uint8_t *, size_t, int)');
     const recv = call('recv', 'intptr_t recv(int, uint8_t *, size_t, int)');
     const close = call('close', 'int close(int)');
+    const fcntl = call('fcntl', 'int fcntl(int, int, ...)');
     // struct sock_fprog, which points to its instructions: the pointer is valid during the call, and copied by the kernel.
     const program = koffi.struct({ length: 'uint16_t', instructions: koffi.pointer('const uint8_t') });
     const attachSignature = ['int', 'int', 'int', koffi.pointer(program), 'uint32_t'];
@@ -156,6 +161,7 @@ function load(): Libc | { reason: string } {
         const { levelSocket, attachReuseportProgram } = linux;
         attach(fd, levelSocket, attachReuseportProgram, { length: 1, instructions }, programSize);
       },
+      duplicate: (fd, least) => fcntl(fd, duplicateClosedOnExec, 'int', least),
       close: (fd) => void close(fd),
     };
   } catch (error) {

@@ -4,10 +4,10 @@
  * dies. Rules elsewhere intercept those queries only while they carry the mark: in the output hook nothing else could tell
  * whether the agent lives, for `socket` sees the sender's socket there.
  */
-import { isNetlinkError, Netlink, type NetlinkMessage, netlinkProtocol, type SocketCalls } from './netlink.ts';
+import { isNetlinkError, type Netlink, type NetlinkMessage } from './netlink.ts';
 import { loaded, overProtocol, payloadLoad, portField, type protocolNumber, setMarkBit } from './nf-expression.ts';
 import { transaction } from './nf-message.ts';
-import { newChain, newRule, newTable } from './nf-object.ts';
+import { deleteTable, newChain, newRule, newTable } from './nf-object.ts';
 import { portKey } from './packet-field.ts';
 
 export interface Gate {
@@ -30,13 +30,11 @@ export function gateTable(mainTable: string, pid: number, startId: number): stri
  * Opens the gate, or says why the kernel cannot: the mark has to come from the main table then, which stays when the process
  * dies. Throws a NetlinkError for anything else: EPERM without the right to do it, or where the name is that of somebody else's gate.
  */
-export function openGate(libc: SocketCalls, tableName: string, markBit: number): Gate | { reason: string } {
-  const netlink = new Netlink(libc, netlinkProtocol.netfilter);
+export function openGate(netlink: Netlink, tableName: string, markBit: number): Gate | { reason: string } {
   try {
     netlink.request(transaction(gateMessages(tableName, markBit)));
-    return netlink;
+    return { close: () => netlink.request(transaction([deleteTable({ family: 'inet', table: tableName })])) };
   } catch (error) {
-    netlink.close();
     if (!isNetlinkError(error, 'ENOTSUP', 'EINVAL', 'EAFNOSUPPORT')) throw error;
     return { reason: `this kernel has no tables that end with their owner (Linux 5.12 has): ${error.code}` };
   }

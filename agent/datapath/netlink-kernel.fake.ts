@@ -31,6 +31,10 @@ export class FakeKernel implements SocketCalls {
     return next?.copy(buffer) ?? -1;
   }
 
+  duplicate(_fd: number, least: number): number {
+    return least;
+  }
+
   close(fd: number): void {
     this.closed.push(fd);
   }

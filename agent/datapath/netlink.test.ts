@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { SystemCallError } from '../libc.ts';
+import { isLibc, loadLibc, SystemCallError } from '../libc.ts';
 import { Netlink, NetlinkError, netlinkProtocol } from './netlink.ts';
 import { attribute, text } from './netlink-attribute.ts';
 import { FakeKernel, message, refusal } from './netlink-kernel.fake.ts';
@@ -109,4 +110,36 @@ test('once closed it sends nothing: the number of its socket may be that of anot
   netlink.close();
   assert.deepEqual(kernel.closed, [7]);
   assert.throws(() => netlink.request([request]), { code: 'EBADF' });
+});
+
+test('one that ends first has a number above all others, where the process may have so many', () => {
+  const kernel = new FakeKernel();
+  const open = () => new Netlink(kernel, netlinkProtocol.netfilter, { endsFirst: true });
+  const netlink = open();
+  assert.deepEqual(kernel.closed, [7], 'not under two numbers: it would not end with the first');
+  netlink.close();
+  assert.ok((kernel.closed[1] ?? 0) > 30_000);
+  for (const limit of [20_000, 1_024, 256]) {
+    kernel.duplicate = (_fd, least) => {
+      if (least >= limit) throw new SystemCallError('fcntl', 'EINVAL');
+      return least;
+    };
+    open().close();
+  }
+  assert.deepEqual(kernel.closed.slice(2), [7, 0x3f00, 7, 0x380, 7]);
+});
+
+test('programs that we start do not inherit it', (context) => {
+  const libc = loadLibc();
+  if (!isLibc(libc)) return context.skip(libc.reason);
+  const netlink = new Netlink(libc, netlinkProtocol.route, { endsFirst: true });
+  const high =
+    readdirSync('/proc/self/fd')
+      .map(Number)
+      .sort((a, b) => b - a)[0] ?? 0;
+  assert.ok(high >= 0x380, String(high));
+  const closeOnExec = 0o2000000;
+  const flags = /^flags:\s+(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${high}`, 'utf8'))?.[1] ?? '';
+  assert.equal(Number.parseInt(flags, 8) & closeOnExec, closeOnExec);
+  netlink.close();
 });

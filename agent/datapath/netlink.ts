@@ -59,11 +59,14 @@ const reasonAttribute = 1;
 const receiveLength = 0x10000;
 const queueLength = 0x100000;
 
+/** Above all that an agent opens, if the process may have so many; the kernel keeps 8 octets for each number below. */
+const highDescriptors = [0x7f00, 0x3f00, 0x1f00, 0x380];
+
 /** A table that changes while it is read is read anew; one that changes each time is given up. */
 const maxDumps = 10;
 
 /** What of the C library netlink takes. */
-export type SocketCalls = Pick<Libc, 'socket' | 'setsockopt' | 'send' | 'recv' | 'close'>;
+export type SocketCalls = Pick<Libc, 'socket' | 'setsockopt' | 'send' | 'recv' | 'duplicate' | 'close'>;
 
 interface Answers {
   payloads: Buffer[];
@@ -79,9 +82,18 @@ export class Netlink {
   #fd: number;
   #sequence = 0;
 
-  constructor(libc: SocketCalls, protocol: (typeof netlinkProtocol)[keyof typeof netlinkProtocol]) {
+  /**
+   * @param endsFirst it has ended before the process's other sockets begin to, where the process dies: the kernel closes them
+   * from the highest number down (since Linux 4.5), and goes on when no packet is under way that met what went with this one
+   */
+  constructor(
+    libc: SocketCalls,
+    protocol: (typeof netlinkProtocol)[keyof typeof netlinkProtocol],
+    { endsFirst = false }: { endsFirst?: boolean } = {},
+  ) {
     this.#libc = libc;
-    this.#fd = libc.socket(netlinkFamily, rawSocket, protocol);
+    const fd = libc.socket(netlinkFamily, rawSocket, protocol);
+    this.#fd = endsFirst ? raised(libc, fd) : fd;
     const solNetlink = 270;
     // Errors that do not repeat the message, and do give a reason; dumps of one table alone; room for many answers.
     // An old kernel, or one that finds us without the right to it, does without.
@@ -161,6 +173,19 @@ export class Netlink {
       if (!(error instanceof SystemCallError)) throw error;
     }
   }
+}
+
+function raised(libc: SocketCalls, fd: number): number {
+  for (const least of highDescriptors) {
+    try {
+      const high = libc.duplicate(fd, least);
+      libc.close(fd);
+      return high;
+    } catch (error) {
+      if (!(error instanceof SystemCallError)) throw error;
+    }
+  }
+  return fd;
 }
 
 function encodeMessage({ type, flags = 0, payload }: NetlinkMessage, sequence: number): Buffer {

@@ -31,19 +31,20 @@ export class NodeRules {
   readonly #servingTable: string;
   readonly #routing: PolicyRouting;
   readonly #netlink: Netlink;
+  /** Has the gate and the serving tables, so that they go at once: before the listeners' sockets, if the process dies. */
+  readonly #owner: Netlink;
   readonly #tables = new Map<Family, Tables>();
-  readonly #libc: Libc;
   readonly #gateTable: string;
   #gate: Gate | undefined;
 
   /** @param startId 32 bits that tell this agent's tables from those of others on the node */
   constructor(libc: Libc, names: DatapathNames, startId: number) {
     this.#names = names;
-    this.#libc = libc;
     this.#servingTable = `${names.table}-${startId.toString(16).padStart(8, '0')}`;
     this.#gateTable = gateTable(names.table, process.pid, startId);
     this.#routing = new PolicyRouting(libc, names);
     this.#netlink = new Netlink(libc, netlinkProtocol.netfilter);
+    this.#owner = new Netlink(libc, netlinkProtocol.netfilter, { endsFirst: true });
   }
 
   get families(): Family[] {
@@ -131,9 +132,9 @@ export class NodeRules {
 
   /** The serving tables and the gate go; what outlives the agent stays. */
   close(): void {
-    for (const { serving } of this.#tables.values()) serving.close();
+    for (const { serving } of this.#tables.values()) if (!serving.owned) serving.close();
     this.#tables.clear();
-    this.#closeGate();
+    this.#owner.close();
     this.#routing.close();
     this.#netlink.close();
   }
@@ -145,7 +146,7 @@ export class NodeRules {
 
   /** The rules of one that is owned ask for the gate. */
   #openServing(family: Family): ServingTable {
-    const serving = ServingTable.open(this.#libc, family, this.#servingTable, this.#names);
+    const serving = ServingTable.open(this.#owner, family, this.#servingTable, this.#names);
     try {
       if (serving.owned) this.#openGate();
       return serving;
@@ -157,7 +158,7 @@ export class NodeRules {
 
   #openGate(): void {
     if (this.#gate !== undefined) return;
-    const gate = openGate(this.#libc, this.#gateTable, this.#names.marks.gate);
+    const gate = openGate(this.#owner, this.#gateTable, this.#names.marks.gate);
     if ('reason' in gate) throw new NftError(gate.reason);
     this.#gate = gate;
   }

@@ -5,7 +5,7 @@
  */
 import { type Family, nftFamily } from './family.ts';
 import type { DatapathNames } from './names.ts';
-import { isNetlinkError, Netlink, type NetlinkMessage, netlinkProtocol, type SocketCalls } from './netlink.ts';
+import { isNetlinkError, type Netlink, type NetlinkMessage } from './netlink.ts';
 import { counterPackets } from './nf-counters.ts';
 import { holdsTable, type TableContents, tableImage } from './nf-image.ts';
 import { transaction } from './nf-message.ts';
@@ -55,26 +55,20 @@ export class ServingTable {
    * change, and whose rules do not ask for the gate, which there cannot be either; one that was left over is replaced.
    */
   static open(
-    libc: SocketCalls,
+    netlink: Netlink,
     family: Family,
     table: string,
     names: DatapathNames,
     { mayOwn = true }: { mayOwn?: boolean } = {},
   ): ServingTable {
-    const netlink = new Netlink(libc, netlinkProtocol.netfilter);
-    try {
-      const at = { family: nftFamily[family], table } as const;
-      const owned = mayOwn && makeOwned(netlink, servingMessages(family, table, names, { owned: true }));
-      if (!owned) {
-        const made = servingMessages(family, table, names, { owned: false });
-        netlink.request(transaction([ensureTable(at), deleteTable(at), ...made]));
-      }
-      const chains = servingChainNames(family, names);
-      return new ServingTable(netlink, family, at, owned, { chains, sets: servingSets(family) });
-    } catch (error) {
-      netlink.close();
-      throw error;
+    const at = { family: nftFamily[family], table } as const;
+    const owned = mayOwn && makeOwned(netlink, servingMessages(family, table, names, { owned: true }));
+    if (!owned) {
+      const made = servingMessages(family, table, names, { owned: false });
+      netlink.request(transaction([ensureTable(at), deleteTable(at), ...made]));
     }
+    const chains = servingChainNames(family, names);
+    return new ServingTable(netlink, family, at, owned, { chains, sets: servingSets(family) });
   }
 
   setAddresses({ served, tracked, clusterDns }: ServedAddresses): void {
@@ -119,11 +113,9 @@ export class ServingTable {
   /** The table goes. */
   close(): void {
     try {
-      if (!this.owned) this.#netlink.request(transaction([deleteTable(this.#at)]));
+      this.#netlink.request(transaction([deleteTable(this.#at)]));
     } catch (error) {
       if (!isNetlinkError(error, 'ENOENT')) throw error;
-    } finally {
-      this.#netlink.close();
     }
   }
 

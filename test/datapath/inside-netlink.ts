@@ -18,12 +18,14 @@ const loaded = loadLibc();
 if (!isLibc(loaded)) throw new Error(loaded.reason);
 const libc = loaded;
 const gates = new Map<string, Gate>();
+/** What it makes goes with this process. */
+const owner = new Netlink(libc, netlinkProtocol.netfilter, { endsFirst: true });
 
 class Gates {
   /** The reason where the kernel cannot; how long it took otherwise. */
   open(name: string, markBit: number): { reason: string } | { tookMs: number } {
     const startedAt = performance.now();
-    const gate = openGate(libc, name, markBit);
+    const gate = openGate(owner, name, markBit);
     if ('reason' in gate) return gate;
     gates.set(name, gate);
     return { tookMs: performance.now() - startedAt };
@@ -40,7 +42,7 @@ class Serving {
   /** Whether it is owned, and how long it took. */
   open(family: Family, name: string, options?: { mayOwn: boolean }): { owned: boolean; tookMs: number } {
     const startedAt = performance.now();
-    const table = ServingTable.open(libc, family, name, usualNames, options);
+    const table = ServingTable.open(owner, family, name, usualNames, options);
     this.#tables.set(name, table);
     return { owned: table.owned, tookMs: performance.now() - startedAt };
   }

@@ -5,6 +5,7 @@
 import type { Libc } from '../../libc.ts';
 import { type Family, nftFamily } from '../family.ts';
 import type { DatapathNames } from '../names.ts';
+import { Netlink, netlinkProtocol } from '../netlink.ts';
 import type { RunNft } from '../nft.ts';
 import { fallbackTable } from '../ruleset.ts';
 import { ServingTable } from '../serving-table.ts';
@@ -49,9 +50,14 @@ export type TryServing = (family: Family, names: DatapathNames) => { owned: bool
 export function tryServing(libc: Libc): TryServing {
   return (family, names) => {
     const suffix = (process.pid >>> 0).toString(16).padStart(8, '0');
-    const trial = ServingTable.open(libc, family, `${names.table}-${suffix}`, names);
-    trial.close();
-    return trial;
+    const netlink = new Netlink(libc, netlinkProtocol.netfilter);
+    try {
+      const trial = ServingTable.open(netlink, family, `${names.table}-${suffix}`, names);
+      trial.close();
+      return trial;
+    } finally {
+      netlink.close();
+    }
   };
 }
 
