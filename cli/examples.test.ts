@@ -3,12 +3,13 @@ import { globSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { parseProfile } from '../api/v1alpha1/profile-validation.ts';
+import manifest from '../package.json' with { type: 'json' };
 import { parseManifest } from './manifest.ts';
 import { parseServices } from './quickstart/services-file.ts';
 import { Zones } from './quickstart/zone.ts';
 
 const folder = resolve(import.meta.dirname, '../examples');
-const others = ['node.yaml', 'quickstart-services.yaml'];
+const others = ['cleanup.yaml', 'node.yaml', 'quickstart-services.yaml'];
 const profiles = globSync('*.yaml', { cwd: folder }).filter((name) => !others.includes(name));
 
 function contentsOf(name: string): unknown {
@@ -24,6 +25,21 @@ for (const name of profiles) {
     assert.equal(parsed.profile.metadata.name, basename(name, '.yaml'));
   });
 }
+
+test('cleanup.yaml runs the cleanup in the network namespace of every Linux node, with what that needs', async () => {
+  const { spec } = contentsOf('cleanup.yaml') as { spec: { template: { spec: Record<string, unknown> } } };
+  const { hostNetwork, tolerations, nodeSelector, initContainers } = spec.template.spec;
+  assert.deepEqual([hostNetwork, tolerations], [true, [{ operator: 'Exists' }]]);
+  assert.deepEqual(nodeSelector, { 'kubernetes.io/os': 'linux' });
+  const [container, ...more] = initContainers as { image: string; args: string[]; securityContext: object }[];
+  assert.ok(container !== undefined && more.length === 0);
+  assert.equal(container.image, `localdns:${manifest.version}`);
+  assert.deepEqual(container.args, ['cleanup']);
+  assert.deepEqual(container.securityContext, {
+    ...{ runAsUser: 0, allowPrivilegeEscalation: false, readOnlyRootFilesystem: true },
+    capabilities: { drop: ['ALL'], add: ['NET_ADMIN'] },
+  });
+});
 
 test('there are examples', () => assert.ok(profiles.length >= 3, String(profiles)));
 

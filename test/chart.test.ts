@@ -212,6 +212,30 @@ test('the agent reads its arguments and its environment as they are meant', with
   assert.equal(options.profile, undefined);
 });
 
+test('options of the datapath reach the agent, each of those that the schema of the values lets pass', withHelm, () => {
+  const args = [
+    ...['--nft-table=node-dns', '--mark-intercept=0x100', '--mark-own=0x200', '--mark-gate=0x400'],
+    ...['--route-table=154', '--rule-priority=4', '--log-level=warn', '--no-datapath'],
+  ];
+  const { container } = podOf(only('DaemonSet', render('--set', `agent.extraArgs={${args.join(',')}}`)));
+  const options = parseAgentOptions(container.args.slice(1), { NODE_NAME: 'node-1' });
+  assert.deepEqual(options.names, {
+    ...{ table: 'node-dns', routeTable: 154, rulePriority: 4 },
+    marks: { intercept: 0x100, own: 0x200, gate: 0x400 },
+  });
+  assert.deepEqual([options.logLevel, options.datapath], ['warn', false]);
+});
+
+test('an agent is given longer to end than it takes: what it holds is answered', withHelm, () => {
+  const { pod } = podOf(only('DaemonSet'));
+  assert.ok((pod.terminationGracePeriodSeconds as number) > 5);
+});
+
+test('the notes after an installation say how to uninstall without leaving rules on nodes', () => {
+  const notes = readFileSync(join(chart, 'templates/NOTES.txt'), 'utf8');
+  assert.match(notes, /Before you uninstall.*\n +kubectl delete ldp --all\n/s);
+});
+
 test('two agents can share a node during an update: it surges, and nothing declares a port', withHelm, () => {
   const daemonSet = only('DaemonSet');
   const { pod, container } = podOf(daemonSet);
@@ -322,6 +346,8 @@ for (const [value, complaint] of [
   ['operator.resources.limits.memory=much', /memory/],
   ['agent.stateDir=var/lib', /stateDir/],
   ['agent.stateDir=/', /stateDir/],
+  ['agent.extraArgs={--state-dir=/tmp}', /extraArgs/],
+  ['agent.extraArgs={--rule-priority}', /extraArgs/],
   ['extraLabels.app\\.kubernetes\\.io/name=x', /invalid propertyName 'app.kubernetes.io.name'/],
   ['fullnameOverride=Upper', /fullnameOverride/],
 ] as const) {

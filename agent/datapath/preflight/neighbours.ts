@@ -175,7 +175,7 @@ const plugins: readonly Plugin[] = [
     name: 'Cilium',
     interface: /^cilium_host$/,
     meaning:
-      "where it replaces kube-proxy, the Service address is rewritten in the pod's own socket and never seen here; with BPF host routing no packet of a pod is. Let pods ask an address of the cluster listener, set bpf.hostLegacyRouting=true, or use a CiliumLocalRedirectPolicy",
+      "where it replaces kube-proxy, the Service address is rewritten in the pod's own socket or at its interface, and never seen here; with BPF host routing no packet of a pod is. Set bpf.hostLegacyRouting=true, and let pods ask an address of the cluster listener",
   },
   {
     name: 'Calico in eBPF mode',
