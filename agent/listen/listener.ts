@@ -16,7 +16,10 @@ export interface Listener {
    * address; throws where the kernel refuses.
    */
   readonly steer: ((index: number) => void) | undefined;
-  /** Takes no new queries; resolves once what was taken has been answered, or `graceMs` have passed. */
+  /**
+   * Takes nothing new: no packet, and no connection; those that are open end at a moment without a query on its way. Resolves
+   * once what was taken has been answered, or `graceMs` have passed.
+   */
   close(graceMs: number): Promise<void>;
 }
 

@@ -20,7 +20,7 @@ afterEach(async () => {
 });
 
 async function listen(serve: ServePacket, bounds: Partial<TcpBounds> = {}): Promise<Listener> {
-  const listener = await openTcp(loopback, serve, { idleTimeoutMs: longMs, ...bounds });
+  const listener = await openTcp(loopback, serve, { idleTimeoutMs: longMs, drainIdleMs: longMs, ...bounds });
   opened.listeners.push(listener);
   return listener;
 }
@@ -256,7 +256,7 @@ test('a client that does not read its answers is not read from, and gets all of 
   await client.until(() => client.frames.length === asked);
 });
 
-test('close() lets in-flight queries be answered, takes no new ones, and ends with the last answer', async () => {
+test('close() takes no new connections, answers what still comes on open ones, and ends them on the heels of an answer', async () => {
   const { serve, queries, until } = held();
   const listener = await listen(serve);
   const client = new Client(listener.port);
@@ -265,15 +265,72 @@ test('close() lets in-flight queries be answered, takes no new ones, and ends wi
   const closed = listener.close(longMs);
   client.write(frame('late'));
   await bystanderRefused(listener.port);
-  send(queries[0] as (typeof queries)[0], 'answered');
+  await until(2);
+  send(queries[1] as (typeof queries)[0], 'late');
+  await client.until(() => client.frames.length === 1);
+  client.write(frame('later'));
+  await until(3);
+  for (const query of [queries[2], queries[0]]) send(query as (typeof queries)[0], query?.text ?? '');
   await client.until(() => client.ended);
   client.socket.end();
   await closed;
-  assert.deepEqual(client.frames, ['answered']);
-  assert.deepEqual(
-    queries.map(({ text }) => text),
-    ['asked'],
-  );
+  assert.deepEqual(client.frames, ['late', 'later', 'asked']);
+});
+
+test('close() waits for the rest of a query of which a part has come', async () => {
+  const { serve, queries, until } = held();
+  const listener = await listen((packet, reply) => (packet.length === 6 ? echo : serve)(packet, reply));
+  const client = new Client(listener.port);
+  const second = frame('second');
+  client.write(Buffer.concat([frame('first'), second.subarray(0, 3)]));
+  await until(1);
+  const closed = listener.close(longMs);
+  send(queries[0] as (typeof queries)[0], 'first');
+  await client.until(() => client.frames.length === 1);
+  client.write(second.subarray(3));
+  await client.until(() => client.ended);
+  client.socket.end();
+  await closed;
+  assert.deepEqual(client.frames, ['first', 'second']);
+});
+
+test('close() answers queries that are sent right behind one another', async () => {
+  const next: Record<string, string> = { A: 'AAAA', AAAA: 'HTTPS' };
+  const listener = await listen((packet, reply) => {
+    // The kernel has it before this answer leaves, and before the listener reads again.
+    const behind = next[packet.toString('latin1')];
+    if (behind !== undefined) client.write(frame(behind));
+    echo(packet, reply);
+  });
+  const client = new Client(listener.port);
+  client.write(frame('TXT'));
+  await client.until(() => client.frames.length === 1);
+  const closed = listener.close(longMs);
+  client.write(frame('A'));
+  await client.until(() => client.ended);
+  client.socket.end();
+  await closed;
+  assert.deepEqual(client.frames, ['TXT', 'A', 'AAAA', 'HTTPS']);
+});
+
+test('close() takes nothing more in the second half of the grace where something is always under way, and answers what it took', async () => {
+  const asked: string[] = [];
+  const listener = await listen((packet, reply) => {
+    asked.push(packet.toString('latin1'));
+    setTimeout(() => echo(packet, reply), 10);
+  });
+  const client = new Client(listener.port);
+  let sent = 0;
+  const steady = setInterval(() => client.write(frame(`query ${sent++}`)), 2);
+  await client.until(() => client.frames.length > 0);
+  const beganAtMs = performance.now();
+  const closed = listener.close(2_000);
+  await client.until(() => client.ended);
+  clearInterval(steady);
+  assert.deepEqual(client.frames, asked);
+  client.socket.end();
+  await closed;
+  assert.ok(performance.now() - beganAtMs < 2_000, 'what came and was not taken does not hide the end of the client');
 });
 
 async function bystanderRefused(port: number): Promise<void> {
@@ -283,13 +340,34 @@ async function bystanderRefused(port: number): Promise<void> {
   assert.equal(error.code, 'ECONNREFUSED');
 }
 
-test('close() ends idle connections at once, also those of clients that wait for our end first', async () => {
-  const listener = await listen(echo);
+test('close() ends idle connections after a short silence, also those of clients that wait for our end first', async () => {
+  const listener = await listen(echo, { drainIdleMs: 20 });
   const client = new Client(listener.port);
   client.write(frame('one'));
   await client.until(() => client.frames.length === 1);
   client.socket.on('end', () => client.socket.end());
   await listener.close(longMs);
+});
+
+test('close() takes no silence for idleness while an answer is awaited', async () => {
+  const { serve, queries, until } = held();
+  const listener = await listen((packet, reply) => (packet.length === 1 ? echo : serve)(packet, reply), {
+    drainIdleMs: 20,
+  });
+  const [waiting, idle] = [new Client(listener.port), new Client(listener.port)];
+  waiting.write(frame('asked'));
+  idle.write(frame('i'));
+  await until(1);
+  await idle.until(() => idle.frames.length === 1);
+  const closed = listener.close(longMs);
+  await idle.until(() => idle.ended);
+  waiting.write(frame('w'));
+  await waiting.until(() => waiting.frames.length === 1 || waiting.ended);
+  send(queries[0] as (typeof queries)[0], 'answered');
+  await waiting.until(() => waiting.ended);
+  assert.deepEqual(waiting.frames, ['w', 'answered']);
+  for (const { socket } of [waiting, idle]) socket.end();
+  await closed;
 });
 
 test('close() gives a client that never reads or closes no longer than the grace', async () => {

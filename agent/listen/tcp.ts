@@ -6,6 +6,8 @@ import { openSocket, steer } from './sockets.ts';
 export interface TcpBounds {
   /** RFC 7766 §6.2.3: idle connections close after some seconds. */
   idleTimeoutMs: number;
+  /** The same, once the listener closes. */
+  drainIdleMs: number;
   /** RFC 7766 §6.2.2: bounds on connections, in all and per client, so that none of them starves the others. */
   maxConnections: number;
   maxConnectionsPerClient: number;
@@ -17,6 +19,7 @@ export interface TcpBounds {
 
 const usualBounds: TcpBounds = {
   idleTimeoutMs: 10_000,
+  drainIdleMs: 100,
   maxConnections: 1_000,
   maxConnectionsPerClient: 100,
   maxBacklogBytes: 1 << 20,
@@ -69,8 +72,11 @@ class Connection {
   #received: Buffer = Buffer.alloc(0);
   #waiting = 0;
   #taking = false;
+  /** The client asks nothing more. */
   #ended = false;
-  #finishing = false;
+  #draining = false;
+  /** We answer nothing more. */
+  #finished = false;
   #corked = false;
 
   constructor(socket: Socket, client: string, serve: ServePacket, bounds: TcpBounds, onClosed: () => void) {
@@ -78,7 +84,8 @@ class Connection {
     this.#socket = socket;
     this.#serve = serve;
     this.#bounds = bounds;
-    socket.setTimeout(bounds.idleTimeoutMs, () => socket.destroy());
+    socket.setTimeout(bounds.idleTimeoutMs);
+    socket.on('timeout', () => this.#beIdle());
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('end', () => {
       this.#ended = true;
@@ -89,10 +96,19 @@ class Connection {
     socket.on('close', onClosed);
   }
 
+  /**
+   * The client is to go elsewhere, and must not lose a query that is on its way: what comes is answered, and the end follows on
+   * the heels of an answer, when the next query is as far off as it ever is, or after a silence.
+   */
+  drain(): void {
+    this.#draining = true;
+    this.#socket.setTimeout(this.#bounds.drainIdleMs);
+  }
+
   /** No further queries; ends once what was asked is answered. */
   finish(): void {
     this.#ended = true;
-    this.#finishing = true;
+    this.#finished = true;
     // What still comes is read and thrown away: unread, it would turn our end into a reset that overtakes the last answers, and
     // the client's end would not be seen.
     this.#socket.resume();
@@ -108,7 +124,7 @@ class Connection {
   }
 
   #read(chunk: Buffer): void {
-    if (this.#finishing) return;
+    if (this.#finished) return;
     this.#received = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk]);
     this.#takeFrames();
   }
@@ -163,6 +179,8 @@ class Connection {
     this.#socket.uncork();
     this.#resume();
     this.#endIfDone();
+    // One look at the socket later: whoever sends several queries in a row has sent the next one by now.
+    if (this.#draining) setImmediate(() => this.#finishIfQuiet());
   }
 
   #isFull(): boolean {
@@ -178,6 +196,16 @@ class Connection {
 
   #endIfDone(): void {
     if (this.#ended && this.#waiting === 0) this.#socket.end();
+  }
+
+  #finishIfQuiet(): void {
+    const hasMore = this.#received.length > 0 || this.#socket.isPaused();
+    if (this.#waiting === 0 && !this.#corked && !hasMore) this.finish();
+  }
+
+  #beIdle(): void {
+    if (!this.#draining) this.#socket.destroy();
+    else if (this.#waiting === 0) this.finish();
   }
 }
 
@@ -203,15 +231,19 @@ class TcpListener implements Listener {
     const endsAtMs = performance.now() + graceMs;
     if (this.steer !== undefined) await this.#settle(endsAtMs);
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const connection of this.#connections) connection.finish();
-    const grace = setTimeout(
-      () => {
-        for (const connection of this.#connections) connection.destroy();
-      },
-      Math.max(0, endsAtMs - performance.now()),
-    );
+    for (const connection of this.#connections) connection.drain();
+    const leftMs = Math.max(0, endsAtMs - performance.now());
+    const timers = [
+      // Where something is always under way, no moment is better than another; what is under way has as much time again.
+      this.#eachIn(leftMs / 2, (connection) => connection.finish()),
+      this.#eachIn(leftMs, (connection) => connection.destroy()),
+    ];
     await closed;
-    clearTimeout(grace);
+    for (const timer of timers) clearTimeout(timer);
+  }
+
+  #eachIn(delayMs: number, act: (connection: Connection) => void): NodeJS.Timeout {
+    return setTimeout(() => this.#connections.forEach(act), delayMs);
   }
 
   /**
