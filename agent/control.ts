@@ -299,9 +299,11 @@ export class Control implements ConfigSink {
     clearTimeout(this.#retry);
     this.#ready.set(false);
     this.#resolvConf?.stop();
-    // Stand-alone, nothing is left behind; in a cluster the fallback of our own addresses outlives the agent.
+    // Stand-alone, and where this node is not served any more, nothing is left behind: that may be under way, and has to come to
+    // its end. Otherwise the fallback of our own addresses outlives the agent.
     this.#outcome = undefined; // what changes from now on is news to nobody
-    if (this.#options.profile !== undefined) await this.#interceptor.remove();
+    const isServed = this.#desired !== undefined || !this.#everOffered;
+    if (this.#options.profile !== undefined || !isServed) await this.#interceptor.remove();
     this.#interceptor.close();
     this.#closeHealth();
     this.log.info('stopped');

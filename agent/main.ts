@@ -21,8 +21,8 @@ const cacheBytes = 32 * 1024 * 1024;
 /** Whether cached answers outlive a restart, where there is a folder to keep them in. */
 const warmRestart = true;
 const workerRestartMs = 1_000;
-/** How long the last logs may take once everything has stopped. */
-const flushMs = 500;
+/** How long the worker may take for its end once nothing is served: it removes rules, where none are to stay, and writes the last logs. */
+const flushMs = 1_500;
 /** How long the end may wait for the rules that lead queries here to go: a worker that is stuck must not lose what is in flight. */
 const withdrawMs = 500;
 

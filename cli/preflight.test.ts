@@ -20,8 +20,12 @@ suite('what a preflight comes to', () => {
     conclusion(findings, { wanted, hasIpv6 }, { clusterDNS: { ...clusterDNS, addresses } });
 
   test('is all addresses where nothing is in the way', () => {
-    const warning = { ...blocking('ports', service), level: 'warning' } as const;
-    assert.equal(said([warning]), 'Can be intercepted: 169.254.10.11, fdcd:6c64:6e73::11, 10.96.0.10.');
+    assert.equal(said([]), 'Can be intercepted: 169.254.10.11, fdcd:6c64:6e73::11, 10.96.0.10.');
+  });
+
+  test('is no promise where there are warnings', () => {
+    const warning = { ...blocking('input'), level: 'warning' } as const;
+    assert.match(said([warning]), /^Can be intercepted, as far as no warning comes true: 169/);
   });
 
   test('is the rest where some are blocked, or of a family that the node does not have', () => {

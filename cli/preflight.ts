@@ -83,9 +83,10 @@ export function conclusion(
     const why = obstacle === undefined ? '' : ` (${obstacle.check})`;
     return `Nothing can be intercepted on this node${why}: queries keep the way that they take now.`;
   }
+  const warned = findings.some(({ level }) => level === 'warning') ? ', as far as no warning comes true' : '';
   const unknown = clusterDNS.addresses.length === 0;
   return [
-    `Can be intercepted: ${taken.join(', ')}.`,
+    `Can be intercepted${warned}: ${taken.join(', ')}.`,
     ...(left.length > 0
       ? [`Not intercepted, so that queries keep the way that they take now: ${left.join(', ')}.`]
       : []),
