@@ -82,6 +82,7 @@ export class Control implements ConfigSink {
         this.#interception = interception;
         this.#report();
       },
+      onChance: () => this.#push(),
     });
     this.#metrics.showDatapath(() => this.#interceptor.facts);
   }

@@ -129,6 +129,7 @@ suite('the page of the datapath', () => {
     ['datapath', 'maxRestorations = 5', /The fifth time in five minutes/],
     ['datapath', 'restorationWindowMs = 5 * 60_000', /The fifth time in five minutes/],
     ['datapath', 'holdOffMs = 5 * 60_000', /stands back for five minutes \(`LoopFound`\)/],
+    ['interceptor', 'lookAgainMs = 30_000', /again every 30 s while there is something/],
     ['serving-rules', 'retryMs = 300_000', /`trying` \(sources on trial: one\s+packet in five minutes\)/],
     ['serving-rules', 'provedMs = 3_600_000', /`proved` \(sources that get through INPUT, for an hour\)/],
   ] as const) {

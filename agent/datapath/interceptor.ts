@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { dnsPort, parseEndpoint } from '../../api/v1alpha1/address.ts';
 import { reasons } from '../../api/v1alpha1/conditions.ts';
 import type { NodeConfig } from '../../api/v1alpha1/node-config.ts';
-import type { Clock } from '../clock.ts';
+import type { Clock, Timer } from '../clock.ts';
 import { isLibc, loadLibc } from '../libc.ts';
 import type { ListenAddresses, ListenerName } from '../listen/listeners.ts';
 import type { Log } from '../log.ts';
@@ -15,9 +15,13 @@ import { Heartbeat } from './heartbeat.ts';
 import { LoopProbe } from './loop-probe.ts';
 import type { DatapathNames } from './names.ts';
 import { type DatapathPlan, listenAddresses, type PlanFacts, planDatapath } from './plan.ts';
-import { wantedOf } from './preflight/facts.ts';
+import { type NodeFacts, type Wanted, wantedOf } from './preflight/facts.ts';
+import type { Finding } from './preflight/finding.ts';
 import { gatherFacts } from './preflight/gather.ts';
 import { type Clearance, clearance, preflight } from './preflight.ts';
+
+/** What was in the way may have gone, and nobody tells: another program's socket, an address, a rule. */
+const lookAgainMs = 30_000;
 
 export interface InterceptorParts {
   /** Undefined: switched off by option. */
@@ -31,6 +35,9 @@ export interface InterceptorParts {
   /** Loop probes that have come in at our listeners. */
   loops: () => number;
   onChange: (interception: Interception) => void;
+  /** It is time to arrange anew: something was in the way, and may have gone. */
+  onChance: () => void;
+  look?: (wanted: Wanted) => Promise<NodeFacts>;
 }
 
 /** Where to listen for a configuration, and what is to be intercepted for it. */
@@ -45,7 +52,10 @@ export class Interceptor {
   readonly #parts: InterceptorParts;
   readonly #loopProbe: LoopProbe;
   #datapath: Datapath | undefined;
-  #cleared: (Clearance & { wanted: DatapathPlan; hasIpv6: boolean }) | undefined;
+  #cleared:
+    | (Clearance & { wanted: DatapathPlan; hasIpv6: boolean; findings: readonly Finding[]; atMs: number })
+    | undefined;
+  #chance: Timer | undefined;
   #committed: DatapathPlan | undefined;
   #found: Interception | undefined;
   #excluded: Interception | undefined;
@@ -113,11 +123,13 @@ export class Interceptor {
   /** This node is not served any more. */
   async remove(): Promise<void> {
     this.#committed = undefined;
+    this.#chance?.cancel();
     await this.#datapath?.remove();
     this.#say({ intercepting: false, reason: reasons.notServing, message: 'this node is not served' });
   }
 
   close(): void {
+    this.#chance?.cancel();
     this.#datapath?.close();
   }
 
@@ -132,17 +144,27 @@ export class Interceptor {
   }
 
   async #clear(wanted: DatapathPlan, given: ListenAddresses, names: DatapathNames) {
+    const { clock, look = gatherFacts } = this.#parts;
     const known = this.#cleared;
-    if (known !== undefined && isDeepStrictEqual(known.wanted.addresses, wanted.addresses)) return known;
-    const facts = await gatherFacts(wantedOf(wanted, given, names));
+    const isDue = known !== undefined && isHindered(known) && clock.nowMs() - known.atMs >= lookAgainMs;
+    if (known !== undefined && !isDue && isDeepStrictEqual(known.wanted.addresses, wanted.addresses)) return known;
+    const facts = await look(wantedOf(wanted, given, names));
     const findings = preflight(facts);
-    for (const { check, level, reason, message } of findings) {
+    this.#logNews(findings, known?.findings ?? []);
+    const { hasIpv6 } = facts;
+    const cleared = { wanted, ...clearance(findings, facts), hasIpv6, findings, atMs: clock.nowMs() };
+    this.#cleared = cleared;
+    this.#chance?.cancel();
+    if (isHindered(cleared)) this.#chance = clock.after(lookAgainMs, this.#parts.onChance);
+    return cleared;
+  }
+
+  #logNews(findings: readonly Finding[], before: readonly Finding[]): void {
+    const isNews = (finding: Finding) => !before.some((each) => isDeepStrictEqual(each, finding));
+    for (const { check, level, reason, message } of findings.filter(isNews)) {
       if (level === 'blocking') this.#parts.log.error({ check, reason }, message);
       else if (level === 'warning') this.#parts.log.warn({ check, reason }, message);
     }
-    const cleared = { wanted, ...clearance(findings, facts), hasIpv6: facts.hasIpv6 };
-    this.#cleared = cleared;
-    return cleared;
   }
 
   #open(): Datapath | undefined {
@@ -168,4 +190,8 @@ export class Interceptor {
     this.#parts.log.info({ intercepting: next.intercepting, reason: next.reason }, next.message);
     this.#parts.onChange(next);
   }
+}
+
+function isHindered({ obstacle, excluded }: Clearance): boolean {
+  return obstacle !== undefined || excluded.size > 0;
 }

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { sampleConfig } from '../../test/fake/node-config.ts';
+import type { Clock } from '../clock.ts';
+import type { Log } from '../log.ts';
+import type { Interception } from './datapath.ts';
+import { Interceptor } from './interceptor.ts';
+import { usualNames } from './names.ts';
+import type { InterfaceAddress, NodeFacts, Wanted } from './preflight/facts.ts';
+
+const service = '10.96.0.10';
+const [listener] = sampleConfig().listeners;
+assert.ok(listener);
+const config = sampleConfig({
+  clusterDNS: { namespace: 'kube-system', service: 'kube-dns', addresses: [service] },
+  listeners: [{ ...listener, name: 'cluster', addresses: ['169.254.10.11'] }],
+});
+
+/** A node whose interfaces, and nothing else, are in the way. */
+function nodeWith(wanted: Wanted, addresses: readonly InterfaceAddress[]): NodeFacts {
+  return {
+    ...{ platform: 'linux', libcTrouble: undefined, capabilities: 0xffffn, nftVersion: '1.0.6', refused: new Map() },
+    ...{ hasIpv6: true, interfaces: [], addresses, sockets: [], bindTrials: new Map(), sysctls: new Map() },
+    ...{ ruleset: [], legacyTables: [], policyRules: [], routes: [], wanted },
+  };
+}
+
+class Scene {
+  nowMs = 0;
+  looks = 0;
+  addresses: InterfaceAddress[] = [];
+  readonly said: Interception[] = [];
+  readonly logged: string[] = [];
+  readonly #due: { atMs: number; callback: () => void }[] = [];
+  readonly #interceptor: Interceptor;
+  /** What the last arrangement listens on; it is made again on every chance. */
+  listening: Promise<string[]> = Promise.resolve([]);
+
+  constructor() {
+    const clock: Clock = {
+      nowMs: () => this.nowMs,
+      after: (delayMs, callback) => {
+        const timer = { atMs: this.nowMs + delayMs, callback };
+        this.#due.push(timer);
+        return { cancel: () => void this.#due.splice(this.#due.indexOf(timer) >>> 0, 1) };
+      },
+    };
+    const note = (_fields: object, message: string) => void this.logged.push(message);
+    this.#interceptor = new Interceptor({
+      ...{ names: usualNames, startKey: Buffer.alloc(32), clock },
+      log: { info: () => {}, warn: note, error: note } as unknown as Log,
+      ...{ isServing: async () => true, received: () => 0, loops: () => 0 },
+      onChange: (interception) => this.said.push(interception),
+      onChance: () => this.arrange(),
+      look: async (wanted) => {
+        this.looks += 1;
+        return nodeWith(wanted, this.addresses);
+      },
+    });
+  }
+
+  arrange(): void {
+    this.listening = this.#interceptor
+      .arrange(config, { clusterDns: [], nodeDns: [], given: {} })
+      .then(({ plan }) => plan.addresses.map(({ address }) => address));
+  }
+
+  async pass(milliseconds: number): Promise<void> {
+    this.nowMs += milliseconds;
+    const due = this.#due.filter(({ atMs }) => atMs <= this.nowMs);
+    for (const timer of due) this.#due.splice(this.#due.indexOf(timer), 1);
+    for (const { callback } of due) callback();
+    await this.listening;
+  }
+
+  get timers(): number {
+    return this.#due.length;
+  }
+}
+
+suite('what is in the way', () => {
+  const ipvs = { interface: 'kube-ipvs0', address: service };
+
+  test('is looked at again now and then, told once, and when it has gone all is intercepted', async () => {
+    const scene = new Scene();
+    scene.addresses = [ipvs];
+    scene.arrange();
+    assert.deepEqual(await scene.listening, ['169.254.10.11']);
+    await scene.pass(29_999);
+    scene.arrange();
+    await scene.listening;
+    assert.equal(scene.looks, 1);
+    await scene.pass(1);
+    assert.deepEqual([scene.looks, scene.logged.length], [2, 1]);
+    scene.addresses = [];
+    await scene.pass(30_000);
+    assert.deepEqual(await scene.listening, ['169.254.10.11', service]);
+    assert.equal(scene.timers, 0);
+    await scene.pass(60_000);
+    scene.arrange();
+    await scene.listening;
+    assert.equal(scene.looks, 3);
+  });
+
+  test('may be in the way of everything: nothing is intercepted, with the reason, until it has gone', async () => {
+    const scene = new Scene();
+    scene.addresses = [ipvs, { interface: 'localdns', address: '169.254.10.11' }];
+    scene.arrange();
+    assert.deepEqual(await scene.listening, []);
+    assert.deepEqual(
+      scene.said.map(({ intercepting, reason }) => [intercepting, reason]),
+      [[false, 'AnotherNodeLocalDNS']],
+    );
+    scene.addresses = [ipvs];
+    await scene.pass(30_000);
+    assert.deepEqual(await scene.listening, ['169.254.10.11']);
+  });
+});
