@@ -104,7 +104,10 @@ test('each family by itself', () => {
     fallback: {
       cluster: { addresses: ['fdcd:6c64:6e73::11'], backends: [{ address: 'fd01::5', port: 53 }] },
       node: { addresses: [], backends: [] },
+      untracked: ['fdcd:6c64:6e73::11', 'fd00::a'],
     },
   });
-  assert.deepEqual(ofFamily(plan, 4).tracked, ['169.254.10.10', '192.0.2.53']);
+  const { tracked, fallback } = ofFamily(plan, 4);
+  assert.deepEqual(tracked, ['169.254.10.10', '192.0.2.53']);
+  assert.deepEqual(fallback.untracked, ['169.254.10.11', '10.96.0.10']);
 });

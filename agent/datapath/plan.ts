@@ -90,6 +90,7 @@ export function ofFamily(plan: DatapathPlan, family: Family) {
     fallback: {
       cluster: { addresses: own('cluster'), backends: backends('cluster') },
       node: { addresses: own('node'), backends: backends('node') },
+      untracked: addresses.filter(({ tracked }) => !tracked).map(({ address }) => address),
     },
   };
 }

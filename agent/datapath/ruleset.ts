@@ -1,6 +1,7 @@
 /**
  * The fallback table as text for nft(8), which a person can read. Pure. It outlives the agent: it sends what was meant for our
- * own addresses to cluster DNS while nobody answers there. Its rules never change: what a configuration changes are elements
+ * own addresses to cluster DNS while nobody answers there, and leaves what sockets of a dead agent still send (the end of a
+ * connection, and its repetitions) untracked as all that they sent before. Its rules never change: what a configuration changes are elements
  * of sets. ./serving-rules.ts has the other table, which intercepts, and which must not outlive the agent.
  */
 import { type Family, nftFamily } from './family.ts';
@@ -21,6 +22,7 @@ export function fallbackTable(family: Family, { table }: DatapathNames): string 
 	set node_addresses { type ${address}; }
 	map cluster_backends { ${backends}; }
 	map node_backends { ${backends}; }
+	set untracked { type ${address}; }
 	counter fallback { }
 	chain fallback {
 		meta l4proto { tcp, udp } ${ip} daddr @cluster_addresses counter name fallback ${to('cluster_backends')}
@@ -34,14 +36,18 @@ export function fallbackTable(family: Family, { table }: DatapathNames): string 
 		type nat hook output priority ${beforeServices}; policy accept;
 		meta l4proto { tcp, udp } th dport 53 jump fallback
 	}
+	chain last_words {
+		type filter hook output priority raw; policy accept;
+		th sport 53 ${ip} saddr @untracked meta l4proto { tcp, udp } socket transparent 1 notrack
+	}
 }
 `;
 }
 
 /** What of it is looked at to see whether somebody has changed it. */
 export const fallbackContents: TableContents = {
-  chains: ['fallback', 'prerouting', 'output'],
-  sets: { cluster_addresses: {}, node_addresses: {}, cluster_backends: {}, node_backends: {} },
+  chains: ['fallback', 'prerouting', 'output', 'last_words'],
+  sets: { cluster_addresses: {}, node_addresses: {}, cluster_backends: {}, node_backends: {}, untracked: {} },
 };
 
 export interface Fallback {
@@ -51,18 +57,22 @@ export interface Fallback {
   backends: readonly { address: string; port: number }[];
 }
 
+export interface Fallbacks {
+  cluster: Fallback;
+  node: Fallback;
+  /** Whatever an agent that has died still sends from these is nothing that connection tracking has seen. */
+  untracked: readonly string[];
+}
+
 /** Makes the fallback table's sets what they shall be, in one transaction; all of one family. */
-export function fallbacks(
-  family: Family,
-  { table }: DatapathNames,
-  { cluster, node }: { cluster: Fallback; node: Fallback },
-): string {
+export function fallbacks(family: Family, { table }: DatapathNames, { cluster, node, untracked }: Fallbacks): string {
   const at = `${nftFamily[family]} ${table}`;
   return [
     replaced(`${at} cluster_addresses`, cluster.addresses),
     replaced(`${at} node_addresses`, node.addresses),
     replaced(`${at} cluster_backends`, slots(cluster.backends), 'map'),
     replaced(`${at} node_backends`, slots(node.backends), 'map'),
+    replaced(`${at} untracked`, untracked),
   ].join('');
 }
 

@@ -45,7 +45,7 @@ function leaveEverything(names: DatapathNames = usualNames): void {
     const listener = { addresses: [own[family]], backends: [{ address: endpoint[family], port: 53 }] };
     nft(node, servingText(family, `${names.table}-0123abcd`));
     nft(node, fallbackTable(family, names));
-    nft(node, fallbacks(family, names, { cluster: listener, node: { addresses: [], backends: [] } }));
+    nft(node, fallbacks(family, names, { cluster: listener, node: { addresses: [], backends: [] }, untracked: [] }));
     const mark = `0x${names.marks.intercept.toString(16)}`;
     const [priority, table] = [String(names.rulePriority), String(names.routeTable)];
     node.ip(`-${family}`, 'rule', 'add', 'priority', priority, 'fwmark', `${mark}/${mark}`, 'lookup', table);
