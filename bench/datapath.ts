@@ -15,7 +15,7 @@ import {
   median,
 } from '../test/datapath/forwarding-cost.ts';
 import { Lab } from '../test/datapath/lab.ts';
-import type { Row } from '../test/datapath/ordeal.ts';
+import type { Row } from '../test/datapath/results.ts';
 import { type Circumstances, circumstances } from './sample.ts';
 
 const eventRounds = 3;

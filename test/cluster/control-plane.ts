@@ -18,6 +18,8 @@ const etcdUrl = 'http://127.0.0.1:2379';
 export interface ControlPlaneOptions {
   /** Starts kube-controller-manager too: default ServiceAccounts, garbage collection, namespaces that really go. */
   controllers?: boolean;
+  /** Of all its programs, and of the tools that a test runs there. */
+  niceness?: number;
 }
 
 export interface ServiceAccount {
@@ -54,7 +56,8 @@ export class ControlPlane {
   #pki: Pki | undefined;
   #adminKubeconfig = '';
 
-  async start({ controllers = false }: ControlPlaneOptions): Promise<void> {
+  async start({ controllers = false, niceness = 0 }: ControlPlaneOptions): Promise<void> {
+    this.namespace.niceness = niceness;
     this.namespace.addAddress(apiServerAddress);
     const etcd = this.startDaemon({
       name: 'etcd',

@@ -66,6 +66,11 @@ export class Daemon {
     this.#child.kill(signal);
   }
 
+  /** Resolves when it has ended, for whatever reason. */
+  async ended(): Promise<void> {
+    if (this.isRunning) await once(this.#child, 'exit');
+  }
+
   /** Asks it to end, and kills it when it does not in time. Returns how it ended. */
   async stop(withinMs = 10_000): Promise<number | string | undefined> {
     return this.#end('SIGTERM', withinMs);

@@ -71,7 +71,7 @@ export class Installation {
         name,
         command: join(root, 'bin/localdns'),
         args: [
-          ...['agent', '--kubeconfig', kubeconfig, '--state-dir', join(this.#folderOf(node), 'state')],
+          ...['agent', '--kubeconfig', kubeconfig, '--state-dir', this.stateFolder(node)],
           ...['--resolv-conf', this.#resolvConf(node), '--metrics', `127.0.0.1:${metricsPort}`, ...args],
           // Beside the control plane every address is on the loopback device: there is nothing to lead anywhere.
           ...(namespace === undefined ? ['--no-datapath'] : []),
@@ -90,6 +90,10 @@ export class Installation {
   /** A page of the agent's HTTP server: metrics, healthz or readyz. */
   agentPage(page: string): Promise<Page> {
     return this.#cluster.namespace.page({ url: `http://127.0.0.1:${agentMetricsPort}/${page}` });
+  }
+
+  stateFolder(node: string): string {
+    return join(this.#folderOf(node), 'state');
   }
 
   #folderOf(node: string): string {

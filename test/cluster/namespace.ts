@@ -1,6 +1,7 @@
 import { type ChildProcess, execFileSync, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import type { RunFolder } from '../tools/run-folder.ts';
 import type { Answer, Question } from './dns-client.ts';
@@ -28,6 +29,8 @@ export interface RunningLoad {
 /** A network namespace of the test's own: nothing in it can be reached from outside, nor reach out. */
 export class Namespace {
   readonly name: string;
+  /** Of programs that start here from now on: 0 is as any other, 19 whatever is left over. */
+  niceness = 0;
   readonly #folder: RunFolder;
   /** Started when it is first needed: most namespaces of a larger network never are asked for anything. */
   #insider: ChildProcess | undefined;
@@ -52,6 +55,7 @@ export class Namespace {
     const { pid } = child;
     if (pid !== undefined) {
       this.#folder.recordProcess(pid);
+      if (this.niceness !== 0) setPriority(pid, this.niceness);
       child.once('exit', () => this.#folder.forgetProcess(pid));
     }
     return child;

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Namespace } from '../cluster/namespace.ts';
+import { pause } from '../cluster/scene.ts';
 import { eventually } from '../tools/eventually.ts';
 
 const groups = '/sys/fs/cgroup';
@@ -12,11 +13,14 @@ export class MemoryLimit {
   readonly #folder: string;
   readonly #limitFile: string;
   readonly #usageFile: string;
+  /** In which the kernel counts the processes that it has killed for want of memory. */
+  readonly #killsFile: string;
 
   private constructor(folder: string, isV1: boolean) {
     this.#folder = folder;
     this.#limitFile = join(folder, isV1 ? 'memory.limit_in_bytes' : 'memory.max');
     this.#usageFile = join(folder, isV1 ? 'memory.usage_in_bytes' : 'memory.current');
+    this.#killsFile = join(folder, isV1 ? 'memory.oom_control' : 'memory.events');
   }
 
   /** Throws where this machine lets nobody make such a group. */
@@ -33,15 +37,25 @@ export class MemoryLimit {
 
   /**
    * Lets memory run out: another process of the group takes more and more, and the kernel ends the one that it is told to
-   * prefer. Returns when that one is about to die.
+   * prefer.
+   * @returns when that was, by the wall clock
    */
-  runOut(victimPid: number, namespace: Namespace): { stop(): void } {
+  async runOut(victimPid: number, namespace: Namespace): Promise<number> {
     writeFileSync(`/proc/${victimPid}/oom_score_adj`, '1000');
     writeFileSync(this.#limitFile, String(Number(readFileSync(this.#usageFile, 'utf8')) + headroomOctets));
     // One endless line, which tail(1) keeps.
     const script = `echo $$ > ${this.#folder}/cgroup.procs; exec tail /dev/zero`;
     const hog = namespace.exec('sh', ['-c', script], { stdio: 'ignore' });
-    return { stop: () => void hog.kill('SIGKILL') };
+    try {
+      while (this.#kills === 0) await pause(1);
+      return Date.now();
+    } finally {
+      hog.kill('SIGKILL');
+    }
+  }
+
+  get #kills(): number {
+    return Number(/^oom_kill (\d+)$/m.exec(readFileSync(this.#killsFile, 'utf8'))?.[1]);
   }
 
   async remove(): Promise<void> {

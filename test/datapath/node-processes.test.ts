@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { eventually } from '../tools/eventually.ts';
+import { fast, lostOnlyWhatWasHeld, rightAnswers, untracked } from './goals.ts';
 import { answerOf, clusterListeners, nodeListeners, serviceAddresses } from './lab.ts';
 import { addresses } from './network.ts';
-import { fast, lostOnlyWhatWasHeld, Results, rightAnswers, underLoad, untracked } from './ordeal.ts';
+import { underLoad } from './ordeal.ts';
+import { Results } from './results.ts';
 import { answeredByAgent, bothKindsAndFamilies, ServedLab } from './served-lab.ts';
 
 let served: ServedLab;

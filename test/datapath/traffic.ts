@@ -21,7 +21,11 @@ export interface Way {
 
 export interface Account {
   sent: number;
+  /** The same by client. */
+  sentBy: Map<string, number>;
   answered: number;
+  /** TCP connections that are open at any moment: one that ends is followed by another. */
+  connections: number;
   lost: (Way & { sentAtMs: number })[];
   worstMs: number;
   slow: (Way & SlowAnswer)[];
@@ -69,11 +73,16 @@ export class Traffic {
 
   /** Sends no more, waits for what is under way, at most as long as a client does. */
   async stop(): Promise<Account> {
-    const account: Account = { sent: 0, answered: 0, lost: [], worstMs: 0, slow: [], cuts: [], answers: new Map() };
+    const account: Account = {
+      ...{ sent: 0, sentBy: new Map(), answered: 0, connections: 0, worstMs: 0 },
+      ...{ lost: [], slow: [], cuts: [], answers: new Map() },
+    };
     const results = await Promise.all(this.#loads.map(async ({ way, load }) => ({ way, result: await load.stop() })));
     for (const { way, result } of results) {
       account.sent += result.sent;
+      account.sentBy.set(way.client, (account.sentBy.get(way.client) ?? 0) + result.sent);
       account.answered += result.answered;
+      if (way.transport === 'tcp') account.connections++;
       account.worstMs = Math.max(account.worstMs, result.worstMs);
       account.lost.push(...result.lostAtMs.map((sentAtMs) => ({ ...way, sentAtMs })));
       account.slow.push(...result.slow.map((slow) => ({ ...way, ...slow })));

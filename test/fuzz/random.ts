@@ -1,3 +1,5 @@
+import { isNightly } from '../tools/nightly.ts';
+
 /** Pseudo-random numbers that a seed repeats (xorshift128, Marsaglia 2003). */
 export class Random {
   readonly seed: number;
@@ -45,5 +47,5 @@ export function seedOfRun(): number {
 
 /** How many packets this run is to try. */
 export function packetsOfRun(small: number, nightly: number): number {
-  return process.env.LOCALDNS_NIGHTLY === '1' ? nightly : small;
+  return isNightly ? nightly : small;
 }
