@@ -209,7 +209,7 @@ export class Datapath {
     await this.#forgetLeft(this.#plan, nowMs);
     await this.#sign(nowMs);
     for (const family of this.#rules.families) await this.#watchInput(family, nowMs);
-    this.#watchSockets(nowMs);
+    this.#watchSockets(nowMs, silent === 0);
     this.#beats += 1;
     if (silent > 0 || this.#beats % beatsPerLook === 0) await this.#look(nowMs);
     if (await this.#parts.loopProbe.found(nowMs)) this.#standBack(nowMs, loopFound);
@@ -265,9 +265,9 @@ export class Datapath {
     await this.#rules.doubtEverybody(family);
   }
 
-  #watchSockets(nowMs: number): void {
+  #watchSockets(nowMs: number, answering: boolean): void {
     const passed = [...this.#counters.values()].reduce((sum, counts) => sum + counts.arrived_udp + counts.local_udp, 0);
-    if (this.#sockets.observe(passed, this.#parts.received())) this.#standBack(nowMs, socketsSilent);
+    if (this.#sockets.observe(passed, this.#parts.received(), answering)) this.#standBack(nowMs, socketsSilent);
   }
 
   async #look(nowMs: number): Promise<void> {

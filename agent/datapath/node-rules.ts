@@ -103,7 +103,11 @@ export class NodeRules {
     const found: string[] = [];
     const ensured = this.#routing.ensure(family, known.plan.served);
     if ('reason' in ensured) throw new NftError(ensured.reason);
-    if (ensured.changed) found.push('policy routing');
+    if (ensured.changed) {
+      found.push('policy routing');
+      // Nothing could have reached us.
+      known.serving.tryAgain();
+    }
     if (!isAsLeft(known.fallbackImage, this.#fallbackImage(family))) {
       found.push(`table ${nftFamily[family]} ${this.#names.table}`);
       await applyScript(this.#fallbackAnew(family, known.plan));

@@ -96,6 +96,11 @@ export class ServingTable {
     this.#replace({ proved: [], trying: [], flows: [] });
   }
 
+  /** Sources whose trial was not theirs to pass are tried again. */
+  tryAgain(): void {
+    this.#replace({ trying: [] });
+  }
+
   /** Packets that each rule has counted. */
   counters(): Record<CounterName, number> {
     return counterPackets(this.#netlink, this.#family, this.#at.table) as Record<CounterName, number>;

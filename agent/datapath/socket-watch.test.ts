@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SocketWatch } from './socket-watch.ts';
 
-function conclusions(...looks: [passed: number, received: number][]): boolean[] {
+function conclusions(...looks: [passed: number, received: number, answering?: boolean][]): boolean[] {
   const watch = new SocketWatch();
-  return looks.map(([passed, received]) => watch.observe(passed, received));
+  return looks.map(([passed, received, answering = true]) => watch.observe(passed, received, answering));
 }
 
 test('what passes the rules and reaches the sockets is fine; the agent may receive more than the rules have seen', () => {
@@ -21,6 +21,11 @@ test('most lost at two looks in a row is a finding; once, or too few to tell, is
 
 test('counts that begin anew, with a new table, are no loss', () => {
   assert.deepEqual(conclusions([0, 0], [1000, 1000], [0, 1000], [100, 1100]), [false, false, false, false]);
+});
+
+test('while another agent has the addresses, its queries pass, and are none that we lack', () => {
+  const looks: [number, number, boolean][] = [300, 500, 700].map((passed) => [passed, 100, false]);
+  assert.deepEqual(conclusions([0, 0], [100, 100], ...looks, [900, 110], [1000, 210]), Array(7).fill(false));
 });
 
 test('what the sockets had received before the first look does not count', () => {

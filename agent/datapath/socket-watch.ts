@@ -15,9 +15,15 @@ export class SocketWatch {
   /**
    * @param passed UDP queries that passed everybody's rules so far
    * @param received those that sockets have received so far
+   * @param answering whether our own heartbeats are answered; where not, another agent has the addresses, whose queries pass as well
    * @returns true when most have been lost between
    */
-  observe(passed: number, received: number): boolean {
+  observe(passed: number, received: number, answering: boolean): boolean {
+    if (!answering) {
+      this.#passed = undefined;
+      this.#suspicious = 0;
+      return false;
+    }
     // Counters begin anew with a new table.
     const first = this.#passed === undefined || passed < this.#passed;
     const newlyPassed = passed - (this.#passed ?? 0);

@@ -67,6 +67,10 @@ class Serving {
     this.#of(name).doubtEverybody();
   }
 
+  tryAgain(name: string): void {
+    this.#of(name).tryAgain();
+  }
+
   counters(name: string): Record<string, number> {
     return this.#of(name).counters();
   }

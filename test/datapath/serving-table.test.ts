@@ -177,13 +177,17 @@ test('the image of a table shows each change of chains, rules and sets, and none
   await caller.call('serving', 'close', 'ours');
 });
 
-test('whoever is doubted is forgotten, with the connections', async () => {
+test('whoever failed is tried again; whoever is doubted is forgotten, with the connections', async () => {
   await caller.call('serving', 'open', 4, 'ours', { mayOwn: false });
   for (const set of ['proved', 'trying']) {
     await nft(['add', 'element', 'ip', 'ours', set, '{ 192.0.2.9 timeout 60s }']);
     assert.match(await nft(['list', 'set', 'ip', 'ours', set]), /192\.0\.2\.9/);
   }
   await nft(['add', 'element', 'ip', 'ours', 'flows', '{ 192.0.2.9 . 40000 . 10.96.0.10 timeout 60s }']);
+  await caller.call('serving', 'tryAgain', 'ours');
+  const has = async (set: string) => (await nft(['list', 'set', 'ip', 'ours', set])).includes('192.0.2.9');
+  assert.deepEqual(await Promise.all(['proved', 'trying', 'flows'].map(has)), [true, false, true]);
+  await nft(['add', 'element', 'ip', 'ours', 'trying', '{ 192.0.2.9 timeout 60s }']);
   await caller.call('serving', 'doubtEverybody', 'ours');
   assert.doesNotMatch(await listed(4, 'ours'), /192\.0\.2\.9/);
   await caller.call('serving', 'close', 'ours');

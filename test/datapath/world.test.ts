@@ -128,6 +128,7 @@ inEachMode((trial) => {
       },
       dualStack,
     );
+    await trial.served.untilIntercepted();
   });
 
   test('somebody flushes all packet rules', async () => {
