@@ -65,8 +65,10 @@ export class Interceptor {
     this.#loopProbe = new LoopProbe(parts.startKey, parts.names?.marks.own ?? 0, parts.loops, parts.clock);
   }
 
+  /** Intercepting means all that was wanted, as in the condition: the datapath knows nothing of what was excluded before. */
   get facts(): DatapathFacts | undefined {
-    return this.#datapath?.facts;
+    const facts = this.#datapath?.facts;
+    return facts && { ...facts, intercepting: this.#found?.intercepting ?? false };
   }
 
   /** Looks at the node where that is new; never rejects. */

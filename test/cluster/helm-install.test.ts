@@ -84,6 +84,20 @@ test('an agent comes to each node that is marked as served, and to no other', as
   assert.equal(wanted, 1);
 });
 
+test('the API server takes the example that cleans nodes, without a warning', async () => {
+  const args = [
+    'apply',
+    '-n',
+    system,
+    '--dry-run=server',
+    '-f',
+    join(import.meta.dirname, '../../examples/cleanup.yaml'),
+  ];
+  const { code, stdout, stderr } = await cluster.kubectl(...args);
+  assert.deepEqual([code, stderr], [0, '']);
+  assert.match(stdout, /daemonset\.apps\/localdns-cleanup created/);
+});
+
 const operator = 'localdns-operator';
 const agent = 'localdns-agent';
 const grants: [who: string, may: boolean, verb: string, what: string, namespace?: string][] = [
