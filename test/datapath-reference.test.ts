@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import { suite, test } from 'node:test';
 import { gateTable } from '../agent/datapath/gate.ts';
 import { datapathNameOptions, isOurTable, usualNames } from '../agent/datapath/names.ts';
+import { fallbackContents } from '../agent/datapath/ruleset.ts';
 import { counterNames, servingSets } from '../agent/datapath/serving-rules.ts';
 import { reasons } from '../api/v1alpha1/conditions.ts';
 
@@ -66,9 +67,12 @@ suite('the page of the datapath', () => {
 
   test('has the tables, their sets and their counters by name', () => {
     const text = section('What is ours in the kernel');
-    const tables = rowsOf(text).flatMap(([name = '', , does]) => (does?.startsWith('`--') ? [] : wordsOf(name)));
+    const rows = rowsOf(text).filter(([, , does]) => !does?.startsWith('`--'));
+    const tables = rows.flatMap(([name = '']) => wordsOf(name));
     const [fallback = '', serving = '', gate = ''] = tables.filter((name) => name.includes('localdns'));
     assert.equal(fallback, usualNames.table);
+    const [, , does = ''] = rows.find(([name]) => name === `\`${fallback}\``) ?? [];
+    assert.deepEqual(sorted(wordsOf(does)), sorted(['fallback', ...Object.keys(fallbackContents.sets)]));
     const exemplary = (name: string) => name.replace('START', '0badcafe').replace('PROCESS', '7');
     assert.ok(isOurTable(exemplary(serving), usualNames), serving);
     assert.equal(exemplary(gate), `inet ${gateTable(usualNames.table, 7, 0x0badcafe)}`);
