@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { type ListenAddress, ListenError, type Listener, type ServePacket } from './listener.ts';
 import { type Answerer, steerAway, steerToSelf } from './steering.ts';
 import { openTcp } from './tcp.ts';
@@ -34,6 +35,8 @@ interface Steerable {
 }
 
 const openTries = 20;
+/** To lead what comes to a socket takes some milliseconds; where nobody answers, seconds. */
+const nextSteeredMs = 50;
 
 /** Everything that is listened on, over UDP and TCP. A change keeps the sockets of addresses that stay. */
 export class Listeners {
@@ -81,15 +84,18 @@ export class Listeners {
     });
   }
 
-  #eachSteerable<T>(act: (attach: (index: number) => void, what: Steerable) => Promise<T>): Promise<T[]> {
-    return Promise.all(
-      [...this.#open.values()].flatMap((open) =>
-        open.sockets.flatMap((socket, place) => {
-          if (socket.steer === undefined) return [];
-          return act(socket.steer, { open, socket, at: listeningAddress(open), overTcp: place > 0 });
-        }),
-      ),
-    );
+  /** One after the other: clients that ask meanwhile would wait for all of them. One that hangs holds up no other. */
+  async #eachSteerable<T>(act: (attach: (index: number) => void, what: Steerable) => Promise<T>): Promise<T[]> {
+    const results: Promise<T>[] = [];
+    for (const open of this.#open.values()) {
+      for (const [place, socket] of open.sockets.entries()) {
+        if (socket.steer === undefined) continue;
+        const result = act(socket.steer, { open, socket, at: listeningAddress(open), overTcp: place > 0 });
+        results.push(result);
+        await Promise.race([result, pause(nextSteeredMs)]);
+      }
+    }
+    return Promise.all(results);
   }
 
   /**

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { afterEach, suite, test } from 'node:test';
+import { afterEach, beforeEach, suite, test } from 'node:test';
 import { isLibc, linux, loadLibc } from '../libc.ts';
 import { ListenError, type Listener, type ServePacket } from './listener.ts';
+import { Listeners } from './listeners.ts';
 import { openSocket } from './sockets.ts';
 import { openTcp } from './tcp.ts';
 import { openUdp } from './udp.ts';
@@ -127,5 +128,50 @@ suite('a socket that others may hold beside it', { skip: lack() }, () => {
     const before = next();
     assert.throws(() => openSocket({ ...anyPort, port: taken.port }, 'UDP'), { code: 'EADDRINUSE' });
     assert.equal(next(), before);
+  });
+
+  suite('where there are several, what comes is led', () => {
+    let listeners: Listeners;
+    beforeEach(async () => {
+      listeners = new Listeners(() => {});
+      await listeners.open({
+        node: ['127.0.0.1', '127.0.0.2', '127.0.0.3'].map((address) => ({ ...anyPort, address })),
+      });
+    });
+    afterEach(async () => {
+      await (await listeners.open({}))(0);
+    });
+
+    test('to one after the other: clients are answered in between', async () => {
+      const underWay = new Set<string>();
+      const asked = new Set<string>();
+      const trouble = await listeners.steer(async ({ address }, overTcp) => {
+        const socket = `${address} ${overTcp}`;
+        underWay.add(socket);
+        asked.add(socket);
+        assert.equal(underWay.size, 1, [...underWay].join(', '));
+        await Promise.resolve();
+        underWay.delete(socket);
+        return 'self';
+      });
+      assert.equal(trouble, undefined);
+      assert.equal(asked.size, 6);
+    });
+
+    test('to the others, too, where one hangs', async () => {
+      const asked = new Set<string>();
+      let giveUp = () => {};
+      const patience = new Promise<void>((resolve) => {
+        giveUp = resolve;
+      });
+      const trouble = await listeners.steer(async ({ address }, overTcp) => {
+        asked.add(`${address} ${overTcp}`);
+        if (asked.size === 6) giveUp();
+        if (address !== '127.0.0.1') return 'self';
+        await patience;
+        return 'nobody';
+      });
+      assert.match(trouble ?? '', /127\.0\.0\.1 port/);
+    });
   });
 });
