@@ -4,14 +4,12 @@
  */
 import { type Reason, reasons } from '../../api/v1alpha1/conditions.ts';
 import type { Clock, Timer } from '../clock.ts';
-import type { Libc } from '../libc.ts';
 import type { Log } from '../log.ts';
 import { type Family, families, familyOf } from './family.ts';
 import type { Heartbeat } from './heartbeat.ts';
 import { InputWatch } from './input-watch.ts';
 import type { LoopProbe } from './loop-probe.ts';
-import type { DatapathNames } from './names.ts';
-import { type Counters, NodeRules } from './node-rules.ts';
+import type { Counters, NodeRules } from './node-rules.ts';
 import { type DatapathPlan, ofFamily, type PlannedAddress } from './plan.ts';
 import { SocketWatch } from './socket-watch.ts';
 
@@ -37,13 +35,12 @@ export interface Interception {
   message: string;
 }
 
+export type Rules = Pick<NodeRules, keyof NodeRules>;
+
 export interface DatapathParts {
-  names: DatapathNames;
-  libc: Libc;
-  /** 32 bits that tell this agent's tables from others'. */
-  startId: number;
-  heartbeat: Heartbeat;
-  loopProbe: LoopProbe;
+  rules: Rules;
+  heartbeat: Pick<Heartbeat, 'ask' | 'close'>;
+  loopProbe: Pick<LoopProbe, 'found'>;
   clock: Clock;
   log: Log;
   /** Whether the serving thread answers within so many milliseconds; asked over no network. */
@@ -64,7 +61,7 @@ export interface DatapathFacts {
 
 export class Datapath {
   readonly #parts: DatapathParts;
-  readonly #rules: NodeRules;
+  readonly #rules: Rules;
   readonly #inputs = new Map<Family, InputWatch>();
   readonly #sockets = new SocketWatch();
   readonly #counters = new Map<Family, Counters>();
@@ -92,7 +89,7 @@ export class Datapath {
 
   constructor(parts: DatapathParts) {
     this.#parts = parts;
-    this.#rules = new NodeRules(parts.libc, parts.names, parts.startId);
+    this.#rules = parts.rules;
   }
 
   get facts(): DatapathFacts {

@@ -64,6 +64,19 @@ test('trials that fail are no doubt: alone they block, beside others that arrive
   assert.deepEqual(beside.verdict, { blocked: false, partly: true });
 });
 
+test('what arrived before a doubt counts no more: a rule that came since may drop all', () => {
+  const all = scene();
+  all.beat({ tried: 1, proved: 1, arrived: 1 });
+  all.beat({ intercepted: 100, arrived: 100 });
+  assert.equal(all.beat({ intercepted: 100, arrived: 40 }), true);
+  assert.deepEqual(all.verdict, fine, 'the trials are still to come');
+  all.beat({ tried: 3 });
+  all.beat({});
+  assert.deepEqual(all.verdict, { blocked: true, partly: false });
+  all.beat({ tried: 1, proved: 1, arrived: 1 });
+  assert.deepEqual(all.verdict, { blocked: false, partly: true });
+});
+
 test('a failed trial is remembered until its source has been tried again, and no longer', () => {
   const watched = scene();
   watched.beat({ tried: 1 });

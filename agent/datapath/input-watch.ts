@@ -49,6 +49,8 @@ export class InputWatch {
     const failed = Math.min(tried - proved, this.#unproved);
     if (failed > this.#failed) this.#failedAtMs = nowMs;
     if (arrived > this.#arrived) this.#arrivedAtMs = nowMs;
+    // What arrived before something began to drop says nothing of what comes now.
+    if (doubt) this.#arrivedAtMs = Number.NEGATIVE_INFINITY;
     this.#unproved = tried - proved;
     this.#failed = failed;
     this.#arrived = arrived;

@@ -14,6 +14,7 @@ import { Datapath, type DatapathFacts, type Interception } from './datapath.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { LoopProbe } from './loop-probe.ts';
 import type { DatapathNames } from './names.ts';
+import { NodeRules } from './node-rules.ts';
 import { type DatapathPlan, listenAddresses, type PlanFacts, planDatapath } from './plan.ts';
 import { type NodeFacts, type Wanted, wantedOf } from './preflight/facts.ts';
 import type { Finding } from './preflight/finding.ts';
@@ -175,8 +176,8 @@ export class Interceptor {
     const libc = loadLibc();
     if (!isLibc(libc)) return undefined;
     this.#datapath = new Datapath({
-      ...{ names, libc, clock, log, isServing, received },
-      startId: startKey.readUInt32BE(0),
+      ...{ clock, log, isServing, received },
+      rules: new NodeRules(libc, names, startKey.readUInt32BE(0)),
       heartbeat: new Heartbeat(startKey, names.marks.intercept),
       loopProbe: this.#loopProbe,
       onChange: (interception) => this.#say(interception),
