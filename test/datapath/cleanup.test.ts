@@ -145,6 +145,14 @@ test('names that were changed by option are cleaned by the same options, and onl
   assert.deepEqual(await nodeState(node), before);
 });
 
+test('NET_ADMIN is all that it needs', async () => {
+  const before = await nodeState(node);
+  leaveEverything();
+  const alone = ['--bounding-set', '-all,+net_admin', '--inh-caps', '-all', program, 'cleanup'];
+  assert.equal((await node.run('setpriv', alone)).code, 0);
+  assert.deepEqual(await nodeState(node), before);
+});
+
 test('a process without NET_ADMIN is told so, and one with a wrong option too', async () => {
   leaveEverything();
   const dropped = ['--bounding-set', '-net_admin', '--inh-caps', '-net_admin', program, 'cleanup'];

@@ -166,6 +166,12 @@ suite('what this process lacks', () => {
     assert.deepEqual([code, trouble], [1, ['capabilities blocking CapabilityMissing']]);
   });
 
+  test('is nothing where it has what the chart gives an agent, and no capability more', async () => {
+    const chart = ['setpriv', '--bounding-set', '-all,+net_admin,+net_bind_service', '--inh-caps', '-all'];
+    const { code, trouble } = await preflight(chart);
+    assert.deepEqual([code, trouble], [0, []]);
+  });
+
   test('is IPv6', async () => {
     sysctl(node, { 'net/ipv6/conf/all/disable_ipv6': '1' });
     const { code, trouble } = await preflight();
