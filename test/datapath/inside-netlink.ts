@@ -10,6 +10,7 @@ import { counterPackets } from '../../agent/datapath/nf-counters.ts';
 import { type TableContents, tableImage } from '../../agent/datapath/nf-image.ts';
 import { transaction } from '../../agent/datapath/nf-message.ts';
 import { type NewElement, replaceElements, type TableAt } from '../../agent/datapath/nf-object.ts';
+import { NodeRules } from '../../agent/datapath/node-rules.ts';
 import { PolicyRouting } from '../../agent/datapath/routing.ts';
 import { type LifeSigns, type ServedAddresses, ServingTable } from '../../agent/datapath/serving-table.ts';
 import { isLibc, loadLibc } from '../../agent/libc.ts';
@@ -113,7 +114,16 @@ class Tables {
   }
 }
 
+class Rules extends NodeRules {
+  /** A function cannot be told over the wire. */
+  sign(address: string): Promise<void> {
+    const signs = [{ address, milliseconds: 60_000 }];
+    return this.giveLifeSigns(() => ({ alive: signs, holding: signs }));
+  }
+}
+
 const subjects = {
+  rules: new Rules(libc, usualNames, 0x0badcafe),
   serving: new Serving(),
   tables: new Tables(),
   routing: new PolicyRouting(libc, usualNames),

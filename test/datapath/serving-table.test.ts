@@ -166,7 +166,10 @@ test('the image of a table shows each change of chains, rules and sets, and none
   await again('add chain ip ours input { policy drop; }');
   await again('add element ip ours served { 192.0.2.2 }');
   await again('flush set ip ours served');
+  await again('flush set ip ours served; add element ip ours served { 192.0.2.2 }');
   await again('delete table ip ours; table ip ours { }');
+  await nft(['-f', '-'], 'flush chain ip ours answers; add rule ip ours answers ip saddr != @tracked notrack');
+  assert.deepEqual(await caller.call('serving', 'image', 'ours'), image, 'the same under other numbers');
   // These come and go by themselves.
   await caller.call('serving', 'giveLifeSigns', 'ours', {
     alive: [{ address: '192.0.2.1', milliseconds: 60_000 }],
