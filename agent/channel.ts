@@ -18,7 +18,7 @@ export type ToServing =
   | { kind: 'ping'; number: number }
   /** The worker cannot go on; its last lines for stderr. */
   | { kind: 'fatal'; lines: string[] }
-  /** Sockets beside ours have gone or come: look again which of them what comes to our addresses is led to. */
+  /** What comes to our addresses is led to sockets of others beside ours: lead it here again. */
   | { kind: 'steer' }
   /** Queries come to this node's other servers now. */
   | { kind: 'withdrawn' }

@@ -83,6 +83,7 @@ export class Control implements ConfigSink {
         this.#report();
       },
       onChance: () => this.#push(),
+      onMisled: () => this.#send({ kind: 'steer' }),
     });
     this.#metrics.showDatapath(() => this.#interceptor.facts);
   }

@@ -129,7 +129,8 @@ class Agent {
         if (!this.#everServed) void this.#stop(2);
         break;
       case 'steer':
-        this.#applying = this.#applying.then(async () => void (await this.#swap.steer(true)));
+        // What withdraws or ends leads its queries away.
+        if (!this.#stopping) this.#applying = this.#applying.then(async () => void (await this.#swap.steer(true)));
         break;
       case 'withdrawn':
         this.#withdrawn();

@@ -13,6 +13,8 @@ import type { LifeSigns } from './serving-table.ts';
 const own = '169.254.10.11';
 const service = '10.96.0.10';
 const beatMs = 500;
+const beating: Pulse = { udp: true, tcp: true, overtaken: false };
+const silent: Pulse = { udp: false, tcp: false, overtaken: false };
 
 function planOf(...addresses: string[]): DatapathPlan {
   const planned = (address: string): PlannedAddress => ({ listener: 'cluster', address, own: true, tracked: false });
@@ -79,6 +81,7 @@ class Scene {
   serving = true;
   received = 0;
   loops = false;
+  misled = 0;
   readonly said: Interception[] = [];
   readonly datapath: Datapath;
 
@@ -93,6 +96,9 @@ class Scene {
       isServing: async () => this.serving,
       received: () => this.received,
       onChange: (interception) => this.said.push(interception),
+      onMisled: () => {
+        this.misled += 1;
+      },
     });
   }
 
@@ -100,7 +106,7 @@ class Scene {
     this.asked = addresses;
     this.beats += 1;
     if (this.answerMs > 0) await new Promise<void>((resolve) => this.clock.after(this.answerMs, resolve));
-    return new Map(addresses.map((address) => [address, this.silent.get(address) ?? { udp: true, tcp: true }]));
+    return new Map(addresses.map((address) => [address, this.silent.get(address) ?? beating]));
   }
 
   async serve(...addresses: string[]): Promise<void> {
@@ -161,7 +167,7 @@ for (const pulse of [
   test(`an address that does not answer ${pulse.udp ? 'TCP' : 'UDP'} is renewed no more, and others are`, async () => {
     const scene = new Scene();
     await scene.serve(own, service);
-    scene.silent.set(service, pulse);
+    scene.silent.set(service, { ...silent, ...pulse });
     await scene.clock.advance(beatMs);
     // One that fails takes nothing away.
     assert.deepEqual(scene.signs('alive'), [`${own} 1500`, `${service} 1000`]);
@@ -311,10 +317,20 @@ test('changes that are minutes apart are put right without end', async () => {
 test('silence is a reason to look at the rules at once', async () => {
   const scene = new Scene();
   await scene.serve(own);
-  scene.silent.set(own, { udp: false, tcp: false });
+  scene.silent.set(own, silent);
   await scene.clock.advance(beatMs);
   assert.equal(scene.rules.looks, 1);
   assert.equal(scene.datapath.facts.fallback.get(4), 7);
+});
+
+test('silence is a reason to lead what comes to the sockets again, unless a newer agent has it', async () => {
+  const scene = new Scene();
+  scene.silent.set(own, { ...silent, overtaken: true });
+  await scene.serve(own);
+  assert.equal(scene.misled, 0);
+  scene.silent.set(own, silent);
+  await scene.clock.advance(beatMs);
+  assert.equal(scene.misled, 1);
 });
 
 test('what the kernel refuses is told, tried again at the next look, and forgotten when it works', async () => {

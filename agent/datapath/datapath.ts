@@ -12,6 +12,7 @@ import type { LoopProbe } from './loop-probe.ts';
 import type { Counters, NodeRules } from './node-rules.ts';
 import { type DatapathPlan, ofFamily, type PlannedAddress } from './plan.ts';
 import { SocketWatch } from './socket-watch.ts';
+import { SteeringWatch } from './steering-watch.ts';
 
 /** Twice a second, and three may fail before interception ends. */
 const beatMs = 500;
@@ -48,6 +49,8 @@ export interface DatapathParts {
   /** UDP queries that the listeners' sockets have received, heartbeats left out. */
   received: () => number;
   onChange: (interception: Interception) => void;
+  /** What comes to our addresses is not led to this agent, and should be. */
+  onMisled: () => void;
 }
 
 /** What metrics tell. */
@@ -64,6 +67,7 @@ export class Datapath {
   readonly #rules: Rules;
   readonly #inputs = new Map<Family, InputWatch>();
   readonly #sockets = new SocketWatch();
+  readonly #steering = new SteeringWatch();
   readonly #counters = new Map<Family, Counters>();
   readonly #fallback = new Map<Family, number>();
   /** Changes of the rules, one after the other. */
@@ -207,6 +211,7 @@ export class Datapath {
     await this.#sign(nowMs);
     for (const family of this.#rules.families) await this.#watchInput(family, nowMs);
     this.#watchSockets(nowMs, silent === 0);
+    if (this.#steering.observe(pulses.values(), nowMs)) this.#parts.onMisled();
     this.#beats += 1;
     if (silent > 0 || this.#beats % beatsPerLook === 0) await this.#look(nowMs);
     if (await this.#parts.loopProbe.found(nowMs)) this.#standBack(nowMs, loopFound);

@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import type { Socket as UdpSocket } from 'node:dgram';
 import type { Socket } from 'node:net';
 import { markedTcp, markedUdp, selfAddress } from '../marked-socket.ts';
-import { heartbeatAnswer, heartbeatName } from '../policy/probe.ts';
+import { heartbeatAnswer, heartbeatName, isOfSuccessor } from '../policy/probe.ts';
 import { nameFromText } from '../wire/name.ts';
 import { setU16 } from '../wire/octets.ts';
 import { type Family, familyOf } from './family.ts';
@@ -21,13 +21,18 @@ const classChaos = 3;
 export interface Pulse {
   udp: boolean;
   tcp: boolean;
+  /** An agent that has started later answers there. */
+  overtaken: boolean;
 }
+
+/** Hears replies that are not this agent's. */
+type HearOther = (reply: Buffer) => void;
 
 export class Heartbeat {
   readonly #key: Buffer;
   readonly #mark: number;
   readonly #sockets = new Map<Family, { socket: UdpSocket; from: string }>();
-  readonly #waiting = new Map<number, { wanted: Buffer; done: () => void }>();
+  readonly #waiting = new Map<number, { wanted: Buffer; done: () => void; hearOther: HearOther }>();
   #nextId = 0;
 
   /** @param key of the agent's start; `mark` is the one that delivers to the agent */
@@ -40,8 +45,15 @@ export class Heartbeat {
   async ask(addresses: readonly string[], timeoutMs: number): Promise<Map<string, Pulse>> {
     const pulses = await Promise.all(
       addresses.map(async (address): Promise<[string, Pulse]> => {
-        const [udp, tcp] = await Promise.all([this.#askUdp(address, timeoutMs), this.#askTcp(address, timeoutMs)]);
-        return [address, { udp, tcp }];
+        let overtaken = false;
+        const hearOther = (reply: Buffer) => {
+          overtaken ||= isOfSuccessor(reply);
+        };
+        const [udp, tcp] = await Promise.all([
+          this.#askUdp(address, timeoutMs, hearOther),
+          this.#askTcp(address, timeoutMs, hearOther),
+        ]);
+        return [address, { udp, tcp, overtaken }];
       }),
     );
     return new Map(pulses);
@@ -52,7 +64,7 @@ export class Heartbeat {
     this.#sockets.clear();
   }
 
-  #askUdp(address: string, timeoutMs: number): Promise<boolean> {
+  #askUdp(address: string, timeoutMs: number, hearOther: HearOther): Promise<boolean> {
     return new Promise((resolve) => {
       const { query, queryId, wanted } = this.#question();
       const end = (answered: boolean) => {
@@ -61,7 +73,7 @@ export class Heartbeat {
         resolve(answered);
       };
       const timer = setTimeout(() => end(false), timeoutMs);
-      this.#waiting.set(queryId, { wanted, done: () => end(true) });
+      this.#waiting.set(queryId, { wanted, done: () => end(true), hearOther });
       try {
         this.#udp(familyOf(address)).send(query, dnsPort, address, (error) => {
           if (error) end(false);
@@ -84,7 +96,9 @@ export class Heartbeat {
     socket.on('message', (reply) => {
       if (reply.length < headerLength) return;
       const waiting = this.#waiting.get(reply.readUInt16BE(0));
-      if (waiting !== undefined && reply.includes(waiting.wanted)) waiting.done();
+      if (waiting === undefined) return;
+      if (reply.includes(waiting.wanted)) waiting.done();
+      else waiting.hearOther(reply);
     });
     socket.unref();
     this.#sockets.set(family, { socket, from });
@@ -92,7 +106,7 @@ export class Heartbeat {
   }
 
   /** A new connection each time: that one is still served says nothing about the next one. */
-  #askTcp(address: string, timeoutMs: number): Promise<boolean> {
+  #askTcp(address: string, timeoutMs: number, hearOther: HearOther): Promise<boolean> {
     return new Promise((resolve) => {
       const { query, wanted } = this.#question();
       let socket: Socket;
@@ -114,6 +128,7 @@ export class Heartbeat {
       socket.on('data', (chunk: Buffer) => {
         received = Buffer.concat([received, chunk]);
         if (received.includes(wanted)) end(true);
+        else hearOther(received);
       });
       socket.once('end', () => end(false));
       socket.connect({ host: address, port: dnsPort }, () => {

@@ -36,6 +36,8 @@ export interface InterceptorParts {
   /** Loop probes that have come in at our listeners. */
   loops: () => number;
   onChange: (interception: Interception) => void;
+  /** See {@link DatapathParts.onMisled}. */
+  onMisled: () => void;
   /** It is time to arrange anew: something was in the way, and may have gone. */
   onChance: () => void;
   look?: (wanted: Wanted) => Promise<NodeFacts>;
@@ -171,12 +173,12 @@ export class Interceptor {
   }
 
   #open(): Datapath | undefined {
-    const { names, startKey, clock, log, isServing, received } = this.#parts;
+    const { names, startKey, clock, log, isServing, received, onMisled } = this.#parts;
     if (this.#datapath !== undefined || names === undefined) return this.#datapath;
     const libc = loadLibc();
     if (!isLibc(libc)) return undefined;
     this.#datapath = new Datapath({
-      ...{ clock, log, isServing, received },
+      ...{ clock, log, isServing, received, onMisled },
       rules: new NodeRules(libc, names, startKey.readUInt32BE(0)),
       heartbeat: new Heartbeat(startKey, names.marks.intercept),
       loopProbe: this.#loopProbe,

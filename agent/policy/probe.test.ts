@@ -1,30 +1,39 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
 import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { query as packetOf, read } from '../../test/fake/octets.ts';
 import { heartbeat } from '../self-query.ts';
 import { maxMessageLength } from '../wire/answer.ts';
 import { Query } from '../wire/query.ts';
-import { heartbeatAnswer, heartbeatName, loopName, probe } from './probe.ts';
+import { heartbeatAnswer, heartbeatName, isOfSuccessor, loopName, probe, startedAtMs } from './probe.ts';
 
 const chaos = 3;
 const txt = 16;
 const key = Buffer.alloc(32, 7);
 const nonce = '0123456789abcdef';
 
+const startMs = 1_234_567;
+
 function scene(ofKey = key) {
   const seen = { heartbeats: 0, tcpHeartbeats: 0, loops: 0 };
-  const policy = probe(ofKey, {
-    heartbeat: () => {
-      seen.heartbeats += 1;
+  const policy = probe(
+    ofKey,
+    {
+      heartbeat: () => {
+        seen.heartbeats += 1;
+      },
+      tcpHeartbeat: () => {
+        seen.tcpHeartbeats += 1;
+      },
+      loop: () => {
+        seen.loops += 1;
+      },
     },
-    tcpHeartbeat: () => {
-      seen.tcpHeartbeats += 1;
-    },
-    loop: () => {
-      seen.loops += 1;
-    },
-  });
+    startMs,
+  );
   const ask = (packet: Buffer, limit = 512): Buffer => {
     const query = new Query();
     query.parse(packet);
@@ -40,9 +49,27 @@ test('a heartbeat is answered with what only the key can tell, in whatever spell
   assert.equal(heartbeatAnswer(key, nonce), expected);
   for (const name of [heartbeatName(nonce), heartbeatName(nonce).toUpperCase()]) {
     const answer = read(ask(packetOf(name, { class: chaos, type: txt })));
-    assert.deepEqual(answer.answers, [`${name} 0 TXT ${expected}`]);
+    assert.deepEqual(answer.answers, [`${name} 0 TXT ${expected} ${startMs}`]);
   }
   assert.deepEqual(seen, { heartbeats: 2, tcpHeartbeats: 0, loops: 0 });
+});
+
+test('the answer of an agent that started later is told from that of an older one', () => {
+  const answer = scene().ask(packetOf(heartbeatName(nonce), { class: chaos, type: txt }));
+  assert.equal(isOfSuccessor(answer, startMs - 1), true);
+  assert.equal(isOfSuccessor(answer, startMs), false);
+  const withoutTime = Buffer.from(answer.subarray(0, answer.length - `${startMs}`.length));
+  assert.equal(isOfSuccessor(withoutTime, 0), false);
+});
+
+test('all threads of a process know one start, and a process that starts now is younger', async () => {
+  const module = JSON.stringify(new URL('./probe.ts', import.meta.url).href);
+  const tell = (how: string) => `import(${module}).then(({ startedAtMs }) => ${how}(String(startedAtMs())))`;
+  const worker = new Worker(tell("require('node:worker_threads').parentPort.postMessage"), { eval: true });
+  const [inWorker] = await once(worker, 'message');
+  assert.ok(Math.abs(Number(inWorker) - startedAtMs()) <= 1);
+  const { stdout } = spawnSync(process.execPath, ['-e', tell('console.log')], { encoding: 'utf8' });
+  assert.ok(Number(stdout) > startedAtMs() + 1, stdout);
 });
 
 test('heartbeats over TCP are counted apart', () => {

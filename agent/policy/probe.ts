@@ -2,7 +2,8 @@
  * How one process of the agent knows itself, though others hold the same addresses: by a key that is drawn at its start.
  *
  * A heartbeat, `CH TXT <nonce>.heartbeat.localdns.`, comes from the agent's own control worker: only the right text in the
- * answer proves that packets to the address reach this process, and that its serving thread works. A loop probe,
+ * answer proves that packets to the address reach this process, and that its serving thread works; others see in it when this
+ * process started. A loop probe,
  * `IN <any>.<32 hexadecimal digits>.loop.localdns.`, is sent to upstream servers: where it comes in again, they ask this agent.
  */
 import { createHmac } from 'node:crypto';
@@ -38,13 +39,27 @@ export function heartbeatAnswer(key: Uint8Array, nonce: string): string {
   return createHmac('sha256', key).update(nonce).digest('hex').slice(0, proofDigits);
 }
 
+/**
+ * When this process started, in milliseconds on a clock that all processes of the node share: agents on the same addresses know
+ * by it which of them is the newest.
+ */
+export function startedAtMs(): number {
+  return Math.round(Number(process.hrtime.bigint()) / 1e6 - process.uptime() * 1e3);
+}
+
+/** Whether the answer to a heartbeat is that of an agent that has started later. An older version does not say when it did. */
+export function isOfSuccessor(reply: Buffer, ownStartMs = startedAtMs()): boolean {
+  const [, atMs = '0'] = /[0-9a-f]{32} (\d+)/.exec(reply.toString('latin1')) ?? [];
+  return Number(atMs) > ownStartMs;
+}
+
 /** Presentation form of the name that no resolver has heard of but by the process with this key. */
 export function loopName(key: Uint8Array): string {
   return `${heartbeatAnswer(key, 'loop')}.loop.localdns`;
 }
 
 /** @param key 32 random octets */
-export function probe(key: Uint8Array, events: ProbeEvents): Policy {
+export function probe(key: Uint8Array, events: ProbeEvents, startMs = startedAtMs()): Policy {
   const loop = nameFromText(loopName(key));
   return (query, out, limit) => {
     if (query.class === classIn) {
@@ -58,7 +73,7 @@ export function probe(key: Uint8Array, events: ProbeEvents): Policy {
     // Over UDP no answer may be as long as that.
     if (limit === maxMessageLength) events.tcpHeartbeat();
     else events.heartbeat();
-    return writeChaosText(out, query, limit, Buffer.from(heartbeatAnswer(key, nonce), 'latin1'));
+    return writeChaosText(out, query, limit, Buffer.from(`${heartbeatAnswer(key, nonce)} ${startMs}`, 'latin1'));
   };
 }
 

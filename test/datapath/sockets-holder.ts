@@ -7,6 +7,7 @@ import { Builder } from '../../agent/build.ts';
 import { ResponseCache } from '../../agent/cache/response-cache.ts';
 import { systemClock } from '../../agent/clock.ts';
 import { Swap } from '../../agent/config/swap.ts';
+import { Heartbeat } from '../../agent/datapath/heartbeat.ts';
 import { loopbackTransport, networkTransport } from '../../agent/forward/transport.ts';
 import { Tallies } from '../../agent/tallies.ts';
 import type { NodeConfig, ServerBlockConfig } from '../../api/v1alpha1/node-config.ts';
@@ -20,6 +21,9 @@ const builder = new Builder(name, new ResponseCache(1 << 20), transport, clock, 
 const log = { query: () => {}, failure: () => {}, exception: (error: unknown) => console.error(error) };
 const openTransport = () => loopbackTransport(clock, Number(interceptMark));
 const swap = new Swap(builder, clock, transport, tallies, log, { startKey, openTransport });
+
+const heartbeat = new Heartbeat(startKey, Number(interceptMark));
+const answerMs = 450;
 
 const rootBlock: ServerBlockConfig = {
   zone: '.',
@@ -55,6 +59,7 @@ const duties = {
   /** The sentence is the reason why what comes to the addresses is not led here. */
   lead: (again: boolean) => (again ? swap.steer(true) : swap.querySelf()),
   listening: async () => swap.listening,
+  pulses: async (addresses: string[]) => [...(await heartbeat.ask(addresses, answerMs)).values()],
   close: () => swap.close(),
   /** What of our own leaves with a mark. */
   async ask({ mark, overTcp, address }: { mark: number; overTcp: boolean; address: string }): Promise<void> {

@@ -224,6 +224,21 @@ suite('several agents on the same addresses of no interface', () => {
     nothingLost(await client.call('stop'));
   });
 
+  test('where places have moved, the newest agent finds out that others are asked, and the older ones leave it what it takes', async () => {
+    const [first, second, third] = [await serving('first'), await serving('second'), await serving('third')];
+    const beating = { udp: true, tcp: true, overtaken: false };
+    assert.deepEqual(await third.call('pulses', addresses), [beating, beating]);
+    await first.call('close');
+    await first.end();
+    await eventually('the second agent is asked, too', withinMs, async () =>
+      (await third.call('pulses', addresses)).some(({ tcp, overtaken }) => !tcp && !overtaken),
+    );
+    assert.equal(await third.call('lead', true), undefined);
+    assert.deepEqual(await third.call('pulses', addresses), [beating, beating]);
+    const overtaken = { udp: false, tcp: false, overtaken: true };
+    assert.deepEqual(await second.call('pulses', addresses), [overtaken, overtaken]);
+  });
+
   test('a socket that closes answers all that the kernel has queued for it', async () => {
     const old = await serving('old');
     const successor = holder('new');
