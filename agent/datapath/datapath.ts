@@ -108,7 +108,7 @@ export class Datapath {
 
   /**
    * Before sockets open and close for `plan`: marked packets reach the addresses that are to come, and those that go are not
-   * intercepted any more. Rejects where the kernel refuses.
+   * intercepted any more. What the kernel refuses is told by the condition, and tried again.
    */
   async prepare(plan: DatapathPlan): Promise<void> {
     const nowMs = this.#parts.clock.nowMs();
