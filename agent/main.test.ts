@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, afterEach, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { eventually } from '../test/tools/eventually.ts';
 import { RunFolder } from '../test/tools/run-folder.ts';
 import { heartbeat, identityQuery } from './self-query.ts';
@@ -71,6 +72,12 @@ test('the end waits until queries are led elsewhere, and serves meanwhile', asyn
   await line('told');
   await ask(identityQuery());
   assert.equal(await exit, 0);
+});
+
+test('a configuration that comes while the agent ends is too late: it opens no sockets that would keep the process alive', async () => {
+  const { child, exit } = await start(0);
+  child.kill('SIGTERM');
+  assert.equal(await Promise.race([exit, delay(5_000, 'still alive', { ref: false })]), 0);
 });
 
 test('a worker that does not answer does not hold the end up', async () => {

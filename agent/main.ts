@@ -115,6 +115,8 @@ class Agent {
   #hear(message: ToServing): void {
     switch (message.kind) {
       case 'desired':
+        // Sockets that open now would be closed by nobody, and keep the process alive.
+        if (this.#stopping) break;
         this.#applying = this.#applying.then(async () => {
           const outcome = await this.#apply(message);
           this.#tell({ kind: 'outcome', number: message.number, outcome });
