@@ -11,7 +11,6 @@ import {
   lostOnlyUntilLapsed,
   lostOnlyWhatWasHeld,
   nothingLost,
-  queriesUntracked,
   rightAnswers,
   untracked,
 } from './goals.ts';
@@ -20,7 +19,7 @@ import { bothKindsAndFamilies } from './served-lab.ts';
 import { cachedNames } from './traffic.ts';
 import { inEachMode } from './trial.ts';
 
-const afterDeath = [lostOnlyWhatWasHeld, fast, connectionsEndAtOnce, queriesUntracked, rightAnswers];
+const afterDeath = [lostOnlyWhatWasHeld, fast, connectionsEndAtOnce, untracked, rightAnswers];
 
 inEachMode((trial) => {
   test('nothing happens', async () => {

@@ -74,12 +74,6 @@ export const untracked: Goal = {
     tracked.length > 0 ? `${tracked.length} tracked: ${JSON.stringify(tracked[0])}` : undefined,
 };
 
-/** A dying socket's last packet may find the rules gone that would have kept it from being tracked. */
-export const queriesUntracked: Goal = {
-  words: 'no query tracked',
-  failure: (outcome) => untracked.failure({ ...outcome, tracked: outcome.tracked.filter(({ isAnswer }) => !isAnswer) }),
-};
-
 export const connectionsSurvive: Goal = {
   words: 'every connection goes on',
   failure: (outcome) => (outcome.cuts.length > 0 ? `${outcome.cuts.length} ended: ${whenCut(outcome)}` : undefined),
