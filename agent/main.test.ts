@@ -2,12 +2,16 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
+import { mkdtempSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, afterEach, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { eventually } from '../test/tools/eventually.ts';
 import { RunFolder } from '../test/tools/run-folder.ts';
+import { ResponseCache } from './cache/response-cache.ts';
+import { writeSnapshot } from './cache/snapshot.ts';
 import { heartbeat, identityQuery } from './self-query.ts';
 
 const withinMs = 10_000;
@@ -31,8 +35,9 @@ interface Line {
 }
 
 /** The serving thread, in a process of its own. */
-async function start(withdraw: number | 'never') {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'scripted-agent.fake.ts'), String(withdraw)], {
+function launch(withdraw: number | 'never', ...stateDir: string[]) {
+  const program = join(import.meta.dirname, 'scripted-agent.fake.ts');
+  const child = spawn(process.execPath, [program, String(withdraw), ...stateDir], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   children.push(child);
@@ -43,6 +48,12 @@ async function start(withdraw: number | 'never') {
   const exit = once(child, 'exit').then(([code]) => code as number | null);
   const line = (what: keyof Line) =>
     eventually(`a line with ${what}`, withinMs, () => lines.find((each) => what in each));
+  return { child, exit, line };
+}
+
+/** One that serves. */
+async function start(withdraw: number | 'never') {
+  const { child, exit, line } = launch(withdraw);
   const port = (await line('listening')).listening?.[0]?.port ?? 0;
   const socket = createSocket('udp4');
   sockets.push(socket);
@@ -87,4 +98,30 @@ test('a worker that does not answer does not hold the end up', async () => {
   await line('told');
   assert.equal(await exit, 0);
   assert.ok(performance.now() - beganAtMs < 5_000);
+});
+
+test('what it restores is not waited for when the end comes', async () => {
+  const stateDir = mkdtempSync(join(folder.path, 'state-'));
+  let feeding: NodeJS.Timeout | undefined;
+  const blocks = new Map([['a block with a name that takes its time', 'aa']]);
+  const moment = { nowMs: 0, wallMs: Date.now() };
+  const { value } = writeSnapshot(new ResponseCache(1), blocks, moment, () => false).next();
+  const octets = [...(value ?? assert.fail('no snapshot begins like that'))];
+  const peer = createServer((socket) => {
+    socket.on('error', () => {});
+    feeding = setInterval(() => socket.write(Buffer.from(octets.splice(0, 1))), 100);
+  });
+  try {
+    await new Promise<void>((resolve) => peer.listen(join(stateDir, 'hand-over.sock'), resolve));
+    const { child, exit } = launch(0, stateDir);
+    await once(peer, 'connection');
+    const beganAtMs = performance.now();
+    child.kill('SIGTERM');
+    assert.equal(await exit, 0);
+    // That is how long the peer, which is never done, would have been listened to.
+    assert.ok(performance.now() - beganAtMs < 3_000);
+  } finally {
+    clearInterval(feeding);
+    peer.close();
+  }
 });

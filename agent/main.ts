@@ -165,6 +165,7 @@ class Agent {
     this.#stopping = true;
     this.#code = code;
     await this.#withdraw();
+    this.#warmRestart?.giveUp();
     await this.#applying;
     await Promise.all([this.#swap.close(), this.#warmRestart?.stop()]);
     this.#flushLogs();

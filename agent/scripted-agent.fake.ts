@@ -1,7 +1,10 @@
-/** The agent's main thread with a scripted control worker; the argument is how many ms that takes to withdraw, or `never`. */
+/**
+ * The agent's main thread with a scripted control worker. The first argument is how many ms that takes to withdraw, or `never`;
+ * the second one is where the cache is kept, if anywhere.
+ */
 import { serve } from './main.ts';
 
-const [withdraw] = process.argv.slice(2);
+const [withdraw, stateDir] = process.argv.slice(2);
 process.exitCode = await serve({
   control: new URL('./scripted-control.fake.ts', import.meta.url),
   controlData: {
@@ -9,4 +12,5 @@ process.exitCode = await serve({
     withdrawAfterMs: withdraw === 'never' ? undefined : Number(withdraw),
   },
   nodeName: 'scripted',
+  stateDir,
 });

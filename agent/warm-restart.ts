@@ -59,6 +59,7 @@ export class WarmRestart {
   readonly #file: SnapshotFile;
   readonly #said = new Set<string>();
   #restored = false;
+  #breakOff = () => {};
   #started = false;
   #savedChanges: number;
   #saving: Promise<void> = Promise.resolve();
@@ -91,6 +92,12 @@ export class WarmRestart {
     }
   }
 
+  /** Nobody will ask for what is restored now: {@link restore} ends at once. */
+  giveUp(): void {
+    this.#restored = true;
+    this.#breakOff();
+  }
+
   /** From now on this agent has something to give. Never rejects. */
   async start(): Promise<void> {
     if (this.#started) return;
@@ -120,7 +127,10 @@ export class WarmRestart {
     const { clock, wallMs, log } = this.#around;
     const startMs = clock.nowMs();
     const reader = this.#cache.reader(wallMs());
-    const arrival = await arrivalOf(stream, reader, patienceMs[source], clock);
+    const givenUp = new Promise<void>((resolve) => {
+      this.#breakOff = resolve;
+    });
+    const arrival = await arrivalOf(stream, reader, patienceMs[source], clock, givenUp);
     if ('trouble' in arrival) {
       if (!isAbsence(arrival.code)) log('warn', 'cache snapshot not used', { source, error: arrival.trouble });
       return false;
@@ -177,10 +187,16 @@ function isAbsence(code: string | undefined): boolean {
 }
 
 /**
- * Feeds the reader until the stream ends, or patience does. A snapshot that is late is good as far as it came; one that is damaged
- * or cut off is not used: the next source has a whole one.
+ * Feeds the reader until the stream ends, or patience does, or nobody wants it any more. A snapshot that is late is good as far as
+ * it came; one that is damaged or cut off is not used: the next source has a whole one.
  */
-function arrivalOf(stream: Readable, reader: SnapshotReader, totalMs: number, clock: Clock): Promise<Arrival> {
+function arrivalOf(
+  stream: Readable,
+  reader: SnapshotReader,
+  totalMs: number,
+  clock: Clock,
+  givenUp: Promise<void>,
+): Promise<Arrival> {
   return new Promise((resolve) => {
     const end = (arrival: Arrival) => {
       total.cancel();
@@ -190,6 +206,7 @@ function arrivalOf(stream: Readable, reader: SnapshotReader, totalMs: number, cl
     };
     const silent = () => end({ trouble: `nothing came for ${idleMs} ms` });
     const total = clock.after(totalMs, () => end({ late: true }));
+    void givenUp.then(() => end({ late: true }));
     let idle = clock.after(idleMs, silent);
     stream.on('data', (octets: Buffer) => {
       idle.cancel();

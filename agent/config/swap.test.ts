@@ -8,7 +8,7 @@ import { ResponseCache } from '../cache/response-cache.ts';
 import { Tallies } from '../tallies.ts';
 import { Swap } from './swap.ts';
 
-test('the cache is warm before sockets open, and its blocks are known by then', async () => {
+test('the cache is warm before sockets open, and its blocks are known by then', async (t) => {
   const clock = new FakeClock();
   const transport = new FakeUpstreams(clock);
   const tallies = new Tallies(() => {});
@@ -29,6 +29,7 @@ test('the cache is warm before sockets open, and its blocks are known by then', 
     listen: { cluster: [{ address: '127.0.0.1', port: 0 }] },
     destinations: { clusterDns: ['192.0.2.1:53'], nodeDns: [] },
   };
+  t.after(() => swap.close());
   let start: Buffer | undefined;
   await swap.apply(desired, async () => {
     deepEqual(swap.listening, []);
@@ -37,5 +38,4 @@ test('the cache is warm before sockets open, and its blocks are known by then', 
   });
   equal(start?.includes('["cluster","."'), true);
   equal(swap.listening.length, 1);
-  await swap.close();
 });
