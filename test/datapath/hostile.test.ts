@@ -77,7 +77,9 @@ inEachMode((trial) => {
     } finally {
       squatter.kill('SIGKILL');
     }
-    await trial.agent.stop();
+    // The node is looked at again now and then.
+    await eventually('the port is free, and the agent serves', 45_000, () => trial.served.isIntercepting());
+    await trial.served.untilIntercepted();
   });
 });
 

@@ -83,6 +83,7 @@ inEachMode((trial) => {
   });
 
   test('a downgrade: what the agent of another version hands over is not understood, and nothing is lost', async () => {
+    await trial.servingAnew();
     const first = trial.agent;
     const other = await OtherVersion.insteadOf(trial.lab.localdns.stateFolder(nodeName));
     try {
@@ -99,7 +100,7 @@ inEachMode((trial) => {
     await trial.served.untilIntercepted();
   });
 
-  test('an upgrade of an upgrade: every connection of cluster DNS goes on', async () => {
+  test('connections that cluster DNS has when two agents start go on', async () => {
     await trial.agent.kill();
     const load = { servers: bothKindsAndFamilies, transports: ['tcp'] } as const;
     await trial.ordeal(
