@@ -12,7 +12,7 @@ export type Expression = readonly Buffer[];
 export const protocolNumber = { tcp: 6, udp: 17 } as const;
 
 /** enum nft_meta_keys. */
-export const metaKey = { mark: 3, interfaceIn: 6, l4proto: 16 } as const;
+export const metaKey = { mark: 3, interfaceIn: 6, interfaceOut: 7, l4proto: 16 } as const;
 
 /** What can be read from a packet: enum nft_payload_bases, and where in that header it stands, in octets. */
 export interface PacketField {

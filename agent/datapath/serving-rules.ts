@@ -143,6 +143,7 @@ function servingChains(
   const noteSource = (set: string, timeoutMs: number): Part => [payloadLoad(source), putInto('add', set, timeoutMs)];
   const ourSocket = loaded(socketTransparency(), 'eq', Buffer.from([1]));
   const fromOutside = loaded(metaLoad(metaKey.interfaceIn), 'neq', loopbackDevice);
+  const toItself = loaded(metaLoad(metaKey.interfaceOut), 'eq', loopbackDevice);
   const marked = hasMarkBit(marks.intercept);
   // The gate's bit is taken off again: it is nobody's business.
   const passedTheGate = gated ? [...hasMarkBit(marks.gate), ...flipMarkBit(marks.gate)] : [];
@@ -175,18 +176,23 @@ function servingChains(
     },
     from_node: {
       rules: [
+        // Of the node's own nothing is tracked, whatever the listener: kube-proxy refuses what is new, on its way to a Service and
+        // not translated. And policies are about pods.
         // Heartbeats, which are marked from their beginning.
-        [marked, toNoneOf('tracked'), untracked],
+        [marked, untracked],
         [marked, accept],
         [hasMarkBit(marks.own), leave],
         [from('clusterdns'), leave],
-        [udp, to('alive'), counted('local_udp'), goto('take')],
-        [goesOn, to('holding'), itsFlow, counted('local_tcp'), goto('go_on')],
-        [begins, to('alive'), counted('local_tcp'), goto('begin')],
+        [udp, to('alive'), counted('local_udp'), untracked, goto('take')],
+        [goesOn, to('holding'), itsFlow, counted('local_tcp'), untracked, goto('go_on')],
+        [begins, to('alive'), counted('local_tcp'), untracked, goto('begin')],
       ],
     },
     answers: {
-      rules: [[fromNoneOf('tracked'), untracked]],
+      rules: [
+        [toItself, untracked],
+        [fromNoneOf('tracked'), untracked],
+      ],
     },
     arrived: {
       rules: [
@@ -197,6 +203,7 @@ function servingChains(
     },
     // Tracked packets meet the rules of Services: they are told that their address is settled.
     shield: {
+      base: { type: 'nat', hook: 'prerouting', priority: beforeServices },
       rules: [[marked, to('tracked'), [payloadLoad(destination), translate('itself'), dnat(nftFamily[family])]]],
     },
     prerouting: {
@@ -213,14 +220,6 @@ function servingChains(
     input: {
       base: { type: 'filter', hook: 'input', priority: afterEverybody },
       rules: [[marked, fromOutside, jump('arrived')]],
-    },
-    shield_prerouting: {
-      base: { type: 'nat', hook: 'prerouting', priority: beforeServices },
-      rules: [[jump('shield')]],
-    },
-    shield_output: {
-      base: { type: 'nat', hook: 'output', priority: beforeServices },
-      rules: [[jump('shield')]],
     },
   };
 }
