@@ -1,7 +1,8 @@
 /** One event while pods ask, and what it cost them. */
+import type { Namespace } from '../cluster/namespace.ts';
 import { pause } from '../cluster/scene.ts';
 import { clusterListeners, type Lab, nodeListeners, serviceAddresses } from './lab.ts';
-import { addresses } from './network.ts';
+import { addresses, podAddresses } from './network.ts';
 import { forgetConnections, type TrackedConnection, trackedDns } from './node-state.ts';
 import { type Account, Traffic, type TrafficOptions } from './traffic.ts';
 
@@ -46,8 +47,20 @@ export async function underLoad(lab: Lab, options: OrdealOptions, event: () => P
   await pause(afterMs);
   const loadMs = performance.now() - startedAt;
   const [account, noise] = await Promise.all([traffic.stop(), control.stop()]);
-  const tracked = (await trackedDns(lab.node)).filter(isOfAgent);
+  const tracked = (await trackedDns(lab.node)).filter((one) => isOfAgent(one) && isOfClient(one, lab, load.from));
   return { ...account, atMs, untilMs, loadMs, tracked, noise };
+}
+
+/** A heartbeat of the agent itself is nothing that it served; one may be under way when it dies. */
+function isOfClient(
+  { source, destination, isAnswer }: TrackedConnection,
+  lab: Lab,
+  from: readonly Namespace[],
+): boolean {
+  const clients = from.flatMap((client) =>
+    Object.values(client === lab.node ? addresses.node : podAddresses(lab.pods.indexOf(client))),
+  );
+  return clients.includes(isAnswer ? destination : source);
 }
 
 /** Translated ones took the way through kube-proxy or through our fallback. */

@@ -30,6 +30,7 @@ export class Trial {
       this.#served = await ServedLab.start(mode, {}, async (lab) => {
         this.#bare = await nodeState(lab.node);
       });
+      await this.#warm();
     });
     after(async () => {
       this.#results.print();
@@ -63,6 +64,10 @@ export class Trial {
     if (this.agent.isRunning) return await this.served.untilIntercepted();
     this.served.startAgent();
     await this.served.untilIntercepted();
+    await this.#warm();
+  }
+
+  async #warm(): Promise<void> {
     // What an event costs is to be seen, and not how the first queries of a process find its code.
     const traffic = await Traffic.start({ from: this.lab.pods, servers: bothKindsAndFamilies });
     await pause(500);
