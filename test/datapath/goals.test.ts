@@ -10,6 +10,7 @@ import {
   fastAfter,
   type Goal,
   lostAtMost,
+  lostOnlyCrossing,
   lostOnlyUntilLapsed,
   lostOnlyWhatWasHeld,
   nothingLost,
@@ -77,6 +78,7 @@ test('until interception has lapsed queries may be lost, and not later', () => {
 test('a slow answer misses the goal, with what a client saw that asks past the node', () => {
   const missed = '1 slow: 70 ms at -3 (udp 10.96.0.10); past the node the slowest took 7 ms';
   assert.equal(fast.failure(slowAt(-3)), missed);
+  assert.ok(isMet(fast, slowAt(-51)));
   assert.deepEqual(
     [slowAt(1_599), slowAt(1_600)].map((outcome) => isMet(fastAfter(1_600), outcome)),
     [true, false],
@@ -88,6 +90,15 @@ test('connections survive, or end with the process that held them', () => {
   assert.ok(isMet(connectionsEndAtOnce, cutAt(5, 70)));
   assert.match(connectionsEndAtOnce.failure(cutAt(5, 71)) ?? '', /^1 ended late: ECONNRESET at 71 /);
   assert.equal(connectionsEndAtOnce.failure(cutAt(5)), 'only 1 of 2 ended');
+});
+
+test('a query may cross the end of its connection, and no other be lost', () => {
+  const overTcp = { ...cutAt(5), lost: [{ ...way, transport: 'tcp', sentAtMs: atMs + 4 } as const] };
+  assert.ok(isMet(lostOnlyCrossing, overTcp));
+  assert.match(lostOnlyCrossing.failure({ ...overTcp, cuts: [] }) ?? '', /^1 lost: sent 4 \(tcp/);
+  assert.match(lostOnlyCrossing.failure({ ...overTcp, ...lostAt(4), cuts: overTcp.cuts }) ?? '', /^1 lost over UDP/);
+  const cuts = overTcp.cuts.map((cut) => ({ ...cut, unanswered: 2 }));
+  assert.match(lostOnlyCrossing.failure({ ...overTcp, cuts }) ?? '', /^ended with more under way: ECONNRESET at 5/);
 });
 
 test('a tracked connection misses the goal', () => {

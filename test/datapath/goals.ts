@@ -48,7 +48,8 @@ export const lostOnlyWhatWasHeld = lostOnlyBetween(
   ({ atMs, untilMs }) => untilMs - atMs + clockMs,
 );
 
-export const fast = fastAfter(Number.NEGATIVE_INFINITY, `answered within ${slowMs} ms`);
+/** What was slow before was not the event's doing. */
+export const fast = fastAfter(-slowMs, `answered within ${slowMs} ms`);
 
 /** @param fromMs after the event: what was sent before may take its time */
 export function fastAfter(fromMs: number, words = `sent ${fromMs} ms after it or later: within ${slowMs} ms`): Goal {
@@ -77,6 +78,18 @@ export const untracked: Goal = {
 export const connectionsSurvive: Goal = {
   words: 'every connection goes on',
   failure: (outcome) => (outcome.cuts.length > 0 ? `${outcome.cuts.length} ended: ${whenCut(outcome)}` : undefined),
+};
+
+/** Where connections end in good order, nobody can answer a query that crosses the end on its way: its client knows at once. */
+export const lostOnlyCrossing: Goal = {
+  words: 'lost only what crosses the end of its connection, one in each',
+  failure: (outcome) => {
+    const others = outcome.lost.filter(({ transport }) => transport === 'udp');
+    if (others.length > 0) return `${others.length} lost over UDP: ${whenLost({ ...outcome, lost: others })}`;
+    const cuts = outcome.cuts.filter(({ unanswered }) => unanswered > 1);
+    if (cuts.length > 0) return `ended with more under way: ${whenCut({ ...outcome, cuts })}`;
+    return outcome.lost.length > outcome.cuts.length ? `${outcome.lost.length} lost: ${whenLost(outcome)}` : undefined;
+  },
 };
 
 /** Every connection that the dying process held ends with it: its client need not wait to learn that. */
