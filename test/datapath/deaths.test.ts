@@ -17,12 +17,12 @@ import {
 import { MemoryLimit } from './memory-limit.ts';
 import { bothKindsAndFamilies } from './served-lab.ts';
 import { cachedNames } from './traffic.ts';
-import { inEachMode } from './trial.ts';
+import { inEachMode, nightly } from './trial.ts';
 
 const afterDeath = [lostOnlyWhatWasHeld, fast, connectionsEndAtOnce, untracked, rightAnswers];
 
 inEachMode((trial) => {
-  test('nothing happens', async () => {
+  nightly('nothing happens', async () => {
     await trial.servingAnew();
     const goals = [nothingLost, fast, connectionsSurvive, untracked, rightAnswers];
     await trial.ordeal('nothing', goals, async () => {
@@ -30,7 +30,7 @@ inEachMode((trial) => {
     });
   });
 
-  test('kill -9', async () => {
+  nightly('kill -9', async () => {
     await trial.serving();
     await trial.ordeal('kill -9', afterDeath, () => trial.kill());
   });
@@ -91,7 +91,7 @@ inEachMode((trial) => {
     }
   });
 
-  test('kill -9, and a new agent a moment later', async () => {
+  nightly('kill -9, and a new agent a moment later', async () => {
     await trial.serving();
     await trial.ordeal(
       'kill -9, restarted at once',

@@ -7,7 +7,7 @@ import { connectionsSurvive, fast, lostOnlyWhatWasHeld, nothingLost, rightAnswer
 import { nodeName } from './lab.ts';
 import { OtherVersion } from './other-version.ts';
 import { bothKindsAndFamilies } from './served-lab.ts';
-import { inEachMode } from './trial.ts';
+import { inEachMode, nightly } from './trial.ts';
 
 const steady = [nothingLost, fast, untracked, rightAnswers];
 const afterDeath = [lostOnlyWhatWasHeld, fast, untracked, rightAnswers];
@@ -37,7 +37,7 @@ inEachMode((trial) => {
     await trial.served.untilIntercepted();
   });
 
-  test('a crash in the middle of a hand-over: the old agent dies as soon as the new one serves', async () => {
+  nightly('a crash in the middle of a hand-over: the old agent dies as soon as the new one serves', async () => {
     const first = trial.agent;
     await trial.ordeal('hand-over, old agent killed', afterDeath, async () => {
       await startSuccessor();
@@ -66,7 +66,7 @@ inEachMode((trial) => {
     });
   }
 
-  test('two agents by mistake: they serve together, and whichever ends, nothing is lost', async () => {
+  nightly('two agents by mistake: they serve together, and whichever ends, nothing is lost', async () => {
     const first = trial.agent;
     try {
       await trial.ordeal('two agents, the newer ends', steady, async () => {
@@ -82,25 +82,28 @@ inEachMode((trial) => {
     assert.equal(await trial.served.isIntercepting(), true);
   });
 
-  test('a downgrade: what the agent of another version hands over is not understood, and nothing is lost', async () => {
-    await trial.servingAnew();
-    const first = trial.agent;
-    const other = await OtherVersion.insteadOf(trial.lab.localdns.stateFolder(nodeName));
-    try {
-      await trial.ordeal('downgrade', steady, async () => {
-        await startSuccessor();
-        assert.equal(await first.stop(), 0, first.lastWords);
-        return undefined;
-      });
-      assert.ok(other.asked > 0, 'the snapshot was asked for');
-      assert.match(trial.agent.log, /"msg":"cache snapshot not used"/);
-    } finally {
-      other.close();
-    }
-    await trial.served.untilIntercepted();
-  });
+  nightly(
+    'a downgrade: what the agent of another version hands over is not understood, and nothing is lost',
+    async () => {
+      await trial.servingAnew();
+      const first = trial.agent;
+      const other = await OtherVersion.insteadOf(trial.lab.localdns.stateFolder(nodeName));
+      try {
+        await trial.ordeal('downgrade', steady, async () => {
+          await startSuccessor();
+          assert.equal(await first.stop(), 0, first.lastWords);
+          return undefined;
+        });
+        assert.ok(other.asked > 0, 'the snapshot was asked for');
+        assert.match(trial.agent.log, /"msg":"cache snapshot not used"/);
+      } finally {
+        other.close();
+      }
+      await trial.served.untilIntercepted();
+    },
+  );
 
-  test('connections that cluster DNS has when two agents start go on', async () => {
+  nightly('connections that cluster DNS has when two agents start go on', async () => {
     await trial.agent.kill();
     const load = { servers: bothKindsAndFamilies, transports: ['tcp'] } as const;
     await trial.ordeal(

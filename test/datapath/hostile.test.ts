@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pause } from '../cluster/scene.ts';
 import { eventually } from '../tools/eventually.ts';
-import { fast, lostAtMost, nothingLost, rightAnswers } from './goals.ts';
+import { connectionsSurvive, fast, type Goal, lostAtMost, nothingLost, rightAnswers } from './goals.ts';
 import { allowsOnly, dropsWhatPodsSend } from './hostile.ts';
 import { clusterListeners, podCount } from './lab.ts';
 import { addresses, nft } from './network.ts';
 import { answeredByAgent, bothKinds } from './served-lab.ts';
 import { cachedNames } from './traffic.ts';
-import { inEachMode, type Trial } from './trial.ts';
+import { inEachMode, nightly, type Trial } from './trial.ts';
 
 /** In the longest time that an agent may take to say so. */
 const saysMs = 15_000;
@@ -31,7 +31,7 @@ inEachMode((trial) => {
     }
   });
 
-  test('a pod whose network policy allows port 53 only to cluster DNS asks cluster DNS', async () => {
+  nightly('a pod whose network policy allows port 53 only to cluster DNS asks cluster DNS', async () => {
     const { lab } = trial;
     await trial.agent.stop();
     nft(lab.node, allowsOnly('pod0', [addresses.nearDns.v4, addresses.farDns.v4]));
@@ -77,9 +77,25 @@ inEachMode((trial) => {
     } finally {
       squatter.kill('SIGKILL');
     }
-    // The node is looked at again now and then.
-    await eventually('the port is free, and the agent serves', 45_000, () => trial.served.isIntercepting());
+  });
+
+  nightly('once that port is free, the agent serves: it looks at the node again now and then', async () => {
+    await eventually('the agent serves', 45_000, () => trial.served.isIntercepting());
     await trial.served.untilIntercepted();
+  });
+
+  test('tracked listeners: network policies see the connections of pods, and nothing is lost', async () => {
+    await trial.lab.applyProfile({ listeners: { cluster: { tracked: true } } });
+    await trial.servingAnew();
+    const tracked: Goal = {
+      words: 'connections tracked',
+      failure: (outcome) => (outcome.tracked.length > 0 ? undefined : 'none'),
+    };
+    const goals = [nothingLost, fast, connectionsSurvive, rightAnswers, tracked];
+    await trial.ordeal('tracked: true', goals, async () => {
+      await pause(1_000);
+      return undefined;
+    });
   });
 });
 

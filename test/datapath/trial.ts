@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe } from 'node:test';
+import { after, afterEach, before, describe, test } from 'node:test';
 import type { Daemon } from '../cluster/daemon.ts';
 import { pause } from '../cluster/scene.ts';
 import { isNightly } from '../tools/nightly.ts';
@@ -16,6 +16,11 @@ import { Traffic } from './traffic.ts';
 export function inEachMode(events: (trial: Trial) => void): void {
   const modes: readonly ProxyMode[] = isNightly ? ['nftables', 'iptables'] : ['nftables'];
   for (const mode of modes) describe(`kube-proxy in ${mode} mode`, () => events(new Trial(mode)));
+}
+
+/** An event of the larger form: what it shows others show too, or it takes long. */
+export function nightly(name: string, event: () => Promise<void>): void {
+  test(name, { skip: isNightly ? false : 'for npm test -- --nightly' }, event);
 }
 
 /** A served lab, what its events have cost, and the table of that at its end. */

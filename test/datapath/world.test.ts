@@ -15,7 +15,7 @@ import {
 } from './goals.ts';
 import { addresses, nft } from './network.ts';
 import { bothKindsAndFamilies } from './served-lab.ts';
-import { inEachMode } from './trial.ts';
+import { inEachMode, nightly } from './trial.ts';
 
 const steady = [nothingLost, fast, connectionsSurvive, untracked, rightAnswers];
 const dualStack = { servers: bothKindsAndFamilies };
@@ -70,7 +70,7 @@ inEachMode((trial) => {
     );
   });
 
-  test('one of two pods of cluster DNS falls silent', async () => {
+  nightly('one of two pods of cluster DNS falls silent', async () => {
     try {
       await trial.ordeal('one CoreDNS silent', [nothingLost, connectionsSurvive, untracked, rightAnswers], async () => {
         trial.lab.farDns.hang();
@@ -100,7 +100,7 @@ inEachMode((trial) => {
     }
   });
 
-  test('the API server is gone for three seconds', async () => {
+  nightly('the API server is gone for three seconds', async () => {
     try {
       await trial.ordeal('API server gone', steady, async () => {
         await trial.lab.cluster.stopApiServer();
