@@ -107,15 +107,15 @@ test('only the text that this agent alone can know counts, over each transport b
     beats: { pulses: Record<string, Pulse>; tookMs: number }[];
     connections: number;
   };
-  const both = { udp: true, tcp: true };
-  const neither = { udp: false, tcp: false };
+  const pulse = (udp: boolean, tcp: boolean) => ({ udp, tcp, overtaken: false });
+  const [both, neither] = [pulse(true, true), pulse(false, false)];
   for (const { pulses, tookMs } of beats) {
     assert.deepEqual(pulses, {
       [listeners.good]: both,
       [listeners.good6]: both,
       [listeners.another]: neither,
-      [listeners.udpOnly]: { udp: true, tcp: false },
-      [listeners.tcpOnly]: { udp: false, tcp: true },
+      [listeners.udpOnly]: pulse(true, false),
+      [listeners.tcpOnly]: pulse(false, true),
       [listeners.silent]: neither,
       [listeners.late]: neither,
       [listeners.nobody]: neither,
