@@ -21,6 +21,9 @@ test('most lost at two looks in a row is a finding; once, or too few to tell, is
 
 test('counts that begin anew, with a new table, are no loss', () => {
   assert.deepEqual(conclusions([0, 0], [1000, 1000], [0, 1000], [100, 1100]), [false, false, false, false]);
+  // And what is lost from there on is seen.
+  const looks: [number, number][] = [0, 100, 200].map((passed) => [passed, 1000 + passed / 20]);
+  assert.deepEqual(conclusions([0, 0], [1000, 1000], ...looks), [false, false, false, false, true]);
 });
 
 test('while another agent has the addresses, its queries pass, and are none that we lack', () => {
