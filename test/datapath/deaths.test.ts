@@ -8,14 +8,16 @@ import {
   fast,
   fastAfter,
   lapsedMs,
+  lostAtMost,
   lostOnlyUntilLapsed,
   lostOnlyWhatWasHeld,
   nothingLost,
   rightAnswers,
   untracked,
 } from './goals.ts';
+import { hang, servingWithInspector } from './hangs.ts';
 import { MemoryLimit } from './memory-limit.ts';
-import { bothKindsAndFamilies } from './served-lab.ts';
+import { bothKinds, bothKindsAndFamilies } from './served-lab.ts';
 import { cachedNames } from './traffic.ts';
 import { inEachMode, nightly } from './trial.ts';
 
@@ -72,6 +74,21 @@ inEachMode((trial) => {
       },
       { servers: bothKindsAndFamilies },
     );
+  });
+
+  test('the thread that serves hangs: queries are lost until interception has ended by itself, and not after', async () => {
+    await servingWithInspector(trial);
+    const goals = [lostOnlyUntilLapsed, fastAfter(lapsedMs), untracked, rightAnswers];
+    await trial.ordeal('serving thread hangs for 3 s', goals, () => hang(trial, 'main'));
+    await trial.served.untilIntercepted();
+  });
+
+  test('the control worker hangs: interception ends by itself, and datagrams do not notice', async () => {
+    await servingWithInspector(trial);
+    // Connections end as well, each of them with at most one query under way: one to each server from each pod.
+    const goals = [lostAtMost(bothKinds.length * trial.lab.pods.length), fast, untracked, rightAnswers];
+    await trial.ordeal('control worker hangs for 3 s', goals, () => hang(trial, 'worker'));
+    await trial.served.untilIntercepted();
   });
 
   test('memory runs out', async () => {

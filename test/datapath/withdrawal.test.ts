@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 import { pause } from '../cluster/scene.ts';
-import { fast, lostOnlyBetween, nothingLost, rightAnswers, untracked } from './goals.ts';
+import { eventually } from '../tools/eventually.ts';
+import { answered, fast, lostOnlyBetween, lostOnlyCrossing, nothingLost, rightAnswers, untracked } from './goals.ts';
 import { dropsWhatPodsSend } from './hostile.ts';
-import { nft } from './network.ts';
-import { bothKindsAndFamilies } from './served-lab.ts';
+import { answerOf, nodeListeners, nodeName } from './lab.ts';
+import { addresses, nft } from './network.ts';
+import { answeredByAgent, bothKindsAndFamilies } from './served-lab.ts';
 import { slowMs } from './traffic.ts';
 import { inEachMode } from './trial.ts';
 
@@ -55,5 +57,33 @@ inEachMode((trial) => {
     } finally {
       nft(trial.lab.node, 'delete table inet firewall');
     }
+  });
+
+  test('the resolvers of the node change', async () => {
+    const { lab } = trial;
+    const servers = [addresses.nodeResolver.v4, nodeListeners.v4];
+    const either = [answerOf.nodeResolver, answerOf.otherResolver].map((data) => `NOERROR ${data}`);
+    // Connections to the old address are ended by the agent, which has no business there any more.
+    const goals = [lostOnlyCrossing, fast, answered('.net', either)];
+    await trial.ordeal(
+      'node resolver list changed',
+      goals,
+      async () => {
+        lab.localdns.setNodeResolvers(nodeName, [addresses.otherResolver.v4]);
+        await eventually('new names are asked of the new resolver', 5_000, async () => {
+          const name = `n${Date.now()}.net`;
+          const { answers } = (await lab.pods[0]?.ask({ server: nodeListeners.v4, name })) ?? {};
+          return answers?.[0]?.data === answerOf.otherResolver;
+        });
+        return undefined;
+      },
+      { servers, from: [...lab.pods, lab.node], names: ['www.net', 'www.org.net', '*.cold.net'] },
+    );
+    await eventually('queries to the new resolver are taken over', 5_000, () => {
+      return answeredByAgent(lab.node, addresses.otherResolver.v4);
+    });
+    assert.equal(await answeredByAgent(lab.node, addresses.nodeResolver.v4), false, 'the old one is left alone');
+    lab.localdns.setNodeResolvers(nodeName, [addresses.nodeResolver.v4]);
+    await eventually('and back', 5_000, () => answeredByAgent(lab.node, addresses.nodeResolver.v4));
   });
 });

@@ -21,6 +21,11 @@ const minuteMs = 60_000;
 
 const controlPlane: readonly Need[] = ['root', 'namespaces', 'ip', 'openssl', 'etcd', 'kube-apiserver', 'kubectl'];
 
+const datapath: readonly Need[] = [
+  ...controlPlane,
+  ...(['coredns', 'helm', 'kube-proxy', 'nft', 'iptables', 'conntrack', 'dig'] as const),
+];
+
 /** In the order in which they run: the quickest to tell what is wrong comes first. */
 export const tiers: readonly Tier[] = [
   {
@@ -69,10 +74,22 @@ export const tiers: readonly Tier[] = [
     atOnce: 1,
   },
   {
+    name: 'rules',
+    about: 'what is put into the kernel, and taken out of it again',
+    files: [
+      'test/datapath/{cleanup,gate,heartbeat,last-words,node-rules,preflight,routing,serving-table,sockets}.test.ts',
+    ],
+    needs: datapath,
+    testLimitMs: minuteMs,
+    atOnce: 2,
+  },
+  {
     name: 'datapath',
     about: 'network namespaces, nftables, a dying agent',
-    files: ['test/datapath/**/*.test.ts'],
-    needs: [...controlPlane, 'coredns', 'helm', 'kube-proxy', 'nft', 'iptables', 'conntrack', 'dig'],
+    files: [
+      'test/datapath/{deaths,goals,hand-over,hostile,lab,node-processes,partial,removal,uninstall,withdrawal,world}.test.ts',
+    ],
+    needs: datapath,
     testLimitMs: 5 * minuteMs,
     nightlyTestLimitMs: 15 * minuteMs,
     atOnce: 1,

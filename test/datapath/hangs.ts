@@ -1,0 +1,38 @@
+/** One thread of the agent hangs while the other goes on: nobody kills it, and it says nothing. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { pause } from '../cluster/scene.ts';
+import { lapsedMs } from './goals.ts';
+import { inspectorPort } from './hang.ts';
+import { serviceAddresses } from './lab.ts';
+import type { Moments } from './ordeal.ts';
+import { answeredByAgent } from './served-lab.ts';
+import type { Trial } from './trial.ts';
+
+const hungMs = 3_000;
+
+/** The process comes back to itself after {@link hungMs}; in the middle of it, whether it still intercepts is looked at. */
+export async function hang(trial: Trial, thread: 'main' | 'worker'): Promise<Moments> {
+  const script = join(import.meta.dirname, 'hang.ts');
+  const child = trial.lab.node.exec(process.execPath, [script, thread, String(hungMs)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = once(child, 'exit');
+  assert.ok(child.stdout);
+  await once(child.stdout, 'data');
+  const atMs = Date.now();
+  await pause(lapsedMs);
+  const [pod] = trial.lab.pods;
+  assert.ok(pod);
+  assert.equal(await answeredByAgent(pod, serviceAddresses.v4), false, 'queries go to cluster DNS');
+  const [code] = await ended;
+  assert.equal(code, 0);
+  return { atMs };
+}
+
+export async function servingWithInspector(trial: Trial): Promise<void> {
+  if (trial.agent.isRunning) await trial.agent.stop();
+  trial.served.startAgent({ env: { NODE_OPTIONS: `--inspect=127.0.0.1:${inspectorPort}` } });
+  await trial.served.untilIntercepted();
+}
