@@ -53,6 +53,7 @@ function report({ circumstances: taken, rounds, cost, applyMs }: Samples): strin
     `agent's tables, ${nanoseconds(sending)} of it for sending (medians of ${cost.length} interleaved rounds). All of it becomes dearer by`,
     `${percent(dearer(all))}, forwarding alone by ${percent(forwarding)} (median and 95 % interval; goal: below 3 %).`,
     verdict(forwarding),
+    `One chain without any rule, at the place of the first of these, costs forwarding ${percent(dearer(cost, 'bare'))} by itself.`,
     '',
     `Applying all tables of both families, with the start of nft: median ${median(applyMs).toFixed(1)} ms, at most ${Math.max(...applyMs).toFixed(1)} ms (goal: below 50 ms).`,
     'A change of endpoints changes elements of sets and no rule; a test watches `nft monitor` for that.',

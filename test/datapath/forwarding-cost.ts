@@ -8,10 +8,12 @@ import { clusterListeners, type Lab, nodeListeners, serviceAddresses } from './l
 import { addresses, nft } from './network.ts';
 import { servingText } from './serving-text.ts';
 
-/** One round: the same packets three times, nanoseconds of processor time for each. */
+/** One round: the same packets in each variant, nanoseconds of processor time for each. */
 export interface CostRound {
   without: number;
   with: number;
+  /** With one chain in which nothing stands, where the first of the tables' chains is: what cannot be had for less. */
+  bare: number;
   /** Dropped where they enter the node: what sending costs, which is no part of forwarding. */
   sending: number;
 }
@@ -40,9 +42,10 @@ const tables = [
   `add element ip ${table} clusterdns { ${serving.dns.join(', ')} }\n`,
   fallbackTable(4, usualNames),
 ].join('');
+const bareChain = 'table ip bare { chain prerouting { type filter hook prerouting priority raw; }; }';
 const noTables = `delete table ip ${table}\ndelete table ip ${usualNames.table}\n`;
 
-/** Rounds of the three variants, in an order that changes from round to round. */
+/** Rounds of the variants, in an order that changes from round to round. */
 export async function forwardingCost(lab: Lab, rounds: number): Promise<CostRound[]> {
   const [pod] = lab.pods;
   if (pod === undefined) throw new Error('the lab has no pod');
@@ -61,13 +64,14 @@ export async function forwardingCost(lab: Lab, rounds: number): Promise<CostRoun
   const variants: Record<keyof CostRound, [string, string]> = {
     without: ['', ''],
     with: [tables, noTables],
+    bare: [bareChain, 'delete table ip bare'],
     sending: [drop('floor', 'pod0'), 'delete table netdev floor'],
   };
-  const order: (keyof CostRound)[] = ['without', 'with', 'sending'];
+  const order: (keyof CostRound)[] = ['without', 'with', 'bare', 'sending'];
   await flood();
   const measured: CostRound[] = [];
   for (let round = 0; round < rounds; round++) {
-    const costs: CostRound = { without: 0, with: 0, sending: 0 };
+    const costs: CostRound = { without: 0, with: 0, bare: 0, sending: 0 };
     for (const variant of round % 2 === 0 ? order : order.toReversed()) {
       const [set, unset] = variants[variant];
       if (set !== '') nft(lab.node, set);
@@ -102,9 +106,13 @@ export interface Interval {
 }
 
 /** By how many percent forwarding became dearer: the median of the rounds, with a 95 % interval by resampling them. */
-export function dearer(rounds: readonly CostRound[], random: () => number = Math.random): Interval {
+export function dearer(
+  rounds: readonly CostRound[],
+  by: 'with' | 'bare' = 'with',
+  random: () => number = Math.random,
+): Interval {
   const forwarding = median(rounds.map((round) => round.without - round.sending));
-  const percents = rounds.map((round) => (100 * (round.with - round.without)) / forwarding);
+  const percents = rounds.map((round) => (100 * (round[by] - round.without)) / forwarding);
   const resampled = Array.from({ length: 2_000 }, () =>
     median(percents.map(() => percents[Math.floor(random() * percents.length)] ?? 0)),
   ).sort((a, b) => a - b);
