@@ -110,8 +110,7 @@ class Connection {
     this.#ended = true;
     this.#finished = true;
     // What still comes is read and thrown away: unread, it would turn our end into a reset that overtakes the last answers, and
-    // the client's end would not be seen.
-    this.#socket.resume();
+    // the client's end would not be seen. A connection that is full reads on once its answers have left.
     this.#endIfDone();
   }
 
