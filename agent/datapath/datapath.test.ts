@@ -279,7 +279,7 @@ test('a rule that begins to drop intercepted queries: everybody is doubted, and 
   scene.rules.counted = { ...scene.rules.counted, tried_udp: 5, proved: 2, arrived_udp: 502 };
   await scene.clock.advance(beatMs);
   assert.equal(scene.last?.intercepting, true);
-  assert.match(scene.last?.message ?? '', /those of some pods are left alone/);
+  assert.match(scene.last?.message ?? '', /those of some pods, over one transport/);
   assert.equal(scene.datapath.facts.counters.get(4)?.proved, 2);
 });
 

@@ -326,7 +326,7 @@ export class Datapath {
     if (verdicts.some(({ blocked }) => blocked)) return inputDropped;
     const where = `queries to ${this.#answering.join(', ')} are answered here`;
     const some = verdicts.some(({ partly }) => partly)
-      ? '; those of some pods are left alone, because a rule of the node drops them on their way to the agent (INPUT)'
+      ? '; those of some pods, over one transport or to one address it may be, are left alone, because a rule of the node drops them on their way to the agent (INPUT)'
       : '';
     return { intercepting: true, reason: reasons.intercepting, message: where + some };
   }

@@ -27,6 +27,12 @@ export function hostU32(type: number, value: number): Buffer {
   return attribute(type, hostU32Octets(value));
 }
 
+export function hostU16Octets(value: number): Buffer {
+  const octets = Buffer.alloc(2);
+  octets.writeUInt16LE(value & 0xffff);
+  return octets;
+}
+
 export function hostU32Octets(value: number): Buffer {
   const octets = Buffer.alloc(4);
   octets.writeUInt32LE(value >>> 0);

@@ -2,7 +2,7 @@
  * Expressions of nf_tables (linux/netfilter/nf_tables.h), of which a rule is a list: each loads something into a register,
  * compares a register, or acts. Pure; `nft --debug=netlink` shows the expressions of any rule that is written as text.
  */
-import { hostU32Octets, nested, netU32, netU64, text } from './netlink-attribute.ts';
+import { hostU16Octets, hostU32Octets, nested, netU32, netU64, text } from './netlink-attribute.ts';
 import { data, nfFamily } from './nf-message.ts';
 
 /** The attributes of one expression. */
@@ -59,6 +59,8 @@ const socketTransparent = 0;
 const invertedFlag = 1;
 const counterType = 1;
 const destinationNat = 1;
+/** NFT_CT_ZONE. */
+const ctZone = 17;
 
 /** enum nft_verdicts, and NF_ACCEPT. */
 const verdictCode = { accept: 1, jump: -3, goto: -4, return: -5 } as const;
@@ -76,10 +78,12 @@ const objref = { type: 1, name: 2 } as const;
 const immediate = { destination: 1, data: 2 } as const;
 const dataVerdict = 2;
 const verdictAttribute = { code: 1, chain: 2 } as const;
+const ct = { key: 2, source: 4 } as const;
 const nat = { type: 1, family: 2, addressSource: 3 } as const;
 
-export function metaLoad(key: number): Expression {
-  return expressionOf('meta', [netU32(meta.key, key), netU32(meta.destination, register(firstSlot))]);
+/** @param slot as of {@link payloadLoad} */
+export function metaLoad(key: number, slot = firstSlot): Expression {
+  return expressionOf('meta', [netU32(meta.key, key), netU32(meta.destination, register(slot))]);
 }
 
 export function metaSet(key: number): Expression {
@@ -158,6 +162,17 @@ export function putInto(operation: keyof typeof dynsetOperation, set: string, ti
 /** Adds the packet to a named counter of the table. */
 export function count(counter: string): Expression {
   return expressionOf('objref', [netU32(objref.type, counterType), text(objref.name, counter)]);
+}
+
+/** The packet is tracked among those of this zone alone. @param zone 16 bits */
+export function setConntrackZone(zone: number): Expression[] {
+  return [
+    expressionOf('immediate', [
+      netU32(immediate.destination, register(firstSlot)),
+      data(immediate.data, hostU16Octets(zone)),
+    ]),
+    expressionOf('ct', [netU32(ct.key, ctZone), netU32(ct.source, register(firstSlot))]),
+  ];
 }
 
 export function notrack(): Expression {

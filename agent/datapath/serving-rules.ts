@@ -5,8 +5,8 @@
  * They never change while an agent runs: what a configuration changes are elements of sets. Sets, each of addresses: `served`
  * is listened on; `alive` is answered at the moment; `holding`: its TCP connections go on; `tracked` is seen by connection
  * tracking, and `itself` maps each of these to itself; `clusterdns`: the packets of these are never intercepted, or cluster
- * DNS, which asks the node's resolvers, would be sent round in a circle; `proved`: packets of these sources get through
- * everybody's INPUT rules; `trying`: one packet of these is on trial. `flows` has the TCP connections that began with us.
+ * DNS, which asks the node's resolvers, would be sent round in a circle; `proved`: packets of these sources, over this
+ * transport to this address, get through everybody's INPUT rules; `trying`: one packet of these is on trial. `flows` has the TCP connections that began with us.
  */
 import { type Family, nftFamily } from './family.ts';
 import type { DatapathNames } from './names.ts';
@@ -30,6 +30,7 @@ import {
   portField,
   protocolNumber,
   putInto,
+  setConntrackZone,
   setMarkBit,
   socketTransparency,
   tcpFlag,
@@ -88,6 +89,7 @@ interface Chain {
 export function servingSets(family: Family): Record<string, SetDefinition> {
   const address = family === 4 ? 'ipv4_addr' : 'ipv6_addr';
   const key = [address] as const;
+  const way = [address, 'inet_proto', address] as const;
   return {
     served: { key },
     alive: { key, timeout: true },
@@ -96,8 +98,8 @@ export function servingSets(family: Family): Record<string, SetDefinition> {
     itself: { key, data: address },
     clusterdns: { key },
     flows: { key: [address, 'inet_service', address], dynamicSize: maxSources, timeout: true },
-    proved: { key, dynamicSize: maxSources, timeout: true },
-    trying: { key, dynamicSize: maxSources, timeout: true },
+    proved: { key: way, dynamicSize: maxSources, timeout: true },
+    trying: { key: way, dynamicSize: maxSources, timeout: true },
   };
 }
 
@@ -109,7 +111,7 @@ export function servingSets(family: Family): Record<string, SetDefinition> {
  */
 function servingChains(
   family: Family,
-  { marks }: DatapathNames,
+  { marks, routeTable }: DatapathNames,
   gated: boolean,
   udpOrTcp: () => Part,
 ): Record<string, Chain> {
@@ -140,7 +142,14 @@ function servingChains(
     ...flow,
     putInto(operation, 'flows', flowMs),
   ];
-  const noteSource = (set: string, timeoutMs: number): Part => [payloadLoad(source), putInto('add', set, timeoutMs)];
+  /** Rules of a node may drop one transport, or what goes to one address, and let the rest pass. */
+  const way: Part = [
+    payloadLoad(source),
+    metaLoad(metaKey.l4proto, addressSlots),
+    payloadLoad(destination, addressSlots + 1),
+  ];
+  const itsWay = (set: string, inverted = false): Part => [...way, lookup(set, { inverted })];
+  const noteWay = (set: string, timeoutMs: number): Part => [...way, putInto('add', set, timeoutMs)];
   const ourSocket = loaded(socketTransparency(), 'eq', Buffer.from([1]));
   const fromOutside = loaded(metaLoad(metaKey.interfaceIn), 'neq', loopbackDevice);
   const toItself = loaded(metaLoad(metaKey.interfaceOut), 'eq', loopbackDevice);
@@ -149,6 +158,9 @@ function servingChains(
   const passedTheGate = gated ? [...hasMarkBit(marks.gate), ...flipMarkBit(marks.gate)] : [];
   const counted = (name: CounterName): Part => [count(name)];
   const untracked: Part = [notrack()];
+  // What is tracked here would hold on to its way without translation after we are gone, for as long as somebody asks from one
+  // port: in a zone of its own nobody finds it then.
+  const ownZone: Part = setConntrackZone(routeTable);
   const accept: Part = [verdict('accept')];
   const leave: Part = [verdict('return')];
   const goto = (chain: string): Part => [verdict('goto', chain)];
@@ -157,6 +169,7 @@ function servingChains(
     take: {
       rules: [
         [toNoneOf('tracked'), untracked],
+        [to('tracked'), ownZone],
         [setMarkBit(marks.intercept), accept],
       ],
     },
@@ -165,13 +178,13 @@ function servingChains(
     from_pods: {
       rules: [
         [from('clusterdns'), leave],
-        [udp, to('alive'), from('proved'), ourSocket, counted('intercepted_udp'), goto('take')],
+        [udp, to('alive'), itsWay('proved'), ourSocket, counted('intercepted_udp'), goto('take')],
         [goesOn, to('holding'), itsFlow, ourSocket, counted('intercepted_tcp'), goto('go_on')],
         [toNoneOf('alive'), leave],
-        [begins, from('proved'), ourSocket, counted('intercepted_tcp'), goto('begin')],
-        [from('trying'), leave],
-        [udp, ourSocket, noteSource('trying', retryMs), counted('tried_udp'), goto('take')],
-        [begins, ourSocket, noteSource('trying', retryMs), counted('tried_tcp'), goto('begin')],
+        [begins, itsWay('proved'), ourSocket, counted('intercepted_tcp'), goto('begin')],
+        [itsWay('trying'), leave],
+        [udp, ourSocket, noteWay('trying', retryMs), counted('tried_udp'), goto('take')],
+        [begins, ourSocket, noteWay('trying', retryMs), counted('tried_tcp'), goto('begin')],
       ],
     },
     from_node: {
@@ -192,13 +205,14 @@ function servingChains(
       rules: [
         [toItself, untracked],
         [fromNoneOf('tracked'), untracked],
+        [from('tracked'), ownZone],
       ],
     },
     arrived: {
       rules: [
         [udp, counted('arrived_udp')],
         [overProtocol('tcp'), counted('arrived_tcp')],
-        [fromNoneOf('proved'), counted('proved'), noteSource('proved', provedMs)],
+        [itsWay('proved', true), counted('proved'), noteWay('proved', provedMs)],
       ],
     },
     // Tracked packets meet the rules of Services: they are told that their address is settled.

@@ -3,7 +3,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pause } from '../cluster/scene.ts';
 import { eventually } from '../tools/eventually.ts';
-import { connectionsSurvive, fast, type Goal, lostAtMost, nothingLost, rightAnswers } from './goals.ts';
+import {
+  connectionsSurvive,
+  fast,
+  type Goal,
+  lostAtMost,
+  lostOnlyWhatWasHeld,
+  nothingLost,
+  rightAnswers,
+} from './goals.ts';
 import { allowsOnly, dropsWhatPodsSend } from './hostile.ts';
 import { clusterListeners, podCount } from './lab.ts';
 import { addresses, nft } from './network.ts';
@@ -96,6 +104,16 @@ inEachMode((trial) => {
       await pause(1_000);
       return undefined;
     });
+    // Each client keeps its port: what is tracked of it must not outlive the agent, nor keep the next one from being reached.
+    await trial.ordeal('tracked: true, kill -9', [lostOnlyWhatWasHeld, fast, rightAnswers], () => trial.kill());
+    await trial.ordeal('tracked: true, an agent starts', [nothingLost, rightAnswers], async () => {
+      trial.served.startAgent();
+      await trial.served.untilIntercepted();
+      await pause(2_000);
+      return undefined;
+    });
+    const { status, message } = (await trial.served.condition('Intercepting')) ?? {};
+    assert.equal(status, 'True', message ?? 'there is no condition');
   });
 });
 

@@ -10,6 +10,14 @@ export const dropsWhatPodsSend = `table inet firewall {
   }
 }`;
 
+/** One transport is dropped, the other is not. */
+export const dropsTcpFromPods = `table inet firewall {
+  chain input {
+    type filter hook input priority filter; policy accept;
+    iifname "pod*" tcp dport 53 drop
+  }
+}`;
+
 /** What a network policy engine makes of "port 53 of these addresses alone" for the pod behind a device. */
 export function allowsOnly(device: string, addresses: readonly string[]): string {
   return `table inet allowed {

@@ -168,7 +168,7 @@ test('the image of a table shows each change of chains, rules and sets, and none
   await again('flush set ip ours served');
   await again('flush set ip ours served; add element ip ours served { 192.0.2.2 }');
   await again('delete table ip ours; table ip ours { }');
-  const answers = ['oifname "lo" notrack', 'ip saddr != @tracked notrack'].map(
+  const answers = ['oifname "lo" notrack', 'ip saddr != @tracked notrack', 'ip saddr @tracked ct zone set 153'].map(
     (rule) => `add rule ip ours answers ${rule}`,
   );
   await nft(['-f', '-'], ['flush chain ip ours answers', ...answers].join('; '));
@@ -178,7 +178,7 @@ test('the image of a table shows each change of chains, rules and sets, and none
     alive: [{ address: '192.0.2.1', milliseconds: 60_000 }],
     holding: [],
   });
-  await nft(['add', 'element', 'ip', 'ours', 'proved', '{ 192.0.2.9 timeout 60s }']);
+  await nft(['add', 'element', 'ip', 'ours', 'proved', '{ 192.0.2.9 . udp . 10.96.0.10 timeout 60s }']);
   assert.deepEqual(await caller.call('serving', 'image', 'ours'), image);
   await caller.call('serving', 'close', 'ours');
 });
@@ -186,14 +186,14 @@ test('the image of a table shows each change of chains, rules and sets, and none
 test('whoever failed is tried again; whoever is doubted is forgotten, with the connections', async () => {
   await caller.call('serving', 'open', 4, 'ours', { mayOwn: false });
   for (const set of ['proved', 'trying']) {
-    await nft(['add', 'element', 'ip', 'ours', set, '{ 192.0.2.9 timeout 60s }']);
+    await nft(['add', 'element', 'ip', 'ours', set, '{ 192.0.2.9 . udp . 10.96.0.10 timeout 60s }']);
     assert.match(await nft(['list', 'set', 'ip', 'ours', set]), /192\.0\.2\.9/);
   }
   await nft(['add', 'element', 'ip', 'ours', 'flows', '{ 192.0.2.9 . 40000 . 10.96.0.10 timeout 60s }']);
   await caller.call('serving', 'tryAgain', 'ours');
   const has = async (set: string) => (await nft(['list', 'set', 'ip', 'ours', set])).includes('192.0.2.9');
   assert.deepEqual(await Promise.all(['proved', 'trying', 'flows'].map(has)), [true, false, true]);
-  await nft(['add', 'element', 'ip', 'ours', 'trying', '{ 192.0.2.9 timeout 60s }']);
+  await nft(['add', 'element', 'ip', 'ours', 'trying', '{ 192.0.2.9 . udp . 10.96.0.10 timeout 60s }']);
   await caller.call('serving', 'doubtEverybody', 'ours');
   assert.doesNotMatch(await listed(4, 'ours'), /192\.0\.2\.9/);
   await caller.call('serving', 'close', 'ours');

@@ -4,7 +4,7 @@ import { beforeEach, test } from 'node:test';
 import { pause } from '../cluster/scene.ts';
 import { eventually } from '../tools/eventually.ts';
 import { answered, fast, lostOnlyBetween, lostOnlyCrossing, nothingLost, rightAnswers, untracked } from './goals.ts';
-import { dropsWhatPodsSend } from './hostile.ts';
+import { dropsTcpFromPods, dropsWhatPodsSend } from './hostile.ts';
 import { answerOf, nodeListeners, nodeName } from './lab.ts';
 import { addresses, nft } from './network.ts';
 import { answeredByAgent, bothKindsAndFamilies } from './served-lab.ts';
@@ -54,6 +54,38 @@ inEachMode((trial) => {
       );
       const { status, reason } = (await trial.served.condition('Intercepting')) ?? {};
       assert.deepEqual([status, reason], ['False', 'InputDropped']);
+    } finally {
+      nft(trial.lab.node, 'delete table inet firewall');
+    }
+  });
+
+  test('a rule that drops TCP alone comes while the agent serves: over TCP cluster DNS is asked, over UDP the agent', async () => {
+    const soonMs = 3_000;
+    const goals = [
+      lostOnlyBetween(`lost only in the first ${soonMs} ms`, -slowMs, () => soonMs),
+      untracked,
+      rightAnswers,
+    ];
+    try {
+      await trial.ordeal(
+        'INPUT rule drops TCP',
+        goals,
+        async () => {
+          const atMs = Date.now();
+          nft(trial.lab.node, dropsTcpFromPods);
+          await pause(soonMs + 2_000);
+          return { atMs };
+        },
+        { afterMs: 0 },
+      );
+      const [pod] = trial.lab.pods;
+      assert.ok(pod);
+      for (const server of bothKindsAndFamilies) {
+        assert.equal(await answeredByAgent(pod, server, 'udp'), true, server);
+        assert.equal(await answeredByAgent(pod, server, 'tcp'), false, server);
+      }
+      const { message } = (await trial.served.condition('Intercepting')) ?? {};
+      assert.match(message ?? '', /over one transport/);
     } finally {
       nft(trial.lab.node, 'delete table inet firewall');
     }
