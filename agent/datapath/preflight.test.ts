@@ -39,7 +39,7 @@ function goodNode(fields: Partial<NodeFacts> = {}): NodeFacts {
     ]),
     ruleset: [],
     legacyTables: [],
-    policyRules: [rule({ priority: 0, table: 255, catchAll: true }), rule({ priority: 32_766, catchAll: true })],
+    policyRules: [rule({ priority: 0, table: 255 }), rule({ priority: 32_766 })],
     routes: [],
     wanted,
     ...fields,
@@ -53,7 +53,7 @@ function trials(udp: 'free' | 'taken' | 'not tried', tcp = udp) {
 }
 
 function rule(fields: Partial<PolicyRule>): PolicyRule {
-  return { family: 4, priority: 100, table: 254, mark: 0, mask: 0, catchAll: false, ...fields };
+  return { family: 4, priority: 100, table: 254, mark: 0, mask: 0, narrow: false, inverted: false, ...fields };
 }
 
 function socket(fields: Partial<BoundSocket> = {}): BoundSocket {
@@ -415,9 +415,45 @@ suite('what is in the way is found, with its reason and what to do', () => {
     ],
     [
       'a rule of policy routing before ours that takes everything',
-      goodNode({ policyRules: [rule({ priority: 5, table: 77, catchAll: true })] }),
+      goodNode({ policyRules: [rule({ priority: 5, table: 77 })] }),
       ['policy-rules warning Shadowed'],
-      /rule 5 of ip rule comes before ours \(8\).*--rule-priority/,
+      /rule 5 of ip rule comes before ours \(8\) and takes queries to table 77.*--rule-priority/,
+    ],
+    [
+      'a rule of policy routing before ours for a network of which some of our addresses are',
+      goodNode({ policyRules: [rule({ priority: 6, to: { address: '169.254.0.0', length: 16 } })] }),
+      ['policy-rules warning Shadowed'],
+      /rule 6 of ip rule comes before ours \(8\) and takes queries to table 254/,
+    ],
+    [
+      'one for all but a network of which none of our addresses is, or not all',
+      goodNode({
+        policyRules: [
+          rule({ priority: 5, inverted: true, to: { address: '198.51.100.0', length: 24 } }),
+          rule({ priority: 6, inverted: true, to: { address: '169.254.0.0', length: 16 } }),
+        ],
+      }),
+      ['policy-rules warning Shadowed', 'policy-rules warning Shadowed'],
+      /takes queries/,
+    ],
+    [
+      'those of which nobody can say from outside what they take: a source or an interface, bits of the mark that are not ours',
+      goodNode({
+        policyRules: [
+          rule({ priority: 8, narrow: true }),
+          rule({ priority: 7, narrow: true, inverted: true }),
+          rule({ priority: 7, mark: 0x200, mask: 0xf00 }),
+          rule({ priority: 7, mark: 0x200, mask: 0xf00, inverted: true }),
+        ],
+      }),
+      Array(4).fill('policy-rules warning Shadowed'),
+      /rule 8 .*may take queries, as far as can be seen from here, to table 254/,
+    ],
+    [
+      'one before ours that refuses what it takes',
+      goodNode({ policyRules: [rule({ priority: 7, table: 0, to: { address: '10.96.0.0', length: 12 } })] }),
+      ['policy-rules warning Shadowed'],
+      /takes queries away/,
     ],
     [
       'a rule of policy routing for our mark',
@@ -559,12 +595,17 @@ suite('what others do without being in the way is no trouble:', () => {
       }),
     ],
     [
-      'rules of policy routing after ours, or for narrower things before',
+      'rules of policy routing after ours, or for what no query is before',
       goodNode({
         policyRules: [
           rule({ priority: 9, table: 2004, mark: 0x200, mask: 0xf00 }),
-          rule({ priority: 5, table: 77 }),
-          rule({ priority: 1536, catchAll: true }),
+          rule({ priority: 9, table: 2005, narrow: true }),
+          rule({ priority: 1536 }),
+          rule({ priority: 5, to: { address: '198.51.100.0', length: 24 } }),
+          rule({ priority: 5, to: { address: '198.51.100.0', length: 24 }, narrow: true, mark: 0x200, mask: 0xf00 }),
+          rule({ priority: 5, mark: 0x200, mask: 0x210 }),
+          rule({ priority: 5, mark: 0x10, mask: 0x10, inverted: true }),
+          rule({ priority: 5, family: 6 }),
         ],
       }),
     ],

@@ -347,11 +347,21 @@ suite('rules that are there already', () => {
 
   test('are those of policy routing, and a table of another program', async () => {
     node.ip('rule', 'add', 'priority', '5', 'lookup', '77');
+    node.ip('rule', 'add', 'priority', '6', 'to', '169.254.0.0/16', 'lookup', 'main');
+    node.ip('rule', 'add', 'priority', '6', 'from', '198.51.100.0/24', 'unreachable');
+    node.ip('rule', 'add', 'priority', '6', 'to', '198.51.100.0/24', 'lookup', '77');
+    node.ip('rule', 'add', 'priority', '6', 'not', 'fwmark', '0x10/0x10', 'lookup', '77');
     node.ip('-6', 'rule', 'add', 'priority', '6', 'fwmark', '0x30/0x30', 'lookup', '78');
     node.ip('route', 'add', 'blackhole', '198.51.100.0/24', 'table', '153');
-    const { code, trouble } = await preflight();
+    const { code, trouble, messages } = await preflight();
     assert.equal(code, 1);
+    assert.match(
+      messages,
+      /rule 6 of ip rule .* takes queries to table 254: .*\n.*rule 6 of ip rule .* may take queries, .* away/,
+    );
     assert.deepEqual(trouble, [
+      'policy-rules warning Shadowed',
+      'policy-rules warning Shadowed',
       'policy-rules warning Shadowed',
       'policy-rules warning MarkTaken',
       'route-table blocking RouteTableTaken',

@@ -66,12 +66,17 @@ export interface InterfaceAddress {
 export interface PolicyRule {
   readonly family: 4 | 6;
   readonly priority: number;
+  /** 0 where it leads to none: it refuses what it takes, or jumps to another rule. */
   readonly table: number;
   readonly mark: number;
   /** 0 where the rule looks at no mark. */
   readonly mask: number;
-  /** Whether it asks for nothing but the mark: no source, destination, interface, port or user. */
-  readonly catchAll: boolean;
+  /** Where it looks at the destination: an address and the length of its prefix. */
+  readonly to?: { readonly address: string; readonly length: number };
+  /** Whether it asks for a source, an interface, a port, a user or the like: whether that is so of a query cannot be known. */
+  readonly narrow: boolean;
+  /** It takes all but what it asks for (`not`). */
+  readonly inverted: boolean;
 }
 
 /** A route of `ip route show table N`. */

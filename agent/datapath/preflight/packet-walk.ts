@@ -282,12 +282,12 @@ export function maskedMark(expr: Json): number | undefined {
   return operands[1] | 0;
 }
 
-function both(one: Answer, other: Answer): Answer {
+export function both(one: Answer, other: Answer): Answer {
   if (one === 'no' || other === 'no') return 'no';
   return one === 'maybe' || other === 'maybe' ? 'maybe' : 'yes';
 }
 
-function not(answer: Answer): Answer {
+export function not(answer: Answer): Answer {
   return answer === 'maybe' ? 'maybe' : answer === 'yes' ? 'no' : 'yes';
 }
 

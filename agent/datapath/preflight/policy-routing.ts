@@ -1,7 +1,9 @@
 /** The rules of `ip rule` and the routing table by which caught packets come to the agent, against those that are there. */
+import { BlockList } from 'node:net';
 import { reasons } from '../../../api/v1alpha1/conditions.ts';
-import type { NodeFacts, PolicyRule } from './facts.ts';
+import { caughtAddresses, familyName, type NodeFacts, type PolicyRule } from './facts.ts';
 import { type Finding, saying } from './finding.ts';
+import { type Answer, both, not } from './packet-walk.ts';
 
 /** linux/rtnetlink.h: RT_TABLE_LOCAL. */
 const localTable = 255;
@@ -20,6 +22,7 @@ export function policyRules({ policyRules, wanted }: NodeFacts): Finding[] {
   const isOurs = (rule: PolicyRule) =>
     rule.table === routeTable && rule.mark === marks.intercept && rule.mask === marks.intercept;
   const bits = marks.intercept | marks.own | marks.gate;
+  const addresses = caughtAddresses(wanted);
   const findings = policyRules.flatMap((rule) => {
     if (isOurs(rule) || rule.table === localTable) return [];
     const name = `rule ${rule.priority} of ip${rule.family === 6 ? ' -6' : ''} rule`;
@@ -31,17 +34,9 @@ export function policyRules({ policyRules, wanted }: NodeFacts): Finding[] {
         ),
       ];
     }
-    const matchesOurs = (rule.mark & marks.intercept) === (rule.mask & marks.intercept);
-    if (rule.priority <= rulePriority && rule.mask === 0 && rule.catchAll) {
-      return [
-        say.warning(
-          reasons.shadowed,
-          `${name} comes before ours (${rulePriority}) and takes every packet to table ${rule.table}: queries miss the agent where that table has a route for them. Give ours a lower number with --rule-priority`,
-        ),
-      ];
-    }
-    if ((rule.mask & bits) !== 0 && matchesOurs) {
-      const where = rule.priority <= rulePriority ? 'before ours, so that queries may miss the agent' : 'after ours';
+    const isBefore = rule.priority <= rulePriority;
+    if ((rule.mask & bits) !== 0 && !rule.inverted && hasMark(rule, marks.intercept) !== 'no') {
+      const where = isBefore ? 'before ours, so that queries may miss the agent' : 'after ours';
       return [
         say.warning(
           reasons.markTaken,
@@ -49,11 +44,48 @@ export function policyRules({ policyRules, wanted }: NodeFacts): Finding[] {
         ),
       ];
     }
+    const answers = addresses
+      .filter((address) => familyName(address) === (rule.family === 6 ? 'ipv6' : 'ipv4'))
+      .map((address) => takes(rule, marks.intercept, address));
+    if (isBefore && answers.some((answer) => answer !== 'no')) {
+      const takesThem = answers.includes('yes')
+        ? 'takes queries'
+        : 'may take queries, as far as can be seen from here,';
+      const where =
+        rule.table === 0
+          ? 'away: they miss the agent'
+          : `to table ${rule.table}: they miss the agent where that table has a route for them`;
+      return [
+        say.warning(
+          reasons.shadowed,
+          `${name} comes before ours (${rulePriority}) and ${takesThem} ${where}. Give ours a lower number with --rule-priority`,
+        ),
+      ];
+    }
     return [];
   });
   return findings.length > 0
     ? findings
-    : [say.ok(`no other rule of policy routing comes before ours (${rulePriority})`)];
+    : [say.ok(`no other rule of policy routing takes queries before ours (${rulePriority})`)];
+}
+
+/** Whether a rule takes a query to this address that carries our mark. */
+function takes(rule: PolicyRule, mark: number, address: string): Answer {
+  const asked = both(both(hasMark(rule, mark), goesTo(rule, address)), rule.narrow ? 'maybe' : 'yes');
+  return rule.inverted ? not(asked) : asked;
+}
+
+/** What carries our bit may carry those of others, or not. */
+function hasMark(rule: PolicyRule, mark: number): Answer {
+  if ((rule.mask & mark) !== (rule.mark & mark)) return 'no';
+  return (rule.mask & ~mark) === 0 ? 'yes' : 'maybe';
+}
+
+function goesTo({ to }: PolicyRule, address: string): Answer {
+  if (to === undefined) return 'yes';
+  const prefix = new BlockList();
+  prefix.addSubnet(to.address, to.length, familyName(to.address));
+  return prefix.check(address, familyName(address)) ? 'yes' : 'no';
 }
 
 export function routeTable({ routes, wanted }: NodeFacts): Finding[] {

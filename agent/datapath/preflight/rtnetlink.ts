@@ -36,20 +36,20 @@ export function interfaceAddresses(netlink: Netlink, names: ReadonlyMap<number, 
   });
 }
 
-/** linux/fib_rules.h: FR_ACT_TO_TBL, FIB_RULE_INVERT. */
-const toTable = 1;
+/** linux/fib_rules.h: FR_ACT_NOP, FIB_RULE_INVERT. */
+const doesNothing = 3;
 const inverted = 2;
-/** FRA_DST, FRA_SRC, FRA_IIFNAME, FRA_OIFNAME, FRA_L3MDEV, FRA_UID_RANGE, FRA_IP_PROTO, FRA_SPORT_RANGE, FRA_DPORT_RANGE. */
-const conditions = [1, 2, 3, 17, 19, 20, 22, 23, 24];
+/** FRA_SRC, FRA_IIFNAME, FRA_OIFNAME, FRA_L3MDEV, FRA_UID_RANGE, FRA_IP_PROTO, FRA_SPORT_RANGE, FRA_DPORT_RANGE. */
+const conditions = [2, 3, 17, 19, 20, 22, 23, 24];
 
 export function policyRulesOf(netlink: Netlink): PolicyRule[] {
   return families.flatMap(([family, number]) => {
     const payload = Buffer.alloc(12);
     payload.writeUInt8(number, 0);
     return netlink.dump({ type: getRule, payload }).flatMap((rule) => {
-      if (rule.readUInt8(7) !== toTable) return [];
+      if (rule.readUInt8(7) === doesNothing) return [];
       const found = new Map(attributes(rule, 12));
-      const isInverted = (rule.readUInt32LE(8) & inverted) !== 0;
+      const destination = addressOf(found.get(1));
       const number32 = (type: number) => found.get(type)?.readUInt32LE(0);
       return [
         {
@@ -57,9 +57,10 @@ export function policyRulesOf(netlink: Netlink): PolicyRule[] {
           priority: number32(6) ?? 0,
           table: number32(15) ?? rule.readUInt8(4),
           mark: number32(10) ?? 0,
-          // A rule for everything without the mark says nothing about packets that carry it.
-          mask: isInverted ? 0 : (number32(16) ?? 0),
-          catchAll: !isInverted && rule.readUInt8(3) === 0 && !conditions.some((type) => found.has(type)),
+          mask: number32(16) ?? 0,
+          ...(destination !== undefined && { to: { address: destination, length: rule.readUInt8(1) } }),
+          narrow: rule.readUInt8(3) !== 0 || conditions.some((type) => found.has(type)),
+          inverted: (rule.readUInt32LE(8) & inverted) !== 0,
         },
       ];
     });
