@@ -2,6 +2,7 @@
 import type { NodeConfig } from '../api/v1alpha1/node-config.ts';
 import type { Destinations } from './build.ts';
 import type { Interception } from './datapath/datapath.ts';
+import type { DescriptorNotice } from './descriptors.ts';
 import type { ListenAddresses, ListeningAddress } from './listen/listeners.ts';
 import type { TallyNotice } from './tallies.ts';
 
@@ -18,6 +19,7 @@ export type ToServing =
   | { kind: 'ping'; number: number }
   /** The worker cannot go on; its last lines for stderr. */
   | { kind: 'fatal'; lines: string[] }
+  | DescriptorNotice
   /** What comes to our addresses is led to sockets of others beside ours: lead it here again. */
   | { kind: 'steer' }
   /** Queries come to this node's other servers now. */

@@ -84,6 +84,7 @@ export class Control implements ConfigSink {
       },
       onChance: () => this.#push(),
       onMisled: () => this.#send({ kind: 'steer' }),
+      onDescriptor: (notice) => this.#send(notice),
     });
     this.#metrics.showDatapath(() => this.#interceptor.facts);
   }

@@ -32,10 +32,12 @@ interface Line {
   listening?: { port: number }[];
   silent?: string;
   told?: string;
+  left?: string;
+  sockets?: string[];
 }
 
 /** The serving thread, in a process of its own. */
-function launch(withdraw: number | 'never', ...stateDir: string[]) {
+function launch(withdraw: number | 'never' | 'dies', ...stateDir: string[]) {
   const program = join(import.meta.dirname, 'scripted-agent.fake.ts');
   const child = spawn(process.execPath, [program, String(withdraw), ...stateDir], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -52,7 +54,7 @@ function launch(withdraw: number | 'never', ...stateDir: string[]) {
 }
 
 /** One that serves. */
-async function start(withdraw: number | 'never') {
+async function start(withdraw: number | 'never' | 'dies') {
   const { child, exit, line } = launch(withdraw);
   const port = (await line('listening')).listening?.[0]?.port ?? 0;
   const socket = createSocket('udp4');
@@ -98,6 +100,15 @@ test('a worker that does not answer does not hold the end up', async () => {
   await line('told');
   assert.equal(await exit, 0);
   assert.ok(performance.now() - beganAtMs < 5_000);
+});
+
+test('a worker that dies is replaced, while serving goes on, and what the C library opened for it is closed before', async () => {
+  const { ask, line } = await start('dies');
+  const { left } = await line('left');
+  const { sockets = [] } = await line('sockets');
+  assert.ok(sockets.length > 0);
+  assert.ok(left !== undefined && !sockets.includes(left));
+  await ask(identityQuery());
 });
 
 test('what it restores is not waited for when the end comes', async () => {

@@ -10,6 +10,7 @@ import { updateCacheTally } from './cache-tally.ts';
 import type { LogRecord, Outcome, ToControl, ToServing } from './channel.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { Swap } from './config/swap.ts';
+import { Descriptors } from './descriptors.ts';
 import { loopbackTransport, networkTransport } from './forward/transport.ts';
 import { ListenError } from './listen/listener.ts';
 import type { ServerLog } from './server/server.ts';
@@ -52,6 +53,8 @@ class Agent {
   readonly #swap: Swap;
   readonly #warmRestart: WarmRestart | undefined;
   #worker: Worker | undefined;
+  /** The worker's. */
+  readonly #descriptors = new Descriptors();
   #logs: LogRecord[] = [];
   #stopping = false;
   #code = 0;
@@ -102,14 +105,18 @@ class Agent {
     worker.on('error', (error) =>
       process.stderr.write(`localdns: the control worker failed: ${(error as Error).stack ?? error}\n`),
     );
-    worker.once('exit', () => {
-      this.#worker = undefined;
-      this.#withdrawn();
-      if (this.#stopping) return;
-      // Before anything was served there is nothing to protect, and a failure at every start should be seen.
-      if (!this.#everServed) void this.#stop(2);
-      else setTimeout(() => this.#startWorker(), workerRestartMs);
-    });
+    worker.once('exit', () => void this.#replaceWorker());
+  }
+
+  async #replaceWorker(): Promise<void> {
+    this.#worker = undefined;
+    // Nobody renews the tables of a dead worker, and they would be in the way of the next one's, which bear the same names.
+    await this.#descriptors.closeAll();
+    this.#withdrawn();
+    if (this.#stopping) return;
+    // Before anything was served there is nothing to protect, and a failure at every start should be seen.
+    if (!this.#everServed) void this.#stop(2);
+    else setTimeout(() => this.#startWorker(), workerRestartMs);
   }
 
   #hear(message: ToServing): void {
@@ -129,6 +136,9 @@ class Agent {
         process.stderr.write(message.lines.map((line) => `localdns: ${line}\n`).join(''));
         // A worker that was started again may meet what the first one did not; what serves goes on serving.
         if (!this.#everServed) void this.#stop(2);
+        break;
+      case 'descriptor':
+        this.#descriptors.hear(message);
         break;
       case 'steer':
         // What withdraws or ends leads its queries away.

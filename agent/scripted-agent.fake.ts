@@ -1,6 +1,6 @@
 /**
- * The agent's main thread with a scripted control worker. The first argument is how many ms that takes to withdraw, or `never`;
- * the second one is where the cache is kept, if anywhere.
+ * The agent's main thread with a scripted control worker. The first argument is how many ms that takes to withdraw, or `never`, or
+ * `dies` where the first worker dies once it is served; the second one is where the cache is kept, if anywhere.
  */
 import { serve } from './main.ts';
 
@@ -9,7 +9,8 @@ process.exitCode = await serve({
   control: new URL('./scripted-control.fake.ts', import.meta.url),
   controlData: {
     listen: { address: '127.0.0.1', port: 0 },
-    withdrawAfterMs: withdraw === 'never' ? undefined : Number(withdraw),
+    withdrawAfterMs: withdraw === 'never' ? undefined : Number(withdraw) || 0,
+    dies: withdraw === 'dies',
   },
   nodeName: 'scripted',
   stateDir,

@@ -49,7 +49,7 @@ class Scene {
     this.#interceptor = new Interceptor({
       ...{ names: usualNames, startKey: Buffer.alloc(32), clock },
       log: { info: () => {}, warn: note, error: note } as unknown as Log,
-      ...{ isServing: async () => true, received: () => 0, loops: () => 0, onMisled: () => {} },
+      ...{ isServing: async () => true, received: () => 0, loops: () => 0, onMisled: () => {}, onDescriptor: () => {} },
       onChange: (interception) => this.said.push(interception),
       onChance: () => this.arrange(),
       look: async (wanted) => {

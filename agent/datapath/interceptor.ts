@@ -7,6 +7,7 @@ import { dnsPort, parseEndpoint } from '../../api/v1alpha1/address.ts';
 import { reasons } from '../../api/v1alpha1/conditions.ts';
 import type { NodeConfig } from '../../api/v1alpha1/node-config.ts';
 import type { Clock, Timer } from '../clock.ts';
+import { type DescriptorNotice, tellingOfDescriptors } from '../descriptors.ts';
 import { isLibc, loadLibc } from '../libc.ts';
 import type { ListenAddresses, ListenerName } from '../listen/listeners.ts';
 import type { Log } from '../log.ts';
@@ -38,6 +39,8 @@ export interface InterceptorParts {
   onChange: (interception: Interception) => void;
   /** See {@link DatapathParts.onMisled}. */
   onMisled: () => void;
+  /** What has to be closed where this thread dies, and is not its process. */
+  onDescriptor: (notice: DescriptorNotice) => void;
   /** It is time to arrange anew: something was in the way, and may have gone. */
   onChance: () => void;
   look?: (wanted: Wanted) => Promise<NodeFacts>;
@@ -173,13 +176,13 @@ export class Interceptor {
   }
 
   #open(): Datapath | undefined {
-    const { names, startKey, clock, log, isServing, received, onMisled } = this.#parts;
+    const { names, startKey, clock, log, isServing, received, onMisled, onDescriptor } = this.#parts;
     if (this.#datapath !== undefined || names === undefined) return this.#datapath;
     const libc = loadLibc();
     if (!isLibc(libc)) return undefined;
     this.#datapath = new Datapath({
       ...{ clock, log, isServing, received, onMisled },
-      rules: new NodeRules(libc, names, startKey.readUInt32BE(0)),
+      rules: new NodeRules(tellingOfDescriptors(libc, onDescriptor), names, startKey.readUInt32BE(0)),
       heartbeat: new Heartbeat(startKey, names.marks.intercept),
       loopProbe: this.#loopProbe,
       onChange: (interception) => this.#say(interception),

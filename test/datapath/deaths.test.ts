@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pause } from '../cluster/scene.ts';
+import { eventually } from '../tools/eventually.ts';
 import {
   connectionsEndAtOnce,
   connectionsSurvive,
@@ -9,13 +10,14 @@ import {
   fastAfter,
   lapsedMs,
   lostAtMost,
+  lostNoDatagram,
   lostOnlyUntilLapsed,
   lostOnlyWhatWasHeld,
   nothingLost,
   rightAnswers,
   untracked,
 } from './goals.ts';
-import { hang, servingWithInspector } from './hangs.ts';
+import { endWorker, hang, servingWithInspector } from './hangs.ts';
 import { MemoryLimit } from './memory-limit.ts';
 import { bothKinds, bothKindsAndFamilies } from './served-lab.ts';
 import { cachedNames } from './traffic.ts';
@@ -89,6 +91,15 @@ inEachMode((trial) => {
     const goals = [lostAtMost(bothKinds.length * trial.lab.pods.length), fast, untracked, rightAnswers];
     await trial.ordeal('control worker hangs for 3 s', goals, () => hang(trial, 'worker'));
     await trial.served.untilIntercepted();
+  });
+
+  test('the control worker dies: another one intercepts, and datagrams do not notice', async () => {
+    await servingWithInspector(trial);
+    // One that has ended may have been opened again before the rules of the dead one have gone.
+    const goals = [lostAtMost(2 * bothKinds.length * trial.lab.pods.length), lostNoDatagram, untracked, rightAnswers];
+    await trial.ordeal('control worker dies', goals, () => endWorker(trial));
+    await trial.served.untilIntercepted();
+    await eventually('Intercepting is True', 10_000, () => trial.served.isIntercepting());
   });
 
   test('memory runs out', async () => {

@@ -21,6 +21,14 @@ export function lostAtMost(count: number): Goal {
   };
 }
 
+export const lostNoDatagram: Goal = {
+  words: 'none lost over UDP',
+  failure: (outcome) => {
+    const lost = outcome.lost.filter(({ transport }) => transport === 'udp');
+    return lost.length > 0 ? `${lost.length} lost over UDP: ${whenLost({ ...outcome, lost })}` : undefined;
+  },
+};
+
 /** Lost are only queries sent at these times, in milliseconds after the event. */
 export function lostOnlyBetween(words: string, from: number, to: (outcome: Outcome) => number): Goal {
   return {

@@ -1,8 +1,9 @@
 /**
- * Runs inside a network namespace: makes one thread of a Node process hang, through the inspector that the process was started
- * with (NODE_OPTIONS). A signal could only stop all of its threads.
+ * Runs inside a network namespace: makes one thread of a Node process hang or end, through the inspector that the process was
+ * started with (NODE_OPTIONS). A signal could only stop all of its threads.
  *
  * hang.ts main|worker MILLISECONDS: prints a line at the moment in which it hands the thread something that takes so long.
+ * hang.ts worker exit: … something that ends it.
  */
 import assert from 'node:assert/strict';
 
@@ -14,9 +15,9 @@ interface Reply {
   params?: { sessionId?: string };
 }
 
-if (import.meta.main) await hang(process.argv[2] === 'worker', Number(process.argv[3]));
+if (import.meta.main) await hang(process.argv[2] === 'worker', process.argv[3] ?? '');
 
-async function hang(inWorker: boolean, milliseconds: number): Promise<void> {
+async function hang(inWorker: boolean, time: string): Promise<void> {
   const targets = await fetch(`http://127.0.0.1:${inspectorPort}/json`);
   const [target] = (await targets.json()) as { webSocketDebuggerUrl: string }[];
   assert.ok(target);
@@ -33,16 +34,19 @@ async function hang(inWorker: boolean, milliseconds: number): Promise<void> {
         if (wanted(reply)) resolve(reply);
       });
     });
-  const wait = `Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ${milliseconds})`;
-  const done = received(({ id, method }) => (inWorker ? method === 'NodeWorker.receivedMessageFromWorker' : id === 2));
+  const wait = `Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ${Number(time)})`;
+  const expression = time === 'exit' ? 'process.exit(1)' : wait;
+  // One that ends may not answer.
+  const ofWorker = ['NodeWorker.receivedMessageFromWorker', 'NodeWorker.detachedFromWorker'];
+  const done = received(({ id, method = '' }) => (inWorker ? ofWorker.includes(method) : id === 2));
   if (inWorker) {
     const attached = received(({ method }) => method === 'NodeWorker.attachedToWorker');
     send(1, 'NodeWorker.enable', { waitForDebuggerOnStart: false });
     const { params } = await attached;
-    const message = JSON.stringify({ id: 1, method: 'Runtime.evaluate', params: { expression: wait } });
+    const message = JSON.stringify({ id: 1, method: 'Runtime.evaluate', params: { expression } });
     send(2, 'NodeWorker.sendMessageToWorker', { sessionId: params?.sessionId, message });
   } else {
-    send(2, 'Runtime.evaluate', { expression: wait });
+    send(2, 'Runtime.evaluate', { expression });
   }
   console.log('hangs');
   await done;
