@@ -1,6 +1,6 @@
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { isOurTable, parseDatapathNames, usualNames } from './names.ts';
+import { isOurTable, isServingTable, parseDatapathNames, servingTableName, usualNames } from './names.ts';
 
 suite('the names of the datapath', () => {
   test('are the usual ones where none is given', () => {
@@ -65,6 +65,14 @@ suite('the names of the datapath', () => {
       ['my-localdns', false],
     ] as const) {
       equal(isOurTable(name, usualNames), isOurs, name);
+    }
+  });
+
+  test('tell the serving tables of agents from all other tables', () => {
+    for (const startId of [0, 0xffffffff])
+      equal(isServingTable(servingTableName(usualNames, startId), usualNames), true);
+    for (const name of ['localdns', 'localdns-alive-4711-0123abcd', 'localdns-firewall', 'edge-dns-0123abcd']) {
+      equal(isServingTable(name, usualNames), false, name);
     }
   });
 });

@@ -99,6 +99,16 @@ function isOneBit(value: number): boolean {
   return value > 0 && value <= 0x80000000 && Number.isInteger(Math.log2(value));
 }
 
+/** The table of one start of one agent: a node may have two for a while. */
+export function servingTableName({ table }: Pick<DatapathNames, 'table'>, startId: number): string {
+  return `${table}-${startId.toString(16).padStart(8, '0')}`;
+}
+
+/** Whether it is the {@link servingTableName} of any agent. */
+export function isServingTable(found: string, { table }: Pick<DatapathNames, 'table'>): boolean {
+  return found.startsWith(table) && /^-[0-9a-f]{8}$/.test(found.slice(table.length));
+}
+
 /** Whether a table of this name is LocalDNS's: `localdns`, and of one agent `localdns-<start>` or `localdns-alive-<process>-<start>`. */
 export function isOurTable(found: string, { table }: Pick<DatapathNames, 'table'>): boolean {
   return found.startsWith(table) && /^(-(alive-\d+-)?[0-9a-f]+)?$/.test(found.slice(table.length));

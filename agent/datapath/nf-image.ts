@@ -3,7 +3,7 @@
  * a process for each look.
  */
 import { isNetlinkError, type Netlink, type NetlinkMessage } from './netlink.ts';
-import { attributes, findAttribute, text } from './netlink-attribute.ts';
+import { attributes, findAttribute, text, textOf } from './netlink-attribute.ts';
 import { nfFamily, nfHeaderLength, nfMessage } from './nf-message.ts';
 import type { SetDefinition, TableAt } from './nf-object.ts';
 
@@ -53,6 +53,14 @@ export function holdsTable(netlink: Netlink, { family, table }: TableAt): boolea
     if (!isNetlinkError(error, 'ENOENT')) throw error;
     return false;
   }
+}
+
+/** The tables of a family. */
+export function tablesOf(netlink: Netlink, family: TableAt['family']): string[] {
+  return netlink.dump(nfMessage('getTable', nfFamily[family])).flatMap((payload) => {
+    const name = findAttribute(payload, tableName, nfHeaderLength);
+    return name === undefined ? [] : [textOf(name)];
+  });
 }
 
 /** In an order of their own, not the kernel's. */

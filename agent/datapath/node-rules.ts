@@ -3,10 +3,10 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Libc } from '../libc.ts';
 import { type Family, nftFamily } from './family.ts';
 import { type Gate, gateTable, openGate } from './gate.ts';
-import type { DatapathNames } from './names.ts';
+import { type DatapathNames, isServingTable, servingTableName } from './names.ts';
 import { Netlink, netlinkProtocol } from './netlink.ts';
 import { counterPackets } from './nf-counters.ts';
-import { tableImage } from './nf-image.ts';
+import { tableImage, tablesOf } from './nf-image.ts';
 import { applyScript, NftError } from './nft.ts';
 import type { ofFamily } from './plan.ts';
 import { PolicyRouting } from './routing.ts';
@@ -40,7 +40,7 @@ export class NodeRules {
   /** @param startId 32 bits that tell this agent's tables from those of others on the node */
   constructor(libc: Libc, names: DatapathNames, startId: number) {
     this.#names = names;
-    this.#servingTable = `${names.table}-${startId.toString(16).padStart(8, '0')}`;
+    this.#servingTable = servingTableName(names, startId);
     this.#gateTable = gateTable(names.table, process.pid, startId);
     this.#routing = new PolicyRouting(libc, names);
     this.#netlink = new Netlink(libc, netlinkProtocol.netfilter);
@@ -123,14 +123,15 @@ export class NodeRules {
     return found;
   }
 
-  /** Takes everything of a family out of the kernel. */
+  /** Takes everything of a family out of the kernel, but for what another agent of the node uses too: the last one takes that. */
   async remove(family: Family): Promise<void> {
     const known = this.#tables.get(family);
     if (known === undefined) return;
     this.#tables.delete(family);
     known.serving.close();
-    this.#routing.remove(family);
     if (this.#tables.size === 0) this.#closeGate();
+    if (tablesOf(this.#netlink, nftFamily[family]).some((table) => isServingTable(table, this.#names))) return;
+    this.#routing.remove(family);
     await applyScript(this.#withoutFallback(family));
   }
 

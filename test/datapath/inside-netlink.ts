@@ -123,7 +123,7 @@ class Rules extends NodeRules {
 }
 
 const subjects = {
-  rules: new Rules(libc, usualNames, 0x0badcafe),
+  rules: new Rules(libc, usualNames, Number(process.argv[2] ?? 0x0badcafe)),
   serving: new Serving(),
   tables: new Tables(),
   routing: new PolicyRouting(libc, usualNames),

@@ -14,8 +14,9 @@ export class NetlinkCaller {
   readonly #waiting = new Map<number, { resolve: (result: unknown) => void; reject: (error: Error) => void }>();
   #calls = 0;
 
-  constructor(namespace: Namespace) {
-    this.process = namespace.exec(process.execPath, [join(import.meta.dirname, 'inside-netlink.ts')], {
+  /** @param startId of its rules, where it is not the only one that has some */
+  constructor(namespace: Namespace, ...startId: string[]) {
+    this.process = namespace.exec(process.execPath, [join(import.meta.dirname, 'inside-netlink.ts'), ...startId], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       // Buffers and maps arrive as what they are.
       serialization: 'advanced',

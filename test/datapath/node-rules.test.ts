@@ -110,6 +110,32 @@ test('the gate is there while anything is intercepted', async () => {
   assert.equal((await gates()).length, 1);
 });
 
+test('an agent that is not the last one leaves what the other needs', async () => {
+  const other = new NetlinkCaller(node, '0x0badf00d');
+  try {
+    await other.call('rules', 'put', 4, planOf(own, '10.96.0.10'));
+    const both = await nodeState(node);
+    await agent.call('rules', 'remove', 4);
+    const without = { ...both };
+    without['nft list ruleset'] = both['nft list ruleset']?.filter((table) => !isOf(table, agent)) ?? [];
+    assert.deepEqual(await nodeState(node), without);
+    assert.deepEqual(await other.call('rules', 'restore', 4), []);
+    // A family in which the other intercepts nothing is nobody's then.
+    await agent.call('rules', 'put', 6, planOf('fd00::11'));
+    await agent.call('rules', 'remove', 6);
+    assert.deepEqual(await nodeState(node), without);
+    await other.call('rules', 'remove', 4);
+    assert.deepEqual(await nodeState(node), untouched);
+  } finally {
+    await other.kill();
+  }
+});
+
+/** Its own table, or its gate. */
+function isOf(table: string, { process: { pid } }: NetlinkCaller): boolean {
+  return table.startsWith(`table ip ${serving} `) || table.startsWith(`table inet localdns-alive-${pid}-`);
+}
+
 test('closed, the agent leaves what outlives it, and nothing that intercepts', async () => {
   const fallback = await listed('localdns');
   await agent.call('rules', 'close');
