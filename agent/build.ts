@@ -90,7 +90,8 @@ export class Builder {
   ): ListenerPlan {
     const zones = listener.serverBlocks.map((block): [string, Zone] => {
       const servers = serversOf(block.forwardDestination, config, destinations);
-      const upstreams = servers.map((server) => this.#upstream(server, block.protocol === 'ForceTCP', used.upstreams));
+      const over = (transport: 'tcp' | 'udp') =>
+        servers.map((server) => this.#upstream(server, transport, used.upstreams));
       return [
         block.zone,
         {
@@ -101,10 +102,11 @@ export class Builder {
             maxNegativeTtlSeconds: block.negativeCacheDurationInSeconds,
             staleSeconds: block.serveStaleDurationInSeconds,
           },
-          staleImmediately: block.serveStale === 'Immediate',
+          serveStale: block.serveStale,
           forwarder: new Forwarder({
-            upstreams,
-            policy: upstreamPolicy(block.forwardPolicy, this.#random),
+            upstreams: over(block.protocol === 'PreferUDP' ? 'udp' : 'tcp'),
+            fallBack: block.protocol === 'PreferTCP' ? over('udp') : [],
+            policy: () => upstreamPolicy(block.forwardPolicy, this.#random),
             maxConcurrent: block.maxConcurrent,
             clock: this.#clock,
             destination: block.forwardDestination,
@@ -134,8 +136,7 @@ export class Builder {
     ];
   }
 
-  #upstream(server: string, overTcp: boolean, used: Set<string>): Upstream {
-    const transport = overTcp ? 'tcp' : 'udp';
+  #upstream(server: string, transport: 'tcp' | 'udp', used: Set<string>): Upstream {
     const key = `${server} ${transport}`;
     used.add(key);
     let upstream = this.#upstreams.get(key);
@@ -143,7 +144,7 @@ export class Builder {
       const address = parseEndpoint(server);
       if (address === undefined) throw new Error(`${server} is no server address`);
       const counts = this.#tallies.open('upstream', { upstream: server, transport }, upstreamCounts);
-      upstream = new Upstream(address, overTcp, this.#transport, this.#clock, counts);
+      upstream = new Upstream(address, transport === 'tcp', this.#transport, this.#clock, counts);
       this.#upstreams.set(key, upstream);
     }
     return upstream;

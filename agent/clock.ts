@@ -19,3 +19,11 @@ export const systemClock: Clock = {
     return { cancel: () => clearTimeout(timer) };
   },
 };
+
+/** What `promise` comes to, if it does in time. */
+export function within<T>(delayMs: number, clock: Clock, promise: Promise<T>): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const timer = clock.after(delayMs, () => resolve(undefined));
+    promise.then(resolve, reject).finally(() => timer.cancel());
+  });
+}

@@ -3,6 +3,8 @@ import type { Entry } from './entry.ts';
 
 /** RFC 8767 §4: the TTL that a stale answer is given. */
 export const maxStaleTtlSeconds = 30;
+/** RFC 8767 §5: the client response timer, below the 2 s after which some clients give up. */
+export const clientTimerMs = 1_800;
 /** RFC 8767 §5: the failure recheck timer. */
 const recheckMs = 30_000;
 

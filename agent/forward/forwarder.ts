@@ -33,7 +33,10 @@ export type Outcome = Answered | Failed;
 export interface ForwarderOptions {
   /** What the destination's servers are at the moment. */
   upstreams: readonly Upstream[];
-  policy: UpstreamPolicy;
+  /** The same servers over the other transport, for when none can be asked over the first. */
+  fallBack: readonly Upstream[];
+  /** Of each kind one of its own: a policy knows whose turn it is. */
+  policy: () => UpstreamPolicy;
   /** Upstream queries in flight at most; 0 for no bound. */
   maxConcurrent: number;
   clock: Clock;
@@ -44,10 +47,14 @@ export interface ForwarderOptions {
 /** Asks the servers of one destination on behalf of one server block. */
 export class Forwarder {
   readonly #options: ForwarderOptions;
+  readonly #policy: UpstreamPolicy;
+  readonly #fallBackPolicy: UpstreamPolicy;
   #inFlight = 0;
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
+    this.#policy = options.policy();
+    this.#fallBackPolicy = options.policy();
   }
 
   /** Exchanges under way. */
@@ -77,10 +84,11 @@ export class Forwarder {
    * server that was passed over for its silence, and has said nothing else since, counts as down until it answers a probe.
    */
   #race(query: PendingQuery): Promise<Outcome> {
-    const { clock, policy, upstreams, destination } = this.#options;
+    const { clock, destination } = this.#options;
     const message = writeUpstreamQuery(query);
-    const order = policy(upstreams);
-    const turns = order[0]?.overTcp ? order : Array.from({ length: udpRounds }, () => order).flat();
+    const order = this.#order();
+    const again = order.filter(({ overTcp }) => !overTcp);
+    const turns = [...order, ...Array.from({ length: udpRounds - 1 }, () => again).flat()];
     return new Promise((resolve) => {
       const endsAtMs = clock.nowMs() + deadlineMs;
       /** Servers that were passed over for their silence, and when they were asked. */
@@ -128,6 +136,17 @@ export class Forwarder {
       };
       next();
     });
+  }
+
+  /** Over the transport that is preferred first; what is down comes last, over either. */
+  #order(): Upstream[] {
+    const { upstreams, fallBack } = this.#options;
+    const preferred = this.#policy(upstreams);
+    if (fallBack.length === 0) return preferred;
+    const other = this.#fallBackPolicy(fallBack);
+    const isUp = ({ healthy }: Upstream) => healthy;
+    const isDown = ({ healthy }: Upstream) => !healthy;
+    return [...preferred.filter(isUp), ...other.filter(isUp), ...preferred.filter(isDown), ...other.filter(isDown)];
   }
 
   async #ask(upstream: Upstream, query: PendingQuery, message: Buffer, endsAtMs: number): Promise<Outcome> {

@@ -13,8 +13,8 @@ export interface Zone {
   readonly name: string;
   readonly cache: CachePartition;
   readonly bounds: CacheBounds;
-  /** Answer from an expired entry at once, and refresh it behind (serveStale: Immediate). */
-  readonly staleImmediately: boolean;
+  /** When an expired entry answers: at once, and is refreshed behind; where no server does in time; never. */
+  readonly serveStale: 'Immediate' | 'Verify' | 'Disable';
   readonly forwarder: Forwarder;
   /** Equal questions that wait for one upstream query. */
   readonly inFlight: InFlight<Entry | Failed>;

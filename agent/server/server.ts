@@ -1,7 +1,7 @@
 import { boundTtls, cacheableSeconds } from '../cache/cacheability.ts';
 import { Entry } from '../cache/entry.ts';
-import { isRefreshDue, isServableStale, postponeRefresh } from '../cache/serve-stale.ts';
-import type { Clock } from '../clock.ts';
+import { clientTimerMs, isRefreshDue, isServableStale, postponeRefresh } from '../cache/serve-stale.ts';
+import { type Clock, within } from '../clock.ts';
 import type { Failed } from '../forward/forwarder.ts';
 import { maxMessageLength, sizeLimit, writeEmptyAnswer, writeRefusal } from '../wire/answer.ts';
 import { type Origin, origin } from '../wire/edns.ts';
@@ -115,14 +115,19 @@ export class Server {
       this.#answer(entry, query, zone, reply, nowMs, origin.cache);
       return;
     }
-    if (entry !== undefined && zone.staleImmediately && isServableStale(entry, nowMs)) {
-      if (isRefreshDue(entry, nowMs) && zone.inFlight.find(query.key) === undefined) {
-        this.#resolve(query.detach(), zone, entry).catch((error) => this.#failed(error));
-      }
-      this.#answer(entry, query, zone, reply, nowMs, origin.stale);
+    if (entry === undefined || zone.serveStale === 'Disable' || !isServableStale(entry, nowMs)) {
+      void this.#forward(query.detach(), zone, reply, nowMs);
       return;
     }
-    void this.#forward(query.detach(), zone, reply, nowMs);
+    const isDue = isRefreshDue(entry, nowMs);
+    if (isDue && zone.serveStale === 'Verify') {
+      void this.#verify(query.detach(), zone, entry, reply, nowMs);
+      return;
+    }
+    if (isDue && zone.inFlight.find(query.key) === undefined) {
+      this.#resolve(query.detach(), zone, entry).catch((error) => this.#failed(error));
+    }
+    this.#answer(entry, query, zone, reply, nowMs, origin.stale);
   }
 
   /** The part that waits, on a copy of the query. */
@@ -139,6 +144,20 @@ export class Server {
       const from = query.asksOrigin ? origin.local : -1;
       this.#send(reply, writeEmptyAnswer(this.#out, query, rcode, extendedError, reason, from));
       if (zone.logQueries) this.#logQuery(query, reply, origin.local, startedAtMs);
+    } catch (error) {
+      this.#exception(error, reply);
+    }
+  }
+
+  /** RFC 8767 §5: the servers are asked first; where none answers well, or not before the client gives up, `stale` does. */
+  async #verify(query: PendingQuery, zone: Zone, stale: Entry, reply: Reply, startedAtMs: number): Promise<void> {
+    const shared = zone.inFlight.find(query.key);
+    if (shared !== undefined) bump(zone.counts, ZoneCount.coalesced);
+    try {
+      const fresh = await within(clientTimerMs, this.#clock, shared ?? this.#resolve(query, zone, stale));
+      if (fresh instanceof Entry && !isFailure(fresh.rcode)) {
+        this.#answer(fresh, query, zone, reply, startedAtMs, origin.forwarded);
+      } else this.#answer(stale, query, zone, reply, this.#clock.nowMs(), origin.stale);
     } catch (error) {
       this.#exception(error, reply);
     }

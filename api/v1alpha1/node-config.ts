@@ -18,14 +18,14 @@ const serverBlockConfig = z.strictObject({
   /** `.` or a lower-case domain name without a trailing dot. */
   zone: z.string().min(1).max(253),
   queryLogging: z.enum(['Error', 'Log']),
-  protocol: z.enum(['PreferUDP', 'ForceTCP']),
+  protocol: z.enum(['PreferUDP', 'PreferTCP', 'ForceTCP']),
   forwardDestination: z.string().min(1).max(63),
   forwardPolicy: z.enum(['Sequential', 'RoundRobin', 'Random']),
   maxConcurrent: seconds,
   cacheDurationInSeconds: seconds,
   negativeCacheDurationInSeconds: seconds,
   serveStaleDurationInSeconds: seconds,
-  serveStale: z.enum(['Immediate', 'Disable']),
+  serveStale: z.enum(['Verify', 'Immediate', 'Disable']),
 });
 
 const listenerConfig = z.strictObject({

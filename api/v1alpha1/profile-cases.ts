@@ -44,6 +44,16 @@ export const profileCases: readonly ProfileCase[] = [
   { title: 'an empty spec', spec: {} },
   { title: 'every mode', spec: { mode: 'Required', priority: -5 } },
   {
+    title: 'every protocol and every way to serve stale',
+    spec: {
+      kubeDNSOverrides: {
+        '.': { protocol: 'PreferUDP', serveStale: 'Verify' },
+        'cluster.local': { protocol: 'ForceTCP', serveStale: 'Verify' },
+        'corp.example': { protocol: 'PreferTCP', serveStale: 'Disable' },
+      },
+    },
+  },
+  {
     title: 'all fields of a server block',
     spec: {
       ...onprem,
@@ -110,6 +120,7 @@ export const profileCases: readonly ProfileCase[] = [
     [
       ['queryLogging', 'Debug'],
       ['protocol', 'TCP'],
+      ['protocol', 'PreferTcp'],
       ['forwardPolicy', 'sequential'],
       ['serveStale', 'Disabled'],
     ] as const

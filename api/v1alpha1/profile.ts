@@ -14,10 +14,10 @@ const serverBlock = z.strictObject({
     .optional()
     .describe('Error logs failures; Log writes one line a query, and failures too. Default: Error.'),
   protocol: z
-    .enum(['PreferUDP', 'ForceTCP'])
+    .enum(['PreferUDP', 'PreferTCP', 'ForceTCP'])
     .optional()
     .describe(
-      'Transport towards the upstream; the client keeps its own. PreferUDP repeats a truncated answer over TCP. ForceTCP never asks over UDP: an upstream that refuses TCP counts as down. Default: ForceTCP for the cluster domain, else PreferUDP.',
+      'Transport towards the upstream; the client keeps its own. PreferUDP repeats a truncated answer over TCP. PreferTCP asks over UDP where no server answers over TCP. ForceTCP never asks over UDP: an upstream that refuses TCP counts as down. Default: ForceTCP for the cluster domain, else PreferUDP.',
     ),
   forwardDestination: destination
     .optional()
@@ -45,10 +45,10 @@ const serverBlock = z.strictObject({
     .optional()
     .describe('How many seconds past its TTL an answer may still be used. 0: never. Default: 3600.'),
   serveStale: z
-    .enum(['Immediate', 'Disable'])
+    .enum(['Verify', 'Immediate', 'Disable'])
     .optional()
     .describe(
-      'Immediate answers from an expired entry at once and refreshes it behind; the answer is marked (Extended DNS Error 3, TTL at most 30 s). Disable never does. Default: Immediate.',
+      'Verify asks upstream first, and answers from an expired entry after a failure or 1.8 s. Immediate answers from it at once and refreshes it behind. Both mark the answer (Extended DNS Error 3 or 19, TTL at most 30 s), and retry a refresh that failed after 30 s. Disable never answers from an expired entry. Default: Immediate.',
     ),
 });
 
