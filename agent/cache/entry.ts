@@ -28,6 +28,8 @@ export class Entry {
   readonly staleUntilMs: number;
   /** After a failed refresh of a stale entry: not before this time again. */
   refreshAfterMs = 0;
+  /** Of one that stands for failures (RFC 9520): how many there were in a row. */
+  failures = 0;
   /** Which snapshot of this process has it already; see {@link ResponseCache.collectKeys}. */
   snapshot = 0;
 
@@ -99,14 +101,18 @@ export class Entry {
   }
 
   #edns(query: PendingQuery, from: Origin): EdnsAnswer {
-    const nxDomain = this.rcode === header.rcode.nxDomain;
-    const info = nxDomain ? extendedError.staleNxDomain : extendedError.staleAnswer;
     return {
       dnssecOk: query.dnssecOk,
       extendedRcode: 0,
-      extendedError: from === origin.stale ? info : -1,
+      extendedError: this.#extendedError(from),
       extraText: '',
       origin: query.asksOrigin ? from : -1,
     };
+  }
+
+  #extendedError(from: Origin): number {
+    if (this.failures > 0) return extendedError.cachedError;
+    if (from !== origin.stale) return -1;
+    return this.rcode === header.rcode.nxDomain ? extendedError.staleNxDomain : extendedError.staleAnswer;
   }
 }

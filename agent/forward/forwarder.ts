@@ -26,6 +26,8 @@ export interface Failed {
   extendedError: number;
   /** For people. */
   reason: string;
+  /** What the servers did, or did not; not that nobody was asked. */
+  isOfServers: boolean;
 }
 
 export type Outcome = Answered | Failed;
@@ -67,9 +69,11 @@ export class Forwarder {
     const { maxConcurrent, upstreams, destination } = this.#options;
     if (maxConcurrent > 0 && this.#inFlight >= maxConcurrent) {
       const reason = `${maxConcurrent} queries to ${destination} are in flight (maxConcurrent)`;
-      return failed(header.rcode.refused, extendedError.other, reason);
+      return failed(header.rcode.refused, extendedError.other, reason, false);
     }
-    if (upstreams.length === 0) return servFail(extendedError.notReady, `no server of ${destination} is known`);
+    if (upstreams.length === 0) {
+      return failed(header.rcode.servFail, extendedError.notReady, `no server of ${destination} is known`, false);
+    }
     this.#inFlight += 1;
     try {
       return await this.#race(query);
@@ -190,9 +194,9 @@ function isGood(outcome: Outcome): boolean {
 }
 
 function servFail(info: number, reason: string): Failed {
-  return failed(header.rcode.servFail, info, reason);
+  return failed(header.rcode.servFail, info, reason, true);
 }
 
-function failed(rcode: number, info: number, reason: string): Failed {
-  return { kind: 'failed', rcode, extendedError: info, reason };
+function failed(rcode: number, info: number, reason: string, isOfServers: boolean): Failed {
+  return { kind: 'failed', rcode, extendedError: info, reason, isOfServers };
 }

@@ -1,5 +1,7 @@
+import { askForAnyType, find, forget, isAboutName, keep } from '../cache/by-name.ts';
 import { boundTtls, cacheableSeconds } from '../cache/cacheability.ts';
 import { Entry } from '../cache/entry.ts';
+import { rememberFailure } from '../cache/failure.ts';
 import { clientTimerMs, isRefreshDue, isServableStale, postponeRefresh } from '../cache/serve-stale.ts';
 import { type Clock, within } from '../clock.ts';
 import type { Failed } from '../forward/forwarder.ts';
@@ -110,7 +112,7 @@ export class Server {
     }
     const zone = plan.zones.match(query.name);
     const nowMs = this.#clock.nowMs();
-    const entry = zone.cache.lookup(query.key);
+    const entry = find(zone.cache, query, nowMs);
     if (entry?.isFresh(nowMs)) {
       this.#answer(entry, query, zone, reply, nowMs, origin.cache);
       return;
@@ -172,19 +174,27 @@ export class Server {
       const nowMs = this.#clock.nowMs();
       if (outcome.kind === 'failed') {
         if (stale !== undefined) postponeRefresh(stale, nowMs);
+        else if (outcome.isOfServers) this.#rememberFailure(query, zone, outcome.rcode, nowMs);
         bump(zone.counts, outcome.rcode === header.rcode.refused ? ZoneCount.refused : ZoneCount.failed);
         this.#logFailure(query, zone, outcome, nowMs);
         return outcome;
       }
       const { message, walk } = outcome;
       boundTtls(message, walk, zone.bounds);
+      const ofName = isAboutName(message, walk);
+      if (ofName) askForAnyType(message, header.headerLength + query.question.length);
       const seconds = cacheableSeconds(message, walk, query.type, zone.bounds);
       const entry = new Entry(message, walk, nowMs, seconds, zone.bounds.staleSeconds);
-      if (seconds > 0) zone.cache.store(query.key, entry);
-      else if (stale !== undefined && isFailure(entry.rcode)) postponeRefresh(stale, nowMs);
-      else zone.cache.drop(query.key);
+      if (seconds > 0) keep(zone.cache, query, entry, ofName);
+      else if (!isFailure(entry.rcode)) forget(zone.cache, query);
+      else if (stale !== undefined) postponeRefresh(stale, nowMs);
+      else this.#rememberFailure(query, zone, entry.rcode, nowMs);
       return entry;
     });
+  }
+
+  #rememberFailure(query: PendingQuery, zone: Zone, rcode: number, nowMs: number): void {
+    if (zone.bounds.maxTtlSeconds > 0) rememberFailure(zone.cache, query, rcode, nowMs);
   }
 
   #answer(entry: Entry, query: PendingQuery, zone: Zone, reply: Reply, startedAtMs: number, from: Origin): void {

@@ -20,6 +20,7 @@ export const optionCode = {
 export const extendedError = {
   other: 0,
   staleAnswer: 3,
+  cachedError: 13,
   notReady: 14,
   staleNxDomain: 19,
   noReachableAuthority: 22,

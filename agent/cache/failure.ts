@@ -1,0 +1,30 @@
+/**
+ * Failures are remembered for a moment (RFC 9520 §3.2: at least 1 s and at most 5 min, longer when they repeat), so that clients
+ * that ask again and again do not make a bad moment of the servers worse. Short, for servers that are back shall be asked.
+ */
+import * as header from '../wire/header.ts';
+import type { PendingQuery } from '../wire/query.ts';
+import { walkRecords } from '../wire/records.ts';
+import { Entry } from './entry.ts';
+import type { CachePartition } from './response-cache.ts';
+
+const firstSeconds = 1;
+const maxSeconds = 5;
+/** Failures with a longer pause between them do not follow one another. */
+const sequenceMs = 30_000;
+
+export function rememberFailure(cache: CachePartition, query: PendingQuery, rcode: number, nowMs: number): void {
+  const before = cache.lookup(query.key);
+  const followsAnother = before !== undefined && nowMs - before.expiresAtMs < sequenceMs;
+  const failures = followsAnother ? before.failures + 1 : 1;
+  const seconds = Math.min(maxSeconds, firstSeconds * 2 ** (failures - 1));
+  const message = Buffer.alloc(header.headerLength + query.question.length);
+  const counts = { question: 1, answer: 0, authority: 0, additional: 0 };
+  header.writeHeader(message, 0, header.flag.response | (rcode & 0xf), counts);
+  query.question.copy(message, header.headerLength);
+  const walk = walkRecords(message, message.length, query.type);
+  if (walk === undefined) throw new Error('a message without records is whole');
+  const entry = new Entry(message, walk, nowMs, seconds, 0);
+  entry.failures = failures;
+  cache.store(query.key, entry);
+}
