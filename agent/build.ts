@@ -1,6 +1,7 @@
 /** NodeConfig → what the serving thread runs on. The only file that knows both. */
 import { parseEndpoint } from '../api/v1alpha1/address.ts';
-import type { ListenerConfig, NodeConfig, ServerBlockConfig } from '../api/v1alpha1/node-config.ts';
+import type { ListenerConfig, NodeConfig, RedirectNames, ServerBlockConfig } from '../api/v1alpha1/node-config.ts';
+import { compilePattern } from '../api/v1alpha1/pattern.ts';
 import { prefixLength, type ResponseCache } from './cache/response-cache.ts';
 import { SnapshotReader, writeSnapshot } from './cache/snapshot.ts';
 import type { Clock } from './clock.ts';
@@ -10,9 +11,15 @@ import type { Transport } from './forward/transport.ts';
 import { Upstream, upstreamCounts } from './forward/upstream.ts';
 import { upstreamPolicy } from './forward/upstream-policy.ts';
 import type { ListenerName } from './listen/listeners.ts';
+import { blocked } from './policy/blocked.ts';
+import { hosts } from './policy/hosts.ts';
 import { identity } from './policy/identity.ts';
+import { minimalAny } from './policy/minimal-any.ts';
 import type { Policy } from './policy/policy.ts';
 import { probe } from './policy/probe.ts';
+import { type Names, redirects } from './policy/redirects.ts';
+import { singleLabels } from './policy/single-labels.ts';
+import { specialNames } from './policy/special-names.ts';
 import { ListenerCount, type ListenerPlan, listenerCounts, type Zone, zoneCounts } from './server/plan.ts';
 import type { Tallies } from './tallies.ts';
 import { ZoneTable } from './zone/zone-table.ts';
@@ -117,8 +124,12 @@ export class Builder {
         },
       ];
     });
-    const identities = [identity(`${this.#nodeName}/${listener.name}`)];
-    return { zones: new ZoneTable(zones), policies: [...this.#probes(listener.name), ...identities] };
+    const policies = [
+      ...this.#probes(listener.name),
+      identity(`${this.#nodeName}/${listener.name}`),
+      ...localPolicies(config, listener),
+    ];
+    return { zones: new ZoneTable(zones), policies };
   }
 
   #probes(name: ListenerName): Policy[] {
@@ -184,6 +195,41 @@ export class Builder {
     }
     if (gone) this.#cache.retain(new Set(this.#prefixes.values()));
   }
+}
+
+/** What is answered on the node itself, in the order in which it is looked for. Every packet passes it: what is empty is left out. */
+function localPolicies(config: NodeConfig, { serverBlocks }: ListenerConfig): Policy[] {
+  const zones = serverBlocks.map(({ zone }) => zone);
+  return [
+    minimalAny,
+    ...(config.hosts === undefined ? [] : [hosts(config.hosts)]),
+    ...(config.blockedDomains === undefined ? [] : [blocked(config.blockedDomains)]),
+    ...(config.redirects === undefined
+      ? []
+      : [
+          redirects(
+            config.redirects.map(({ match, except, ...rest }) => ({
+              match: names(match),
+              except: names(except),
+              ...rest,
+            })),
+          ),
+        ]),
+    specialNames(zones),
+    ...(config.singleLabelNames === undefined ? [] : [singleLabels(zones)]),
+  ];
+}
+
+function names({ exact, suffixes, patterns }: RedirectNames): Names {
+  return {
+    exact,
+    suffixes,
+    patterns: patterns.map((text) => {
+      const pattern = compilePattern(text);
+      if ('error' in pattern) throw new Error(`${text}: ${pattern.error}`);
+      return (name) => pattern.matches(name);
+    }),
+  };
 }
 
 function serversOf(destination: string, config: NodeConfig, destinations: Destinations): readonly string[] {

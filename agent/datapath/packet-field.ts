@@ -1,23 +1,8 @@
 /** Addresses and ports as the kernel reads them from a packet. */
-import { isIPv6 } from 'node:net';
+import { addressOctets } from '../wire/address.ts';
 
 /** `ip daddr`, `ip6 daddr`: the address in network byte order. `address` must be an IP address without a zone. */
-export function addressKey(address: string): Buffer {
-  if (!isIPv6(address)) return Buffer.from(address.split('.').map(Number));
-  // An IPv4 address at the end stands for two groups.
-  const groups = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a, b, c, d) =>
-    [a * 256 + +b, c * 256 + +d].map((group) => group.toString(16)).join(':'),
-  );
-  const [head = '', tail] = groups.split('::');
-  const before = head === '' ? [] : head.split(':');
-  const behind = tail === undefined || tail === '' ? [] : tail.split(':');
-  const octets = Buffer.alloc(16);
-  for (const [index, group] of before.entries()) octets.writeUInt16BE(Number.parseInt(group, 16), index * 2);
-  for (const [index, group] of behind.entries()) {
-    octets.writeUInt16BE(Number.parseInt(group, 16), 16 - (behind.length - index) * 2);
-  }
-  return octets;
-}
+export const addressKey = addressOctets;
 
 /** `th dport`: the port in network byte order. */
 export function portKey(port: number): Buffer {

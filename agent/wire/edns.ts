@@ -22,6 +22,7 @@ export const extendedError = {
   staleAnswer: 3,
   cachedError: 13,
   notReady: 14,
+  blocked: 15,
   staleNxDomain: 19,
   noReachableAuthority: 22,
   networkError: 23,

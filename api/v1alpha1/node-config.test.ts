@@ -11,7 +11,7 @@ test('what the operator renders parses', () => {
 
 for (const [title, change, error] of [
   ['a newer format', { formatVersion: 2 }, /format 2 is not known here/],
-  ['a field that this agent does not know', { redirects: [] }, /redirects/],
+  ['a field that this agent does not know', { unheardOf: [] }, /unheardOf/],
   [
     'a listener without a root zone',
     { listeners: [{ ...config.listeners[0], serverBlocks: [sampleBlock({ zone: 'a' })] }] },

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import { parseEndpoint } from './address.ts';
+import { compilePattern } from './pattern.ts';
 import { z } from './schema.ts';
 
 /** Raised when an agent of the last release could misread what is written now. */
@@ -39,6 +40,48 @@ const listenerConfig = z.strictObject({
   serverBlocks: z.array(serverBlockConfig).min(1),
 });
 
+const names = z.strictObject({
+  exact: z.array(z.string()),
+  /** Domains, with all names below them. */
+  suffixes: z.array(z.string()),
+  patterns: z.array(
+    z.string().superRefine((text, context) => {
+      const pattern = compilePattern(text);
+      if ('error' in pattern) context.addIssue({ code: 'custom', message: pattern.error });
+    }),
+  ),
+});
+
+/** What the agent answers itself, at every listener. A configuration leaves out what is empty. */
+const localAnswers = {
+  hosts: z
+    .array(
+      z.strictObject({
+        hostnames: z.array(z.string()).min(1),
+        addresses: z.array(ipAddress).min(1),
+        ttlSeconds: seconds,
+      }),
+    )
+    .optional(),
+  blockedDomains: z
+    .array(z.strictObject({ domain: z.string(), response: z.enum(['NxDomain', 'NullAddress']) }))
+    .optional(),
+  redirects: z
+    .array(
+      z.strictObject({
+        name: z.string(),
+        match: names,
+        except: names,
+        addresses: z.array(ipAddress).min(1),
+        ttlSeconds: seconds,
+        otherTypes: z.enum(['NoData', 'Forward']),
+      }),
+    )
+    .optional(),
+  /** Addresses of names of one label are not asked about. */
+  singleLabelNames: z.literal('NxDomain').optional(),
+};
+
 export const nodeConfig = z.strictObject({
   formatVersion: z.literal(formatVersion),
   clusterDomain: z.string().min(1).max(253),
@@ -50,10 +93,12 @@ export const nodeConfig = z.strictObject({
   }),
   listeners: z.array(listenerConfig).min(1),
   upstreams: z.array(z.strictObject({ name: z.string(), servers: z.array(server).min(1) })),
+  ...localAnswers,
 });
 
 export type NodeConfig = z.output<typeof nodeConfig>;
 export type ListenerConfig = NodeConfig['listeners'][number];
+export type RedirectNames = z.output<typeof names>;
 export type ServerBlockConfig = ListenerConfig['serverBlocks'][number];
 
 /** The configuration, or why this agent refuses it, in one sentence. */

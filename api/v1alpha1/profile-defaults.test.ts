@@ -30,6 +30,10 @@ test('an empty spec gets both listeners, and the root zone and cluster domain in
     kubeDNSOverrides: { '.': { ...root, forwardDestination: 'ClusterCoreDNS' }, 'cluster.local': clusterDomain },
     vnetDNSOverrides: { '.': { ...root, forwardDestination: 'VnetDNS' }, 'cluster.local': clusterDomain },
     upstreams: [],
+    redirects: [],
+    hosts: [],
+    blockedDomains: [],
+    protection: { singleLabelNames: { mode: 'Disabled' } },
   });
 });
 

@@ -1,5 +1,6 @@
 /** Fills what a profile leaves out. Pure and idempotent: defaulting a defaulted spec changes nothing. */
 import { canonicalAddress, formatEndpoint, parseEndpoint } from './address.ts';
+import { type DefaultedNames, defaultedNames } from './local-answers.ts';
 import type { LabelSelector, ProfileSpec, ServerBlock } from './profile.ts';
 import { defaultClusterDomain, defaultListeners, effectiveDestination } from './profile-rules.ts';
 
@@ -22,6 +23,19 @@ export interface DefaultedProfileSpec {
   kubeDNSOverrides: Record<string, DefaultedServerBlock>;
   vnetDNSOverrides: Record<string, DefaultedServerBlock>;
   upstreams: { name: string; servers: string[] }[];
+  redirects: DefaultedRedirect[];
+  hosts: { hostnames: string[]; addresses: string[]; ttlSeconds: number }[];
+  blockedDomains: { domain: string; response: 'NxDomain' | 'NullAddress' }[];
+  protection: { singleLabelNames: { mode: 'Disabled' | 'NxDomain' } };
+}
+
+export interface DefaultedRedirect {
+  name: string;
+  match: DefaultedNames;
+  except: DefaultedNames;
+  target: { addresses: string[] };
+  ttlSeconds: number;
+  otherTypes: 'NoData' | 'Forward';
 }
 
 /** `spec` must have passed validateProfileSpec. */
@@ -39,6 +53,24 @@ export function defaultProfileSpec(spec: ProfileSpec): DefaultedProfileSpec {
     kubeDNSOverrides: defaultBlocks(spec, 'kubeDNSOverrides'),
     vnetDNSOverrides: defaultBlocks(spec, 'vnetDNSOverrides'),
     upstreams: (spec.upstreams ?? []).map(({ name, servers }) => ({ name, servers: servers.map(withPort) })),
+    redirects: (spec.redirects ?? []).map(({ name, match, except, target, ttlSeconds, otherTypes }) => ({
+      name,
+      match: defaultedNames(match),
+      except: defaultedNames(except),
+      target: { addresses: target.addresses.map(canonicalAddress) },
+      ttlSeconds: ttlSeconds ?? 30,
+      otherTypes: otherTypes ?? 'NoData',
+    })),
+    hosts: (spec.hosts ?? []).map(({ hostnames, addresses, ttlSeconds }) => ({
+      hostnames,
+      addresses: addresses.map(canonicalAddress),
+      ttlSeconds: ttlSeconds ?? 60,
+    })),
+    blockedDomains: (spec.blockedDomains ?? []).map(({ domain, response }) => ({
+      domain,
+      response: response ?? 'NxDomain',
+    })),
+    protection: { singleLabelNames: { mode: spec.protection?.singleLabelNames?.mode ?? 'Disabled' } },
   };
 }
 

@@ -54,6 +54,12 @@ function listenerAddresses(spec: ProfileSpec, listener: 'cluster' | 'node'): str
   return listeners[listener].addresses ?? defaultListeners[listener].addresses;
 }
 
+const notAnAddress = 'addresses are IP addresses without a port, such as 192.0.2.1 or 2001:db8::1';
+
+function malformed(addresses: readonly string[], field: string): string[] {
+  return addresses.flatMap((address, at) => (isIP(address) === 0 ? [`${field}[${at}]`] : []));
+}
+
 const validZone = new RegExp(domainNamePattern);
 
 function isUnicast(address: string): boolean {
@@ -191,6 +197,31 @@ export const profileRules: readonly Rule[] = [
         cluster.has(canonicalAddress(address)) ? [`spec.listeners.node.addresses[${at}]`] : [],
       );
     },
+  },
+  {
+    rule: '!has(self.redirects) || self.redirects.all(r, has(r.match.exact) || has(r.match.suffixes) || has(r.match.patterns))',
+    message: 'a redirect needs names to match: exact, suffixes or patterns',
+    fieldPath: '.redirects',
+    broken: (spec) =>
+      (spec.redirects ?? []).flatMap(({ match }, at) =>
+        Object.values(match).some((names) => (names ?? []).length > 0) ? [] : [`spec.redirects[${at}].match`],
+      ),
+  },
+  {
+    rule: '!has(self.redirects) || self.redirects.all(r, r.target.addresses.all(a, isIP(a)))',
+    message: notAnAddress,
+    fieldPath: '.redirects',
+    broken: (spec) =>
+      (spec.redirects ?? []).flatMap(({ target }, at) =>
+        malformed(target.addresses, `spec.redirects[${at}].target.addresses`),
+      ),
+  },
+  {
+    rule: '!has(self.hosts) || self.hosts.all(h, h.addresses.all(a, isIP(a)))',
+    message: notAnAddress,
+    fieldPath: '.hosts',
+    broken: (spec) =>
+      (spec.hosts ?? []).flatMap(({ addresses }, at) => malformed(addresses, `spec.hosts[${at}].addresses`)),
   },
   {
     rule: `!has(self.nodeSelector) || !has(self.nodeSelector.matchExpressions) || self.nodeSelector.matchExpressions.all(e, (e.operator in ['In', 'NotIn']) == (has(e.values) && size(e.values) > 0))`,

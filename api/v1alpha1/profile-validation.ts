@@ -1,4 +1,5 @@
 /** Every error of a profile, each with its field path. Shared by the operator, the stand-alone agent and the command line. */
+import { compilePattern } from './pattern.ts';
 import { type LocalDnsProfile, type ProfileSpec, profileManifest, profileSpec } from './profile.ts';
 import { profileRules, rootRules } from './profile-rules.ts';
 import type { z } from './schema.ts';
@@ -46,6 +47,7 @@ function ruleErrors(spec: unknown): FieldError[] {
           broken(of).map((field) => ({ field, message })),
     ),
     duplicates,
+    patterns,
   ];
   return checks.flatMap((check) => {
     try {
@@ -54,6 +56,20 @@ function ruleErrors(spec: unknown): FieldError[] {
       return [];
     }
   });
+}
+
+/** What no schema can judge: whether a text is a pattern that can be matched in linear time. */
+function patterns(spec: ProfileSpec): FieldError[] {
+  return (spec.redirects ?? []).flatMap(({ match, except }, at) =>
+    Object.entries({ match, except }).flatMap(([part, names]) =>
+      (names?.patterns ?? []).flatMap((text, of) => {
+        const pattern = compilePattern(text);
+        return 'error' in pattern
+          ? [{ field: `spec.redirects[${at}].${part}.patterns[${of}]`, message: pattern.error }]
+          : [];
+      }),
+    ),
+  );
 }
 
 /** What the CRD says with list types: sets hold each value once, maps each key. */
@@ -66,6 +82,21 @@ function duplicates(spec: ProfileSpec): FieldError[] {
     ]),
     ['spec.listeners.cluster.addresses', spec.listeners?.cluster?.addresses ?? []],
     ['spec.listeners.node.addresses', spec.listeners?.node?.addresses ?? []],
+    ['spec.redirects', (spec.redirects ?? []).map(({ name }) => name)],
+    ['spec.blockedDomains', (spec.blockedDomains ?? []).map(({ domain }) => domain)],
+    ...(spec.redirects ?? []).flatMap(({ match, except, target }, at): [string, readonly string[]][] => [
+      ...Object.entries({ match, except }).flatMap(([part, names]) =>
+        Object.entries(names ?? {}).map(([kind, list]): [string, readonly string[]] => [
+          `spec.redirects[${at}].${part}.${kind}`,
+          list ?? [],
+        ]),
+      ),
+      [`spec.redirects[${at}].target.addresses`, target.addresses],
+    ]),
+    ...(spec.hosts ?? []).flatMap(({ hostnames, addresses }, at): [string, readonly string[]][] => [
+      [`spec.hosts[${at}].hostnames`, hostnames],
+      [`spec.hosts[${at}].addresses`, addresses],
+    ]),
   ];
   return lists.flatMap(([field, values]) =>
     values.flatMap((value, at) =>

@@ -3,6 +3,7 @@
  * of profile files, and of the CRD in crds/. A field stands here only if the product does what it says.
  */
 import { apiVersion, profileKind } from './labels.ts';
+import { localAnswerFields } from './local-answers.ts';
 import { defaultClusterDomain, defaultListeners, profileRules, rootRules } from './profile-rules.ts';
 import { conditionSchema, count, dnsLabelPattern, domainNamePattern, withKeywords, z } from './schema.ts';
 
@@ -168,6 +169,7 @@ export const profileSpec = withKeywords(
       listType: 'map',
       listMapKeys: ['name'],
     }).optional(),
+    ...localAnswerFields,
   }),
   {
     validations: profileRules.map(({ rule, message, fieldPath }) => ({ rule, message, fieldPath })),

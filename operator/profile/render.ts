@@ -14,6 +14,7 @@ import type { ClusterDns } from './cluster-dns.ts';
  */
 export function renderNodeConfig(spec: DefaultedProfileSpec, clusterDns: ClusterDns): NodeConfig {
   const { cluster, node } = spec.listeners;
+  const { singleLabelNames } = spec.protection;
   return {
     formatVersion,
     clusterDomain: spec.clusterDomain,
@@ -23,6 +24,13 @@ export function renderNodeConfig(spec: DefaultedProfileSpec, clusterDns: Cluster
       ...(node === undefined ? [] : [listener('node', node, spec.vnetDNSOverrides)]),
     ],
     upstreams: spec.upstreams.map(({ name, servers }) => ({ name, servers: [...servers] })),
+    // Left out where empty: an agent of an older version, which refuses what it does not know, can serve without.
+    ...(spec.hosts.length > 0 && { hosts: spec.hosts }),
+    ...(spec.blockedDomains.length > 0 && { blockedDomains: spec.blockedDomains }),
+    ...(spec.redirects.length > 0 && {
+      redirects: spec.redirects.map(({ target, ...redirect }) => ({ ...redirect, ...target })),
+    }),
+    ...(singleLabelNames.mode === 'NxDomain' && { singleLabelNames: singleLabelNames.mode }),
   };
 }
 

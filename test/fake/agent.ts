@@ -34,6 +34,8 @@ export interface AgentOptions {
   upstreams?: NodeConfig['upstreams'];
   destinations?: Partial<Destinations>;
   cacheBytes?: number;
+  /** What the configuration says beside its listener: hosts, redirects and the like. */
+  local?: Partial<NodeConfig>;
 }
 
 /** What became of one packet. */
@@ -68,8 +70,16 @@ export class FakeAgent {
   readonly queryLines: QueryLine[] = [];
   readonly exceptions: unknown[] = [];
   readonly server: Server;
+  readonly #build: (local: Partial<NodeConfig>) => ListenerPlan;
 
-  constructor({ root, blocks = [], upstreams = [], destinations, cacheBytes = 1 << 20 }: AgentOptions = {}) {
+  constructor({
+    root,
+    blocks = [],
+    upstreams = [],
+    destinations,
+    cacheBytes = 1 << 20,
+    local = {},
+  }: AgentOptions = {}) {
     this.cache = new ResponseCache(cacheBytes);
     const listener: ListenerConfig = {
       name: 'node',
@@ -78,20 +88,27 @@ export class FakeAgent {
       tracked: false,
       serverBlocks: [{ ...rootBlock, ...root }, ...blocks.map((block) => ({ ...rootBlock, ...block }))],
     };
-    const config: NodeConfig = {
+    const config = (more: Partial<NodeConfig>): NodeConfig => ({
       formatVersion: 1,
       clusterDomain: 'cluster.local',
       clusterDNS: { namespace: 'kube-system', service: 'kube-dns', addresses: [] },
       listeners: [listener],
       upstreams,
-    };
+      ...more,
+    });
     const builder = new Builder('node-1', this.cache, this.upstream, this.clock, new Tallies(() => {}));
-    const { plans } = builder.build(config, { nodeDns: [nodeDns], clusterDns: [clusterDns], ...destinations });
-    this.server = new Server(plans.get('node') as ListenerPlan, this.clock, this.counts, {
+    const servers = { nodeDns: [nodeDns], clusterDns: [clusterDns], ...destinations };
+    this.#build = (more) => builder.build(config(more), servers).plans.get('node') as ListenerPlan;
+    this.server = new Server(this.#build(local), this.clock, this.counts, {
       query: (line) => this.queryLines.push(line),
       failure: () => {},
       exception: (error) => this.exceptions.push(error),
     });
+  }
+
+  /** Another configuration comes into force: the same listener, and what is said here beside it. */
+  apply(local: Partial<NodeConfig>): void {
+    this.server.swap(this.#build(local));
   }
 
   count(what: keyof typeof ListenerCount): number {

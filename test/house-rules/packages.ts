@@ -13,6 +13,7 @@ const doors: Record<string, readonly (string | RegExp)[]> = {
   'lru-cache': ['agent/cache/response-cache.ts'],
   pino: ['operator/log.ts', 'agent/log.ts'],
   'prom-client': ['operator/metrics.ts', 'agent/metrics.ts'],
+  re2js: ['api/v1alpha1/pattern.ts'],
   undici: [/^kube\/[a-z-]+\.ts$/],
   yaml: ['cli/manifest.ts', 'kube/kubeconfig.ts'],
   zod: ['api/v1alpha1/schema.ts'],

@@ -1,0 +1,49 @@
+/** Answers that are made here, of records that all belong to the name that was asked. */
+import { finishAnswer, writeEmptyAnswer } from './answer.ts';
+import { origin } from './edns.ts';
+import * as header from './header.ts';
+import { setU16, setU32 } from './octets.ts';
+import type { PendingQuery } from './query.ts';
+
+const pointerToQuestion = 0xc000 | header.headerLength;
+/** Name, type, class, TTL and length of a record. */
+const fixedLength = 12;
+
+export interface LocalRecord {
+  type: number;
+  ttlSeconds: number;
+  data: Buffer;
+}
+
+export interface LocalAnswer {
+  rcode?: number;
+  records?: readonly LocalRecord[];
+  /** RFC 8914 info code, and a text for people. */
+  extendedError?: number;
+  extraText?: string;
+}
+
+/** Writes the answer into `out`, cut down to TC=1 where it is longer than `limit`; returns its length. */
+export function writeLocalAnswer(out: Buffer, query: PendingQuery, limit: number, answer: LocalAnswer): number {
+  const { rcode = header.rcode.noError, records = [], extendedError = -1, extraText = '' } = answer;
+  writeEmptyAnswer(out, query, rcode);
+  let at = header.headerLength + query.question.length;
+  for (const { type, ttlSeconds, data } of records) {
+    setU16(out, at, pointerToQuestion);
+    setU16(out, at + 2, type);
+    setU16(out, at + 4, query.class);
+    setU32(out, at + 6, ttlSeconds);
+    setU16(out, at + 10, data.length);
+    at += fixedLength + data.copy(out, at + fixedLength);
+  }
+  setU16(out, 6, records.length);
+  // The OPT record that stands there is written anew behind the records.
+  setU16(out, 10, 0);
+  return finishAnswer(out, at, query, limit, {
+    dnssecOk: query.dnssecOk,
+    extendedRcode: 0,
+    extendedError,
+    extraText,
+    origin: query.asksOrigin ? origin.local : -1,
+  });
+}
