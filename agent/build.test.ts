@@ -44,7 +44,7 @@ function scene() {
     });
     await settle();
   };
-  return { builder, cache, notices, destinations, ask };
+  return { clock, builder, upstreams, cache, notices, destinations, ask };
 }
 
 test('what a block that is gone had cached gives its memory back, once the new configuration is in force', async () => {
@@ -73,6 +73,40 @@ test('a server that is asked in two ways is counted and watched for each', () =>
       { upstream: '192.0.2.1:53', transport: 'tcp' },
     ],
   );
+});
+
+test('a server with TLS is asked over it alone, whatever the block prefers, and another name is another server', async () => {
+  const { clock, builder, upstreams, cache, notices, destinations, ask } = scene();
+  const asked = (serverName: string, protocol: ServerBlockConfig['protocol']) => ({
+    ...config(block('.', { protocol, forwardDestination: 'onprem' })),
+    upstreams: [{ name: 'onprem', servers: ['192.0.2.9:853'], tls: { serverName } }],
+  });
+  upstreams.respond = (query) => query.fail();
+  for (const protocol of ['PreferUDP', 'PreferTCP', 'ForceTCP'] as const) {
+    await ask(builder.build(asked('dns.example', protocol), destinations).plans, `${protocol}.example`);
+  }
+  deepEqual(
+    upstreams.queries.map(({ overTcp, tls }) => [overTcp, tls?.serverName]),
+    Array(3).fill([true, 'dns.example']),
+  );
+  deepEqual(
+    notices.filter(({ kind }) => kind === 'upstream').map(({ labels }) => labels.transport),
+    ['tls'],
+  );
+  upstreams.queries.length = 0;
+  upstreams.respond = () => {};
+  await ask(builder.build(asked('silent.example', 'PreferTCP'), destinations).plans, 'silent.example');
+  await clock.advance(2_000);
+  equal(upstreams.queries.filter(({ question }) => question.name === 'silent.example').length, 1, 'once, in one way');
+  upstreams.respond = (query) => query.answer({ answers: [`${query.question.name} 60 A 192.0.2.1`] });
+  for (const name of ['dns.other.example', 'dns.third.example']) {
+    const { plans, commit } = builder.build(asked(name, 'PreferUDP'), destinations);
+    commit();
+    equal(cache.size, 0, 'what another server said is not what this one says');
+    await ask(plans, 'www.example');
+    equal(upstreams.queries.at(-1)?.tls?.serverName, name);
+    equal(cache.size, 1);
+  }
 });
 
 test('a configuration without a root zone, or with a server that is no address, cannot be built', () => {

@@ -5,6 +5,7 @@ import { compilePattern } from '../api/v1alpha1/pattern.ts';
 import { prefixLength, type ResponseCache } from './cache/response-cache.ts';
 import { SnapshotReader, writeSnapshot } from './cache/snapshot.ts';
 import type { Clock } from './clock.ts';
+import { Budget, type BudgetBounds } from './forward/budget.ts';
 import { Forwarder } from './forward/forwarder.ts';
 import { InFlight } from './forward/in-flight.ts';
 import type { Transport } from './forward/transport.ts';
@@ -30,6 +31,9 @@ export interface Destinations {
   nodeDns: readonly string[];
 }
 
+/** What a configuration refers to of what outlives configurations. */
+type Used = Record<'upstreams' | 'budgets' | 'identities', Set<string>>;
+
 export type Plans = Map<ListenerName, ListenerPlan>;
 
 /**
@@ -45,6 +49,7 @@ export class Builder {
   readonly #random: () => number;
   readonly #startKey: Uint8Array | undefined;
   readonly #upstreams = new Map<string, Upstream>();
+  readonly #budgets = new Map<string, Budget>();
   readonly #prefixes = new Map<string, string>();
   #nextPrefix = 0;
 
@@ -72,7 +77,7 @@ export class Builder {
 
   /** `config` has been parsed strictly. */
   build(config: NodeConfig, destinations: Destinations): { plans: Plans; commit: () => void } {
-    const used = { upstreams: new Set<string>(), identities: new Set<string>() };
+    const used: Used = { upstreams: new Set(), budgets: new Set(), identities: new Set() };
     const plans: Plans = new Map(
       config.listeners.map((listener) => [listener.name, this.#plan(listener, config, destinations, used)]),
     );
@@ -89,16 +94,11 @@ export class Builder {
     return new SnapshotReader(this.#cache, this.#prefixes, { nowMs: this.#clock.nowMs(), wallMs });
   }
 
-  #plan(
-    listener: ListenerConfig,
-    config: NodeConfig,
-    destinations: Destinations,
-    used: { upstreams: Set<string>; identities: Set<string> },
-  ): ListenerPlan {
+  #plan(listener: ListenerConfig, config: NodeConfig, destinations: Destinations, used: Used): ListenerPlan {
     const zones = listener.serverBlocks.map((block): [string, Zone] => {
-      const servers = serversOf(block.forwardDestination, config, destinations);
+      const asked = destinationOf(block.forwardDestination, config, destinations);
       const over = (transport: 'tcp' | 'udp') =>
-        servers.map((server) => this.#upstream(server, transport, used.upstreams));
+        asked.servers.map((server) => this.#upstream(server, asked, transport, used));
       return [
         block.zone,
         {
@@ -112,7 +112,7 @@ export class Builder {
           serveStale: block.serveStale,
           forwarder: new Forwarder({
             upstreams: over(block.protocol === 'PreferUDP' ? 'udp' : 'tcp'),
-            fallBack: block.protocol === 'PreferTCP' ? over('udp') : [],
+            fallBack: block.protocol === 'PreferTCP' && asked.tls === undefined ? over('udp') : [],
             policy: () => upstreamPolicy(block.forwardPolicy, this.#random),
             maxConcurrent: block.maxConcurrent,
             clock: this.#clock,
@@ -147,18 +147,32 @@ export class Builder {
     ];
   }
 
-  #upstream(server: string, transport: 'tcp' | 'udp', used: Set<string>): Upstream {
-    const key = `${server} ${transport}`;
-    used.add(key);
+  /** Whatever the block prefers, over TLS alone where the destination says so. */
+  #upstream(server: string, { name, tls, queryBudget }: Destination, preferred: 'tcp' | 'udp', used: Used) {
+    const transport = tls === undefined ? preferred : 'tls';
+    const budget = queryBudget && this.#budget(name, queryBudget, used.budgets);
+    const key = JSON.stringify([server, transport, tls, budget && name, queryBudget]);
+    used.upstreams.add(key);
     let upstream = this.#upstreams.get(key);
     if (upstream === undefined) {
       const address = parseEndpoint(server);
       if (address === undefined) throw new Error(`${server} is no server address`);
       const counts = this.#tallies.open('upstream', { upstream: server, transport }, upstreamCounts);
-      upstream = new Upstream(address, transport === 'tcp', this.#transport, this.#clock, counts);
+      const at = tls === undefined ? address : { ...address, tls };
+      const overTcp = transport !== 'udp';
+      upstream = new Upstream(at, overTcp, this.#transport, this.#clock, counts, budget);
       this.#upstreams.set(key, upstream);
     }
     return upstream;
+  }
+
+  /** One for all servers of the same upstream, for as long as it stays the same. */
+  #budget(owner: string, bounds: BudgetBounds, used: Set<string>): Budget {
+    const key = JSON.stringify([owner, bounds]);
+    used.add(key);
+    const budget = this.#budgets.get(key) ?? new Budget(owner, bounds, this.#clock);
+    this.#budgets.set(key, budget);
+    return budget;
   }
 
   #prefix(blockId: string, used: Set<string>): string {
@@ -181,12 +195,13 @@ export class Builder {
     }
   }
 
-  #forget(used: { upstreams: Set<string>; identities: Set<string> }): void {
+  #forget(used: Used): void {
     for (const [key, upstream] of this.#upstreams) {
       if (used.upstreams.has(key)) continue;
       upstream.close();
       this.#upstreams.delete(key);
     }
+    for (const key of this.#budgets.keys()) if (!used.budgets.has(key)) this.#budgets.delete(key);
     let gone = false;
     for (const blockId of this.#prefixes.keys()) {
       if (used.identities.has(blockId)) continue;
@@ -232,24 +247,28 @@ function names({ exact, suffixes, patterns }: RedirectNames): Names {
   };
 }
 
-function serversOf(destination: string, config: NodeConfig, destinations: Destinations): readonly string[] {
-  switch (destination) {
+type Destination = Omit<NodeConfig['upstreams'][number], 'servers'> & { servers: readonly string[] };
+
+function destinationOf(name: string, config: NodeConfig, { clusterDns, nodeDns }: Destinations): Destination {
+  switch (name) {
     case 'ClusterCoreDNS':
-      return destinations.clusterDns;
+      return { name, servers: clusterDns };
     case 'VnetDNS':
-      return destinations.nodeDns;
+      return { name, servers: nodeDns };
     default:
-      return config.upstreams.find(({ name }) => name === destination)?.servers ?? [];
+      return config.upstreams.find((upstream) => upstream.name === name) ?? { name, servers: [] };
   }
 }
 
 /** What a block must share with its predecessor to keep its cache: where answers come from, and how long they hold. */
 function blockIdentity(listener: ListenerConfig, block: ServerBlockConfig, config: NodeConfig): string {
+  const upstream = config.upstreams.find(({ name }) => name === block.forwardDestination);
   return JSON.stringify([
     listener.name,
     block.zone,
     block.forwardDestination,
-    config.upstreams.find(({ name }) => name === block.forwardDestination)?.servers,
+    upstream?.servers,
+    upstream?.tls,
     block.cacheDurationInSeconds,
     block.negativeCacheDurationInSeconds,
     block.serveStaleDurationInSeconds,

@@ -46,6 +46,8 @@ test('upstream queries are told by the transport that they took, over all blocks
   const { tallies, samples } = scene();
   const overUdp = tallies.open('upstream', { upstream: '10.0.0.1:53', transport: 'udp' }, upstreamCounts);
   const overTcp = tallies.open('upstream', { upstream: '10.0.0.1:53', transport: 'tcp' }, upstreamCounts);
+  const overTls = tallies.open('upstream', { upstream: '10.0.0.2:853', transport: 'tls' }, upstreamCounts);
+  overTls[UpstreamCount.tcpQueries] = 4;
   overUdp[UpstreamCount.udpQueries] = 10;
   overUdp[UpstreamCount.tcpQueries] = 1;
   overTcp[UpstreamCount.tcpQueries] = 20;
@@ -54,11 +56,13 @@ test('upstream queries are told by the transport that they took, over all blocks
   deepEqual(await samples('localdns_upstream_queries_total'), {
     '{upstream="10.0.0.1:53",transport="udp"}': 10,
     '{upstream="10.0.0.1:53",transport="tcp"}': 21,
+    '{upstream="10.0.0.2:853",transport="tls"}': 4,
   });
   equal((await samples('localdns_upstream_answer_seconds_total'))['{upstream="10.0.0.1:53",transport="tcp"}'], 1.5);
   deepEqual(await samples('localdns_upstream_up'), {
     '{upstream="10.0.0.1:53",transport="udp"}': 1,
     '{upstream="10.0.0.1:53",transport="tcp"}': 0,
+    '{upstream="10.0.0.2:853",transport="tls"}': 1,
   });
 });
 

@@ -142,8 +142,9 @@ export class Metrics {
       for (const { labels, counts } of tallies) {
         for (const [transport, at] of [
           ['udp', UpstreamCount.udpQueries],
-          ['tcp', UpstreamCount.tcpQueries],
+          [labels.transport === 'tls' ? 'tls' : 'tcp', UpstreamCount.tcpQueries],
         ] as const) {
+          if (transport === 'udp' && labels.transport === 'tls') continue;
           const key = `${labels.upstream} ${transport}`;
           const before = samples.get(key)?.[1] ?? 0;
           samples.set(key, [{ upstream: labels.upstream ?? '', transport }, before + (counts[at] ?? 0)]);
@@ -153,6 +154,9 @@ export class Metrics {
     });
     this.#counter('localdns_upstream_failures_total', 'Queries without a usable answer.', labelNames, () =>
       tallies.map(({ labels, counts }) => [labels, counts[UpstreamCount.failures]]),
+    );
+    this.#counter('localdns_upstream_over_budget_total', 'Queries that were not sent: queryBudget.', labelNames, () =>
+      tallies.map(({ labels, counts }) => [labels, counts[UpstreamCount.overBudget]]),
     );
     this.#counter('localdns_upstream_answers_total', 'Answers received.', labelNames, () =>
       tallies.map(({ labels, counts }) => [labels, counts[UpstreamCount.answers]]),

@@ -4,6 +4,7 @@ import { extendedError } from '../wire/edns.ts';
 import * as header from '../wire/header.ts';
 import type { PendingQuery } from '../wire/query.ts';
 import { type RecordWalk, walkRecords } from '../wire/records.ts';
+import { ExchangeError } from './exchange-error.ts';
 import type { Upstream } from './upstream.ts';
 import type { UpstreamPolicy } from './upstream-policy.ts';
 
@@ -170,6 +171,9 @@ export class Forwarder {
       }
       return { kind: 'answered', message: reply, walk };
     } catch (error) {
+      if (error instanceof ExchangeError && error.code === 'BUDGET') {
+        return failed(header.rcode.servFail, extendedError.other, error.message, false);
+      }
       // A timeout comes too late to be told: the deadline of the whole query ends before.
       return servFail(extendedError.networkError, `${upstream.server.address}: ${(error as Error).message}`);
     }

@@ -5,6 +5,7 @@ import * as header from '../wire/header.ts';
 import { setU16, u16 } from '../wire/octets.ts';
 import { ExchangeError, type ServerAddress } from './exchange-error.ts';
 import type { Outgoing } from './outgoing.ts';
+import type { TlsSessions } from './tls-sessions.ts';
 import { answers, questionEnd } from './udp-exchange.ts';
 
 /** A black hole must not hold a query up for longer than this. */
@@ -36,14 +37,15 @@ export class TcpConnection {
   #corked = false;
   #closed = false;
 
-  constructor(server: ServerAddress, clock: Clock, outgoing: Outgoing, onClosed: () => void) {
+  constructor(server: ServerAddress, clock: Clock, outgoing: Outgoing, sessions: TlsSessions, onClosed: () => void) {
     this.#clock = clock;
     this.#onClosed = onClosed;
-    const socket = outgoing.tcp(server);
-    socket.setNoDelay(true);
-    socket.connect({ host: server.address, port: server.port });
+    const plain = outgoing.tcp(server);
+    plain.setNoDelay(true);
+    plain.connect({ host: server.address, port: server.port });
+    const socket = server.tls === undefined ? plain : sessions.secure(plain, server.tls);
     const connecting = clock.after(connectTimeoutMs, () => this.#close(`no connection within ${connectTimeoutMs} ms`));
-    socket.once('connect', () => {
+    socket.once(server.tls === undefined ? 'connect' : 'secureConnect', () => {
       connecting.cancel();
       this.#closeWhenIdle(idleTimeoutMs);
     });

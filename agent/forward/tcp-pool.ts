@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts';
 import { ExchangeError, type ServerAddress } from './exchange-error.ts';
 import { type Outgoing, unmarked } from './outgoing.ts';
 import { TcpConnection } from './tcp-connection.ts';
+import { TlsSessions } from './tls-sessions.ts';
 
 /** CoreDNS answers one connection serially, so a few connections serve better than one deep pipeline. */
 const maxConnections = 4;
@@ -13,6 +14,7 @@ class TcpPool {
   readonly #server: ServerAddress;
   readonly #clock: Clock;
   readonly #outgoing: Outgoing;
+  readonly #sessions = new TlsSessions();
   readonly #connections = new Set<TcpConnection>();
   /** Were open when another one was lost: they may be as dead and not know it yet, so nothing new is sent over them. */
   readonly #suspect = new WeakSet<TcpConnection>();
@@ -57,7 +59,13 @@ class TcpPool {
 
   #opened(): TcpConnection {
     const onClosed = () => this.#connections.delete(opened);
-    const opened: TcpConnection = new TcpConnection(this.#server, this.#clock, this.#outgoing, onClosed);
+    const opened: TcpConnection = new TcpConnection(
+      this.#server,
+      this.#clock,
+      this.#outgoing,
+      this.#sessions,
+      onClosed,
+    );
     this.#connections.add(opened);
     return opened;
   }
@@ -75,7 +83,8 @@ export class TcpPools {
   }
 
   exchange(server: ServerAddress, message: Buffer, timeoutMs: number): Promise<Buffer> {
-    const key = `${server.address}#${server.port}`;
+    const { serverName = '', caBundle = '' } = server.tls ?? {};
+    const key = [server.address, server.port, serverName, caBundle].join('#');
     let pool = this.#pools.get(key);
     if (pool === undefined) {
       pool = new TcpPool(server, this.#clock, this.#outgoing);

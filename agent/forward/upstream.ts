@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../clock.ts';
+import type { Budget } from './budget.ts';
 import { ExchangeError, type ServerAddress } from './exchange-error.ts';
 import type { Transport } from './transport.ts';
 
@@ -10,6 +11,8 @@ export const UpstreamCount = {
   milliseconds: 3,
   answers: 4,
   down: 5,
+  /** Not sent: the budget was used up. */
+  overBudget: 6,
 } as const;
 export const upstreamCounts = Object.keys(UpstreamCount).length;
 
@@ -30,17 +33,28 @@ const latencyWeight = 1 / 8;
  */
 export class Upstream {
   readonly server: ServerAddress;
+  /** Or over TLS, where the server's address says so. */
   readonly overTcp: boolean;
   readonly counts: Float64Array;
   readonly #transport: Transport;
   readonly #clock: Clock;
+  readonly #budget: Budget | undefined;
   #smoothedMs: number | undefined;
   #answeredAtMs = Number.NEGATIVE_INFINITY;
   #probeDelayMs = 0;
   #probe: Timer | undefined;
   #closed = false;
 
-  constructor(server: ServerAddress, overTcp: boolean, transport: Transport, clock: Clock, counts: Float64Array) {
+  /** @param budget of the server's owner, over all of its servers */
+  constructor(
+    server: ServerAddress,
+    overTcp: boolean,
+    transport: Transport,
+    clock: Clock,
+    counts: Float64Array,
+    budget?: Budget,
+  ) {
+    this.#budget = budget;
     this.server = server;
     this.overTcp = overTcp;
     this.counts = counts;
@@ -60,6 +74,10 @@ export class Upstream {
 
   /** @param overTcp false only where this server is asked over UDP first; a truncated answer is repeated over TCP */
   async ask(message: Buffer, timeoutMs: number, overTcp = this.overTcp): Promise<Buffer> {
+    if (this.#budget?.take() === false) {
+      this.#count(UpstreamCount.overBudget);
+      throw new ExchangeError('BUDGET', this.#budget.exceeded);
+    }
     this.#count(overTcp ? UpstreamCount.tcpQueries : UpstreamCount.udpQueries);
     const startedAtMs = this.#clock.nowMs();
     try {

@@ -92,7 +92,15 @@ export const nodeConfig = z.strictObject({
     addresses: z.array(ipAddress),
   }),
   listeners: z.array(listenerConfig).min(1),
-  upstreams: z.array(z.strictObject({ name: z.string(), servers: z.array(server).min(1) })),
+  upstreams: z.array(
+    z.strictObject({
+      name: z.string(),
+      servers: z.array(server).min(1),
+      /** Asked over TLS alone, and the server must prove this name. */
+      tls: z.strictObject({ serverName: z.string(), caBundle: z.string().optional() }).optional(),
+      queryBudget: z.strictObject({ perSecond: z.int().min(1), burst: z.int().min(1) }).optional(),
+    }),
+  ),
   ...localAnswers,
 });
 

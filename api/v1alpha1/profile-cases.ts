@@ -3,6 +3,8 @@
  * must agree. Read by tests alone.
  */
 
+import { answerCases } from './answer-cases.ts';
+
 export interface ProfileCase {
   title: string;
   /** Metadata beside the name that the test gives. */
@@ -26,7 +28,6 @@ const undeclared = 'names an upstream that is not declared';
 const servers = 'servers are IP addresses with an optional port';
 const ownAddress = 'an upstream cannot be an address that LocalDNS itself listens on';
 const listenerAddress = 'listener addresses are unicast IP addresses without a port';
-const notAnAddress = 'addresses are IP addresses without a port';
 const selectorValues = 'In and NotIn need at least one value';
 
 const onprem = { upstreams: [{ name: 'onprem', servers: ['192.168.1.100'] }] };
@@ -112,65 +113,7 @@ export const profileCases: readonly ProfileCase[] = [
     },
   },
 
-  {
-    title: 'all that is answered on the node',
-    spec: {
-      redirects: [
-        {
-          name: 'localstack',
-          match: {
-            exact: ['a.example'],
-            suffixes: ['localhost.localstack.cloud'],
-            patterns: ['.*(ecr|lambda).*\\.example'],
-          },
-          except: { exact: ['b.example'], suffixes: ['sts.example'], patterns: ['x+'] },
-          target: { addresses: ['10.0.0.1', '2001:db8::1'] },
-          ttlSeconds: 0,
-          otherTypes: 'Forward',
-        },
-      ],
-      hosts: [{ hostnames: ['db.example', 'db'], addresses: ['10.0.0.2'], ttlSeconds: 5 }],
-      blockedDomains: [{ domain: 'ads.example', response: 'NullAddress' }, { domain: 'example' }],
-      protection: { singleLabelNames: { mode: 'NxDomain' } },
-    },
-  },
-  ...(
-    [
-      ['no names to match', { match: {} }, 'match', 'a redirect needs names to match'],
-      ['a target that is no address', { target: { addresses: ['localstack'] } }, 'target.addresses[0]', notAnAddress],
-      ['a name in capitals', { match: { exact: ['A.example'] } }, 'match.exact[0]', 'should match'],
-      ['other types of its own', { otherTypes: 'Drop' }, 'otherTypes', 'nsupported value'],
-    ] as const
-  ).map(
-    ([title, change, field, message]): ProfileCase => ({
-      title: `a redirect with ${title}`,
-      spec: {
-        redirects: [{ name: 'a', match: { suffixes: ['example'] }, target: { addresses: ['192.0.2.1'] }, ...change }],
-      },
-      refused: { field: `spec.redirects[0].${field}`, message },
-    }),
-  ),
-  {
-    title: 'two redirects of one name',
-    spec: {
-      redirects: ['a.example', 'b.example'].map((name) => ({
-        name: 'twice',
-        match: { exact: [name] },
-        target: { addresses: ['192.0.2.1'] },
-      })),
-    },
-    refused: { field: 'spec.redirects[1]', message: 'Duplicate value' },
-  },
-  {
-    title: 'a host without a real address',
-    spec: { hosts: [{ hostnames: ['db.example'], addresses: ['192.0.2.1:53'] }] },
-    refused: { field: 'spec.hosts[0].addresses[0]', message: notAnAddress },
-  },
-  {
-    title: 'a blocked domain that is no domain',
-    spec: { blockedDomains: [{ domain: '*.ads.example' }] },
-    refused: { field: 'spec.blockedDomains[0].domain', message: 'should match' },
-  },
+  ...answerCases,
   {
     title: 'an unknown mode',
     spec: { mode: 'Maybe' },

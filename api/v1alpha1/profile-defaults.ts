@@ -1,8 +1,9 @@
 /** Fills what a profile leaves out. Pure and idempotent: defaulting a defaulted spec changes nothing. */
-import { canonicalAddress, formatEndpoint, parseEndpoint } from './address.ts';
+import { canonicalAddress, dnsPort, formatEndpoint, parseEndpoint } from './address.ts';
 import { type DefaultedNames, defaultedNames } from './local-answers.ts';
 import type { LabelSelector, ProfileSpec, ServerBlock } from './profile.ts';
 import { defaultClusterDomain, defaultListeners, effectiveDestination } from './profile-rules.ts';
+import { type DefaultedUpstream, defaultedUpstream } from './upstreams.ts';
 
 export type DefaultedServerBlock = { [K in keyof ServerBlock]-?: NonNullable<ServerBlock[K]> };
 
@@ -22,7 +23,7 @@ export interface DefaultedProfileSpec {
   listeners: { cluster?: DefaultedListener; node?: DefaultedListener };
   kubeDNSOverrides: Record<string, DefaultedServerBlock>;
   vnetDNSOverrides: Record<string, DefaultedServerBlock>;
-  upstreams: { name: string; servers: string[] }[];
+  upstreams: DefaultedUpstream[];
   redirects: DefaultedRedirect[];
   hosts: { hostnames: string[]; addresses: string[]; ttlSeconds: number }[];
   blockedDomains: { domain: string; response: 'NxDomain' | 'NullAddress' }[];
@@ -52,7 +53,7 @@ export function defaultProfileSpec(spec: ProfileSpec): DefaultedProfileSpec {
     },
     kubeDNSOverrides: defaultBlocks(spec, 'kubeDNSOverrides'),
     vnetDNSOverrides: defaultBlocks(spec, 'vnetDNSOverrides'),
-    upstreams: (spec.upstreams ?? []).map(({ name, servers }) => ({ name, servers: servers.map(withPort) })),
+    upstreams: (spec.upstreams ?? []).map((upstream) => defaultedUpstream(upstream, withPort)),
     redirects: (spec.redirects ?? []).map(({ name, match, except, target, ttlSeconds, otherTypes }) => ({
       name,
       match: defaultedNames(match),
@@ -86,8 +87,8 @@ function defaultListener(
   };
 }
 
-function withPort(server: string): string {
-  const endpoint = parseEndpoint(server);
+function withPort(server: string, port = dnsPort): string {
+  const endpoint = parseEndpoint(server, port);
   return endpoint === undefined ? server : formatEndpoint(endpoint);
 }
 

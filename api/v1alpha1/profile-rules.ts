@@ -142,24 +142,33 @@ export const profileRules: readonly Rule[] = [
     }),
   ),
   {
-    rule: `!has(self.upstreams) || self.upstreams.all(u, u.servers.all(s, isIP(${celHost}) && (!s.startsWith('[') || ip(${celHost}).family() == 6) && ${celPort}.matches('^[0-9]{1,5}$') && int(${celPort}) >= 1 && int(${celPort}) <= 65535))`,
+    rule: `!has(self.upstreams) || self.upstreams.all(u, !has(u.servers) || u.servers.all(s, isIP(${celHost}) && (!s.startsWith('[') || ip(${celHost}).family() == 6) && ${celPort}.matches('^[0-9]{1,5}$') && int(${celPort}) >= 1 && int(${celPort}) <= 65535))`,
     message: 'servers are IP addresses with an optional port: 192.0.2.1, 192.0.2.1:53, 2001:db8::1 or [2001:db8::1]:53',
     fieldPath: '.upstreams',
     broken: (spec) =>
-      (spec.upstreams ?? []).flatMap(({ servers }, at) =>
+      (spec.upstreams ?? []).flatMap(({ servers = [] }, at) =>
         servers.flatMap((server, of) =>
           parseEndpoint(server) === undefined ? [`spec.upstreams[${at}].servers[${of}]`] : [],
         ),
       ),
   },
   {
-    rule: `[${celAddresses('cluster')} + ${celAddresses('node')}].all(own, own.all(a, !isIP(a) || !has(self.upstreams) || self.upstreams.all(u, u.servers.all(s, !isIP(${celHost}) || ip(${celHost}) != ip(a)))))`,
+    rule: '!has(self.upstreams) || self.upstreams.all(u, has(u.servers) != has(u.preset))',
+    message: 'an upstream has either servers or a preset',
+    fieldPath: '.upstreams',
+    broken: (spec) =>
+      (spec.upstreams ?? []).flatMap(({ servers, preset }, at) =>
+        (servers === undefined) === (preset === undefined) ? [`spec.upstreams[${at}]`] : [],
+      ),
+  },
+  {
+    rule: `[${celAddresses('cluster')} + ${celAddresses('node')}].all(own, own.all(a, !isIP(a) || !has(self.upstreams) || self.upstreams.all(u, !has(u.servers) || u.servers.all(s, !isIP(${celHost}) || ip(${celHost}) != ip(a)))))`,
     message:
       'an upstream cannot be an address that LocalDNS itself listens on, which is a loop: name the real resolver',
     fieldPath: '.upstreams',
     broken: (spec) => {
       const own = [...listenerAddresses(spec, 'cluster'), ...listenerAddresses(spec, 'node')].map(canonicalAddress);
-      return (spec.upstreams ?? []).flatMap(({ servers }, at) =>
+      return (spec.upstreams ?? []).flatMap(({ servers = [] }, at) =>
         servers.flatMap((server, of) =>
           own.includes(parseEndpoint(server)?.address ?? '') ? [`spec.upstreams[${at}].servers[${of}]`] : [],
         ),

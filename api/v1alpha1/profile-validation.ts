@@ -78,7 +78,7 @@ function duplicates(spec: ProfileSpec): FieldError[] {
     ['spec.upstreams', (spec.upstreams ?? []).map(({ name }) => name)],
     ...(spec.upstreams ?? []).map(({ servers }, at): [string, readonly string[]] => [
       `spec.upstreams[${at}].servers`,
-      servers,
+      servers ?? [],
     ]),
     ['spec.listeners.cluster.addresses', spec.listeners?.cluster?.addresses ?? []],
     ['spec.listeners.node.addresses', spec.listeners?.node?.addresses ?? []],

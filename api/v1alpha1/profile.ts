@@ -5,7 +5,8 @@
 import { apiVersion, profileKind } from './labels.ts';
 import { localAnswerFields } from './local-answers.ts';
 import { defaultClusterDomain, defaultListeners, profileRules, rootRules } from './profile-rules.ts';
-import { conditionSchema, count, dnsLabelPattern, domainNamePattern, withKeywords, z } from './schema.ts';
+import { conditionSchema, count, domainNamePattern, withKeywords, z } from './schema.ts';
+import { upstream } from './upstreams.ts';
 
 const destination = z.string().min(1).max(63);
 
@@ -133,16 +134,6 @@ const labelSelector = z
   .describe(
     'Nodes that this profile serves where no label on the node names a profile. Left out: only labelled nodes.',
   );
-
-const upstream = z.strictObject({
-  name: withKeywords(z.string().max(63).regex(new RegExp(dnsLabelPattern)), {
-    description: 'Name by which forwardDestination refers to it: lower-case letters, digits and hyphens.',
-  }),
-  servers: withKeywords(z.array(z.string().max(64)).min(1).max(16), {
-    description: 'IP addresses with an optional port (53): 192.0.2.1, 192.0.2.1:53, 2001:db8::1, [2001:db8::1]:53.',
-    listType: 'set',
-  }),
-});
 
 export const profileSpec = withKeywords(
   z.strictObject({

@@ -23,7 +23,7 @@ export function renderNodeConfig(spec: DefaultedProfileSpec, clusterDns: Cluster
       ...(cluster === undefined ? [] : [listener('cluster', cluster, spec.kubeDNSOverrides)]),
       ...(node === undefined ? [] : [listener('node', node, spec.vnetDNSOverrides)]),
     ],
-    upstreams: spec.upstreams.map(({ name, servers }) => ({ name, servers: [...servers] })),
+    upstreams: spec.upstreams,
     // Left out where empty: an agent of an older version, which refuses what it does not know, can serve without.
     ...(spec.hosts.length > 0 && { hosts: spec.hosts }),
     ...(spec.blockedDomains.length > 0 && { blockedDomains: spec.blockedDomains }),

@@ -1,5 +1,5 @@
 import type { Clock } from '../../agent/clock.ts';
-import { ExchangeError, type ServerAddress } from '../../agent/forward/exchange-error.ts';
+import { ExchangeError, type ServerAddress, type TlsIdentity } from '../../agent/forward/exchange-error.ts';
 import type { Transport } from '../../agent/forward/transport.ts';
 import { formatEndpoint } from '../../api/v1alpha1/address.ts';
 import { type AnswerParts, buildAnswer, type Message, readMessage } from './message.ts';
@@ -9,6 +9,8 @@ export interface UpstreamQuery {
   /** `ip:port` of the server that was asked. */
   readonly server: string;
   readonly overTcp: boolean;
+  /** Whom the server has to prove to be, where it is asked over TLS. */
+  readonly tls?: TlsIdentity | undefined;
   readonly bytes: Buffer;
   readonly question: Message;
   readonly atMs: number;
@@ -46,6 +48,7 @@ export class FakeUpstreams implements Transport {
       const query: UpstreamQuery = {
         server: formatEndpoint(server),
         overTcp,
+        tls: server.tls,
         bytes,
         question: readMessage(bytes),
         atMs: this.#clock.nowMs(),

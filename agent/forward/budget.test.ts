@@ -1,0 +1,72 @@
+import { deepEqual, equal, match } from 'node:assert/strict';
+import { test } from 'node:test';
+import { FakeAgent } from '../../test/fake/agent.ts';
+import { FakeClock } from '../../test/fake/clock.ts';
+import { a, ednsQuery, query, questionName, read, reply } from '../../test/fake/octets.ts';
+import { Budget } from './budget.ts';
+
+test('a burst at once, and then as many as the rate allows; what was not used is not saved up beyond the burst', async () => {
+  const clock = new FakeClock();
+  const budget = new Budget('vpc', { perSecond: 10, burst: 3 }, clock);
+  const taken = () => [1, 2, 3, 4].filter(() => budget.take()).length;
+  equal(taken(), 3);
+  await clock.advance(100);
+  equal(taken(), 1);
+  await clock.advance(250);
+  equal(taken(), 2);
+  await clock.advance(50);
+  equal(taken(), 1);
+  await clock.advance(60_000);
+  equal(taken(), 3);
+  match(budget.exceeded, /the budget of vpc, 10 queries a second/);
+});
+
+function agentWith(root: object): FakeAgent {
+  const agent = new FakeAgent({
+    root: { forwardDestination: 'vpc', ...root },
+    blocks: [{ zone: 'example', forwardDestination: 'vpc' }],
+    upstreams: [
+      { name: 'vpc', servers: ['192.0.2.53:53', '192.0.2.54:53'], queryBudget: { perSecond: 2, burst: 2 } },
+      { name: 'other', servers: ['192.0.2.53:53'] },
+    ],
+  });
+  agent.upstream.answer = ({ bytes }) => reply(bytes, { answers: [a(questionName, 10, '192.0.2.7')] });
+  return agent;
+}
+
+test('all zones and servers of an upstream share its budget; over it nothing is sent, SERVFAIL says why and is not remembered', async () => {
+  const agent = agentWith({});
+  await agent.answer(query('a.net'));
+  await agent.answer(query('b.example'));
+  const octets = await agent.octets(ednsQuery('c.example'));
+  const { rcode, extendedError } = read(octets);
+  deepEqual({ rcode, extendedError }, { rcode: 2, extendedError: 0 });
+  match(octets.toString('latin1'), /queryBudget/);
+  equal(agent.upstream.queries.length, 2);
+  await agent.clock.advance(500);
+  equal((await agent.answer(query('c.example'))).rcode, 0);
+});
+
+test('over the budget an expired answer serves, and no server counts as down for it', async () => {
+  const agent = agentWith({ serveStale: 'Verify', serveStaleDurationInSeconds: 3600 });
+  await agent.answer(query('a.net'));
+  await agent.clock.advance(10_000);
+  await agent.answer(query('b.net'));
+  await agent.answer(query('c.net'));
+  const { rcode, extendedError } = await agent.answer(ednsQuery('a.net'));
+  deepEqual({ rcode, extendedError }, { rcode: 0, extendedError: 3 });
+  await agent.clock.advance(2_000);
+  await agent.answer(query('d.net'));
+  deepEqual(
+    agent.upstream.queries.map(({ server }) => server),
+    Array(4).fill('192.0.2.53:53'),
+  );
+});
+
+test('a configuration that leaves the budget as it is does not fill it up', async () => {
+  const agent = agentWith({});
+  await agent.answer(query('a.net'));
+  await agent.answer(query('b.net'));
+  agent.apply({});
+  equal((await agent.answer(query('c.net'))).rcode, 2);
+});

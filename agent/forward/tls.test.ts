@@ -1,0 +1,119 @@
+/** RFC 7858 and the strict profile of RFC 8310 §5, over real sockets. */
+import { deepEqual, equal, match, rejects } from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import type { AddressInfo, Socket } from 'node:net';
+import { createServer as createPlainServer } from 'node:net';
+import { join } from 'node:path';
+import { after, afterEach, before, test } from 'node:test';
+import { createServer, type Server, type TLSSocket } from 'node:tls';
+import { FakeClock } from '../../test/fake/clock.ts';
+import { buildAnswer, buildQuery, readMessage } from '../../test/fake/message.ts';
+import { eventually } from '../../test/tools/eventually.ts';
+import { TcpPools } from './tcp-pool.ts';
+
+const fixtures = join(import.meta.dirname, '../../test/fake/tls');
+const read = (name: string) => readFileSync(join(fixtures, name), 'utf8');
+const caBundle = read('ca.crt');
+
+let server: Server;
+let pools: TcpPools;
+let clock: FakeClock;
+const accepted: { resumed: boolean; serverName: string | false | null }[] = [];
+const open = new Set<Socket>();
+
+before(async () => {
+  server = createServer({ key: read('server.key'), cert: read('server.crt') }, (socket: TLSSocket) => {
+    accepted.push({ resumed: socket.isSessionReused(), serverName: socket.servername });
+    open.add(socket);
+    socket.on('error', () => {});
+    socket.on('data', (frame: Buffer) => {
+      const answer = buildAnswer(frame.subarray(2), { answers: ['www.example 60 A 192.0.2.1'] });
+      const length = Buffer.alloc(2);
+      length.writeUInt16BE(answer.length);
+      socket.write(Buffer.concat([length, answer]));
+    });
+  });
+  server.on('tlsClientError', () => {});
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  clock = new FakeClock();
+  pools = new TcpPools(clock);
+});
+
+afterEach(() => {
+  pools.close();
+  accepted.length = 0;
+});
+
+after(() => {
+  for (const socket of open) socket.destroy();
+  server.close();
+});
+
+function ask(tls: { serverName: string; caBundle?: string }, port = (server.address() as AddressInfo).port) {
+  return pools.exchange({ address: '127.0.0.1', port, tls }, buildQuery({ name: 'www.example', id: 0 }), 2_000);
+}
+
+test('queries go over one connection to the server that proves its name, which is told whom we mean', async () => {
+  for (const _ of [1, 2]) {
+    const reply = await ask({ serverName: 'dns.corp.example', caBundle });
+    deepEqual(readMessage(reply).answers, ['www.example 60 A 192.0.2.1']);
+  }
+  deepEqual(
+    accepted.map(({ serverName }) => serverName),
+    ['dns.corp.example'],
+  );
+});
+
+test('an address may stand for the name, and is not sent as one', async () => {
+  await ask({ serverName: '127.0.0.1', caBundle });
+  deepEqual(
+    accepted.map(({ serverName }) => serverName || 'none'),
+    ['none'],
+  );
+});
+
+test('the next connection resumes the session of the one before', async () => {
+  const tls = { serverName: 'dns.corp.example', caBundle };
+  await ask(tls);
+  // Tickets come behind the handshake, with the first answer at the latest.
+  await eventually('a session to resume', 5_000, async () => {
+    for (const socket of open) socket.destroy();
+    open.clear();
+    await ask(tls);
+    return accepted.at(-1)?.resumed === true;
+  });
+});
+
+for (const [who, serverName, bundle, why] of [
+  ['another name', 'dns.other.example', caBundle, /Hostname\/IP does not match/],
+  ['another address', '127.0.0.2', caBundle, /does not match/],
+  ['an authority that nobody trusts', 'dns.corp.example', undefined, /self.signed|unable to (get|verify)/],
+] as const) {
+  test(`a certificate for ${who} ends the connection before anything is asked`, async () => {
+    const tls = { serverName, ...(bundle !== undefined && { caBundle: bundle }) };
+    await rejects(ask(tls), { code: 'NETWORK', message: why });
+  });
+}
+
+test('a server that does not speak TLS is not asked in plain', async () => {
+  const received: Buffer[] = [];
+  const plain = createPlainServer((socket) => {
+    socket.on('error', () => {});
+    socket.on('data', (data: Buffer) => {
+      received.push(data);
+      socket.end('no');
+    });
+  });
+  await new Promise<void>((resolve) => plain.listen(0, '127.0.0.1', resolve));
+  await rejects(ask({ serverName: 'dns.corp.example', caBundle }, (plain.address() as AddressInfo).port), {
+    code: 'NETWORK',
+  });
+  plain.close();
+  equal(received.length > 0, true);
+  match(Buffer.concat(received).toString('latin1'), /^\x16\x03/, 'a handshake, and no query');
+});
+
+test('servers of one address and two names have connections of their own', async () => {
+  await ask({ serverName: 'dns.corp.example', caBundle });
+  await rejects(ask({ serverName: 'dns.other.example', caBundle }), { code: 'NETWORK' });
+});

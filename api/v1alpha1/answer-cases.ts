@@ -1,0 +1,106 @@
+/** Cases of what the node answers itself, and of the servers that a profile names; see ./profile-cases.ts. */
+import type { ProfileCase } from './profile-cases.ts';
+
+const notAnAddress = 'addresses are IP addresses without a port';
+
+export const answerCases: readonly ProfileCase[] = [
+  {
+    title: 'all that is answered on the node',
+    spec: {
+      redirects: [
+        {
+          name: 'localstack',
+          match: {
+            exact: ['a.example'],
+            suffixes: ['localhost.localstack.cloud'],
+            patterns: ['.*(ecr|lambda).*\\.example'],
+          },
+          except: { exact: ['b.example'], suffixes: ['sts.example'], patterns: ['x+'] },
+          target: { addresses: ['10.0.0.1', '2001:db8::1'] },
+          ttlSeconds: 0,
+          otherTypes: 'Forward',
+        },
+      ],
+      hosts: [{ hostnames: ['db.example', 'db'], addresses: ['10.0.0.2'], ttlSeconds: 5 }],
+      blockedDomains: [{ domain: 'ads.example', response: 'NullAddress' }, { domain: 'example' }],
+      protection: { singleLabelNames: { mode: 'NxDomain' } },
+    },
+  },
+  ...(
+    [
+      ['no names to match', { match: {} }, 'match', 'a redirect needs names to match'],
+      ['a target that is no address', { target: { addresses: ['localstack'] } }, 'target.addresses[0]', notAnAddress],
+      ['a name in capitals', { match: { exact: ['A.example'] } }, 'match.exact[0]', 'should match'],
+      ['other types of its own', { otherTypes: 'Drop' }, 'otherTypes', 'nsupported value'],
+    ] as const
+  ).map(
+    ([title, change, field, message]): ProfileCase => ({
+      title: `a redirect with ${title}`,
+      spec: {
+        redirects: [{ name: 'a', match: { suffixes: ['example'] }, target: { addresses: ['192.0.2.1'] }, ...change }],
+      },
+      refused: { field: `spec.redirects[0].${field}`, message },
+    }),
+  ),
+  {
+    title: 'two redirects of one name',
+    spec: {
+      redirects: ['a.example', 'b.example'].map((name) => ({
+        name: 'twice',
+        match: { exact: [name] },
+        target: { addresses: ['192.0.2.1'] },
+      })),
+    },
+    refused: { field: 'spec.redirects[1]', message: 'Duplicate value' },
+  },
+  {
+    title: 'a host without a real address',
+    spec: { hosts: [{ hostnames: ['db.example'], addresses: ['192.0.2.1:53'] }] },
+    refused: { field: 'spec.hosts[0].addresses[0]', message: notAnAddress },
+  },
+  {
+    title: 'a blocked domain that is no domain',
+    spec: { blockedDomains: [{ domain: '*.ads.example' }] },
+    refused: { field: 'spec.blockedDomains[0].domain', message: 'should match' },
+  },
+  {
+    title: 'upstreams with a preset, with TLS and with a budget',
+    spec: {
+      upstreams: [
+        { name: 'vpc', preset: 'AwsVpc' },
+        { name: 'azure', preset: 'Azure', queryBudget: { perSecond: 100 } },
+        { name: 'onprem', servers: ['192.0.2.1', '[2001:db8::1]:8853'], tls: { serverName: 'dns.corp.example' } },
+        { name: 'by-address', servers: ['192.0.2.2'], tls: { serverName: '192.0.2.2', caBundle: 'PEM' } },
+        {
+          name: 'slow',
+          servers: ['192.0.2.3'],
+          queryBudget: { perSecond: 5, burst: 1, onExceeded: 'ServeStaleOrServFail' },
+        },
+      ],
+    },
+  },
+  ...(
+    [
+      ['servers and a preset', { servers: ['192.0.2.1'], preset: 'Gcp' }, '', 'either servers or a preset'],
+      ['neither servers nor a preset', {}, '', 'either servers or a preset'],
+      ['an unknown preset', { preset: 'Aws' }, '.preset', 'nsupported value'],
+      ['a budget of nothing', { preset: 'Gcp', queryBudget: { perSecond: 0 } }, '.queryBudget.perSecond', 'at least 1'],
+      [
+        'a name with a port',
+        { preset: 'Gcp', tls: { serverName: 'dns.example:853' } },
+        '.tls.serverName',
+        'should match',
+      ],
+    ] as const
+  ).map(
+    ([title, upstream, field, message]): ProfileCase => ({
+      title: `an upstream with ${title}`,
+      spec: { upstreams: [{ name: 'a', ...upstream }] },
+      refused: {
+        field: `spec.upstreams[0]${field}`,
+        message,
+        ...(message === 'at least 1' && { apiMessage: 'should be greater than or equal to 1' }),
+      },
+    }),
+  ),
+];
