@@ -109,6 +109,25 @@ test('a server with TLS is asked over it alone, whatever the block prefers, and 
   }
 });
 
+test('a configuration may name the budget of the cache, and whether popular answers are asked for before they end', async () => {
+  const { clock, builder, upstreams, cache, destinations, ask } = scene();
+  const usual = cache.maxBytes;
+  for (const [given, bytes, asked] of [
+    [{ maxBytes: 4096, prefetch: false, warmRestart: true }, 4096, 1],
+    [undefined, usual, 2],
+  ] as const) {
+    const { plans, commit } = builder.build({ ...config(block('.')), ...(given && { cache: given }) }, destinations);
+    equal(cache.maxBytes, asked === 1 ? usual : 4096, 'it may yet be refused');
+    commit();
+    equal(cache.maxBytes, bytes);
+    upstreams.queries.length = 0;
+    await ask(plans, `${asked}.example`);
+    await clock.advance(59_000);
+    for (const _ of [1, 2, 3, 4]) await ask(plans, `${asked}.example`);
+    equal(upstreams.queries.length, asked);
+  }
+});
+
 test('a configuration without a root zone, or with a server that is no address, cannot be built', () => {
   const { builder, destinations } = scene();
   throws(() => builder.build(config(block('corp.example')), destinations), /root zone/);

@@ -43,6 +43,8 @@ export type Plans = Map<ListenerName, ListenerPlan>;
 export class Builder {
   readonly #nodeName: string;
   readonly #cache: ResponseCache;
+  /** The budget of a configuration that names none. */
+  readonly #usualBytes: number;
   readonly #transport: Transport;
   readonly #clock: Clock;
   readonly #tallies: Tallies;
@@ -68,6 +70,7 @@ export class Builder {
   ) {
     this.#nodeName = nodeName;
     this.#cache = cache;
+    this.#usualBytes = cache.maxBytes;
     this.#transport = transport;
     this.#clock = clock;
     this.#tallies = tallies;
@@ -81,7 +84,11 @@ export class Builder {
     const plans: Plans = new Map(
       config.listeners.map((listener) => [listener.name, this.#plan(listener, config, destinations, used)]),
     );
-    return { plans, commit: () => this.#forget(used) };
+    const commit = () => {
+      this.#forget(used);
+      this.#cache.resize(config.cache?.maxBytes ?? this.#usualBytes);
+    };
+    return { plans, commit };
   }
 
   /** What the blocks have cached, for a later process; see {@link writeSnapshot}. */
@@ -110,6 +117,7 @@ export class Builder {
             staleSeconds: block.serveStaleDurationInSeconds,
           },
           serveStale: block.serveStale,
+          prefetch: config.cache?.prefetch ?? true,
           forwarder: new Forwarder({
             upstreams: over(block.protocol === 'PreferUDP' ? 'udp' : 'tcp'),
             fallBack: block.protocol === 'PreferTCP' && asked.tls === undefined ? over('udp') : [],

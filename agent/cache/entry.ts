@@ -30,6 +30,9 @@ export class Entry {
   refreshAfterMs = 0;
   /** Of one that stands for failures (RFC 9520): how many there were in a row. */
   failures = 0;
+  /** How often it was served while it was fresh; and whether it was asked for again before its end. */
+  uses = 0;
+  prefetched = false;
   /** Which snapshot of this process has it already; see {@link ResponseCache.collectKeys}. */
   snapshot = 0;
 

@@ -67,3 +67,19 @@ test('what blocks that are gone have cached is forgotten', () => {
   assert.equal(cache.size, 1);
   assert.notEqual(cache.partition('ab').lookup('key'), undefined);
 });
+
+test('another budget keeps what was used last, as far as it fits, also for those who hold a partition', () => {
+  const size = entry().size('aa0');
+  const cache = new ResponseCache(size * 4);
+  const block = cache.partition('aa');
+  for (const key of ['0', '1', '2', '3']) block.store(key, entry());
+  block.lookup('0');
+  cache.resize(size * 2);
+  const held = () => ['0', '1', '2', '3'].filter((key) => block.lookup(key) !== undefined);
+  assert.deepEqual(held(), ['0', '3']);
+  assert.equal(cache.maxBytes, size * 2);
+  cache.resize(size * 8);
+  assert.deepEqual(held(), ['0', '3']);
+  block.store('1', entry());
+  assert.deepEqual(held(), ['0', '1', '3']);
+});

@@ -3,20 +3,37 @@ import { LRUCache } from 'lru-cache';
 import type { Entry } from './entry.ts';
 
 export class ResponseCache {
-  readonly #entries: LRUCache<string, Entry>;
+  #entries: LRUCache<string, Entry>;
   /** Entries that were pushed out by the budget; read at scrape. */
   evictions = 0;
   /** Counts what was stored and dropped: as long as it stays the same, a snapshot of the cache stays true. */
   changes = 0;
   /** Snapshots that have been begun. */
   snapshots = 0;
-  readonly maxBytes: number;
+  #maxBytes: number;
 
   /** @param maxBytes budget over messages, keys and overhead */
   constructor(maxBytes: number) {
-    this.maxBytes = maxBytes;
-    this.#entries = new LRUCache({
-      maxSize: maxBytes,
+    this.#maxBytes = maxBytes;
+    this.#entries = this.#emptyCache();
+  }
+
+  get maxBytes(): number {
+    return this.#maxBytes;
+  }
+
+  /** Keeps what was used last, as far as it fits. */
+  resize(maxBytes: number): void {
+    if (maxBytes === this.#maxBytes) return;
+    this.#maxBytes = maxBytes;
+    const before = this.#entries;
+    this.#entries = this.#emptyCache();
+    for (const [key, entry] of before.rentries()) this.#entries.set(key as string, entry as Entry);
+  }
+
+  #emptyCache(): LRUCache<string, Entry> {
+    return new LRUCache({
+      maxSize: this.#maxBytes,
       sizeCalculation: (entry, key) => entry.size(key),
       dispose: (_entry, _key, reason) => {
         if (reason === 'evict') this.evictions += 1;
@@ -26,15 +43,14 @@ export class ResponseCache {
 
   /** The view of one server block. Equal prefixes see the same entries: that is how a block keeps its cache over a swap. */
   partition(prefix: string): CachePartition {
-    const entries = this.#entries;
     return {
-      lookup: (key) => entries.get(prefix + key),
+      lookup: (key) => this.#entries.get(prefix + key),
       store: (key, entry) => {
         this.changes += 1;
-        entries.set(prefix + key, entry);
+        this.#entries.set(prefix + key, entry);
       },
       drop: (key) => {
-        if (entries.delete(prefix + key)) this.changes += 1;
+        if (this.#entries.delete(prefix + key)) this.changes += 1;
       },
     };
   }

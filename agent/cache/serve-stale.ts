@@ -17,7 +17,8 @@ export function isRefreshDue(entry: Entry, nowMs: number): boolean {
   return nowMs >= entry.refreshAfterMs;
 }
 
-/** The refresh failed: the next try has to wait. */
+/** The refresh failed: the next try has to wait. One that came before its time does not count. */
 export function postponeRefresh(entry: Entry, nowMs: number): void {
+  if (entry.isFresh(nowMs)) return;
   entry.refreshAfterMs = nowMs + recheckMs;
 }

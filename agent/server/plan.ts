@@ -15,6 +15,8 @@ export interface Zone {
   readonly bounds: CacheBounds;
   /** When an expired entry answers: at once, and is refreshed behind; where no server does in time; never. */
   readonly serveStale: 'Immediate' | 'Verify' | 'Disable';
+  /** Popular answers are asked for again before they end. */
+  readonly prefetch: boolean;
   readonly forwarder: Forwarder;
   /** Equal questions that wait for one upstream query. */
   readonly inFlight: InFlight<Entry | Failed>;

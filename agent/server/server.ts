@@ -2,6 +2,7 @@ import { askForAnyType, find, forget, isAboutName, keep } from '../cache/by-name
 import { boundTtls, cacheableSeconds } from '../cache/cacheability.ts';
 import { Entry } from '../cache/entry.ts';
 import { rememberFailure } from '../cache/failure.ts';
+import { isPrefetchDue } from '../cache/prefetch.ts';
 import { clientTimerMs, isRefreshDue, isServableStale, postponeRefresh } from '../cache/serve-stale.ts';
 import { type Clock, within } from '../clock.ts';
 import type { Failed } from '../forward/forwarder.ts';
@@ -114,6 +115,7 @@ export class Server {
     const nowMs = this.#clock.nowMs();
     const entry = find(zone.cache, query, nowMs);
     if (entry?.isFresh(nowMs)) {
+      if (zone.prefetch && isPrefetchDue(entry, nowMs)) this.#refresh(query, zone, entry);
       this.#answer(entry, query, zone, reply, nowMs, origin.cache);
       return;
     }
@@ -126,10 +128,14 @@ export class Server {
       void this.#verify(query.detach(), zone, entry, reply, nowMs);
       return;
     }
-    if (isDue && zone.inFlight.find(query.key) === undefined) {
-      this.#resolve(query.detach(), zone, entry).catch((error) => this.#failed(error));
-    }
+    if (isDue) this.#refresh(query, zone, entry);
     this.#answer(entry, query, zone, reply, nowMs, origin.stale);
+  }
+
+  /** Behind the answer; once for all who would. */
+  #refresh(query: Query, zone: Zone, entry: Entry): void {
+    if (zone.inFlight.find(query.key) !== undefined) return;
+    this.#resolve(query.detach(), zone, entry).catch((error) => this.#failed(error));
   }
 
   /** The part that waits, on a copy of the query. */
@@ -165,15 +171,18 @@ export class Server {
     }
   }
 
-  /** Asks upstream once for all who wait, and moves the answer into the cache. Rejects with bugs alone. */
-  #resolve(query: PendingQuery, zone: Zone, stale?: Entry): Promise<Entry | Failed> {
+  /**
+   * Asks upstream once for all who wait, and moves the answer into the cache. Rejects with bugs alone.
+   * @param known serves on where nothing better comes
+   */
+  #resolve(query: PendingQuery, zone: Zone, known?: Entry): Promise<Entry | Failed> {
     return zone.inFlight.start(query.key, async () => {
       zone.counts[ZoneCount.inFlight] = zone.forwarder.inFlight + 1;
       const outcome = await zone.forwarder.forward(query);
       zone.counts[ZoneCount.inFlight] = zone.forwarder.inFlight;
       const nowMs = this.#clock.nowMs();
       if (outcome.kind === 'failed') {
-        if (stale !== undefined) postponeRefresh(stale, nowMs);
+        if (known !== undefined) postponeRefresh(known, nowMs);
         else if (outcome.isOfServers) this.#rememberFailure(query, zone, outcome.rcode, nowMs);
         bump(zone.counts, outcome.rcode === header.rcode.refused ? ZoneCount.refused : ZoneCount.failed);
         this.#logFailure(query, zone, outcome, nowMs);
@@ -187,7 +196,7 @@ export class Server {
       const entry = new Entry(message, walk, nowMs, seconds, zone.bounds.staleSeconds);
       if (seconds > 0) keep(zone.cache, query, entry, ofName);
       else if (!isFailure(entry.rcode)) forget(zone.cache, query);
-      else if (stale !== undefined) postponeRefresh(stale, nowMs);
+      else if (known !== undefined) postponeRefresh(known, nowMs);
       else this.#rememberFailure(query, zone, entry.rcode, nowMs);
       return entry;
     });

@@ -101,6 +101,8 @@ export const nodeConfig = z.strictObject({
       queryBudget: z.strictObject({ perSecond: z.int().min(1), burst: z.int().min(1) }).optional(),
     }),
   ),
+  /** Left out where it is as usual. */
+  cache: z.strictObject({ maxBytes: z.int().min(1), prefetch: z.boolean(), warmRestart: z.boolean() }).optional(),
   ...localAnswers,
 });
 
