@@ -19,8 +19,6 @@ import { WarmRestart } from './warm-restart.ts';
 
 /** Bytes of cached answers, over all server blocks. */
 const cacheBytes = 32 * 1024 * 1024;
-/** Whether cached answers outlive a restart, where there is a folder to keep them in. */
-const warmRestart = true;
 const workerRestartMs = 1_000;
 /** How long the worker may take for its end once nothing is served: it removes rules, where none are to stay, and writes the last logs. */
 const flushMs = 1_500;
@@ -81,7 +79,7 @@ class Agent {
     const builder = new Builder(nodeName, cache, transport, clock, this.#tallies, Math.random, startKey);
     const proof = marks && { startKey, openTransport: () => loopbackTransport(clock, marks.intercept) };
     this.#swap = new Swap(builder, clock, transport, this.#tallies, this.#serverLog(), proof);
-    if (!warmRestart || options.stateDir === undefined) return;
+    if (options.stateDir === undefined) return;
     this.#warmRestart = new WarmRestart(options.stateDir, builder, () => cache.changes, cacheCounts, {
       clock,
       wallMs: Date.now,
@@ -158,14 +156,15 @@ class Agent {
       await this.#swap.close();
       return { listening: [] };
     }
+    const isKept = desired.config.cache?.warmRestart ?? true;
     try {
-      await this.#swap.apply(desired, async () => this.#warmRestart?.restore());
+      await this.#swap.apply(desired, async () => (isKept ? this.#warmRestart?.restore() : undefined));
     } catch (error) {
       const code = error instanceof ListenError ? 'LISTEN' : 'CONFIG';
       return { refused: { code, error: (error as Error).message }, listening: this.#swap.listening };
     }
     this.#everServed = true;
-    void this.#warmRestart?.start();
+    void (isKept ? this.#warmRestart?.start() : this.#warmRestart?.forget());
     const silent = await this.#swap.querySelf();
     return { ...(silent !== undefined && { silent }), listening: this.#swap.listening };
   }

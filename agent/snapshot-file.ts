@@ -24,6 +24,11 @@ export class SnapshotFile {
     return createReadStream(this.path, { highWaterMark: readLength });
   }
 
+  /** Whether it was there or not. */
+  async remove(): Promise<void> {
+    await rm(this.path, { force: true });
+  }
+
   /**
    * Written beside and renamed; a file that lost its octets to a power failure fails its checksums. Frame by frame: each waits
    * for the disk while queries are served. Rejects as the file system does.

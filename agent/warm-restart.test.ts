@@ -368,6 +368,21 @@ suite('the snapshot on disk', () => {
   });
 });
 
+test('where the configuration wants no warm restart, nothing is left for others, and it can be wanted again', async () => {
+  const stateDir = freshDir();
+  const agent = await new Agent(stateDir).learn('a.example').serving();
+  await agent.restart.stop();
+  const next = await new Agent(stateDir).serving();
+  deepEqual(next.names, ['a']);
+  await next.restart.forget();
+  const later = new Agent(stateDir);
+  await later.restart.restore();
+  deepEqual(later.names, []);
+  await next.restart.start();
+  const last = await new Agent(stateDir).serving();
+  deepEqual(last.names, ['a']);
+});
+
 suite('a state folder that cannot be used costs one line, and the warm start', () => {
   const unusable: [what: string, make: () => string, complaint: RegExp][] = [
     [

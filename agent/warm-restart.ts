@@ -123,6 +123,19 @@ export class WarmRestart {
     await Promise.race([last, new Promise<void>((resolve) => clock.after(stopMs, resolve))]);
   }
 
+  /** The cache is nobody's but this process's, from now on: what was left for others goes. Never rejects. */
+  async forget(): Promise<void> {
+    this.#nextSave?.cancel();
+    this.#started = false;
+    try {
+      await this.#saving;
+      await this.#socket.close();
+      await this.#file.remove();
+    } catch (error) {
+      this.#sayOnce('a snapshot of the cache is left over', error);
+    }
+  }
+
   async #takeFrom(source: 'peer' | 'disk', stream: Readable): Promise<boolean> {
     const { clock, wallMs, log } = this.#around;
     const startMs = clock.nowMs();

@@ -4,6 +4,21 @@ import type { ProfileCase } from './profile-cases.ts';
 const notAnAddress = 'addresses are IP addresses without a port';
 
 export const answerCases: readonly ProfileCase[] = [
+  { title: 'a cache of its own size', spec: { cache: { maxBytes: '64Mi', prefetch: false, warmRestart: false } } },
+  { title: 'a cache in octets', spec: { cache: { maxBytes: '1048576' } } },
+  ...(
+    [
+      ['100Ki', 'at least 1Mi'],
+      ['17Gi', 'at most 16Gi'],
+      ['64MB', 'should match'],
+    ] as const
+  ).map(
+    ([maxBytes, message]): ProfileCase => ({
+      title: `a cache of ${maxBytes}`,
+      spec: { cache: { maxBytes } },
+      refused: { field: 'spec.cache.maxBytes', message },
+    }),
+  ),
   {
     title: 'all that is answered on the node',
     spec: {

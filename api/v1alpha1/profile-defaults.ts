@@ -1,5 +1,6 @@
 /** Fills what a profile leaves out. Pure and idempotent: defaulting a defaulted spec changes nothing. */
 import { canonicalAddress, dnsPort, formatEndpoint, parseEndpoint } from './address.ts';
+import { type DefaultedCache, defaultedCache } from './cache-settings.ts';
 import { type DefaultedNames, defaultedNames } from './local-answers.ts';
 import type { LabelSelector, ProfileSpec, ServerBlock } from './profile.ts';
 import { defaultClusterDomain, defaultListeners, effectiveDestination } from './profile-rules.ts';
@@ -27,6 +28,7 @@ export interface DefaultedProfileSpec {
   redirects: DefaultedRedirect[];
   hosts: { hostnames: string[]; addresses: string[]; ttlSeconds: number }[];
   blockedDomains: { domain: string; response: 'NxDomain' | 'NullAddress' }[];
+  cache: DefaultedCache;
   protection: { singleLabelNames: { mode: 'Disabled' | 'NxDomain' } };
 }
 
@@ -71,6 +73,7 @@ export function defaultProfileSpec(spec: ProfileSpec): DefaultedProfileSpec {
       domain,
       response: response ?? 'NxDomain',
     })),
+    cache: defaultedCache(spec.cache),
     protection: { singleLabelNames: { mode: spec.protection?.singleLabelNames?.mode ?? 'Disabled' } },
   };
 }

@@ -5,6 +5,7 @@
  */
 import { isIP } from 'node:net';
 import { canonicalAddress, parseEndpoint } from './address.ts';
+import { bytesOf, maxCacheBytes, minCacheBytes } from './cache-settings.ts';
 import { optOut } from './labels.ts';
 import type { ProfileSpec } from './profile.ts';
 import { domainNamePattern } from './schema.ts';
@@ -231,6 +232,15 @@ export const profileRules: readonly Rule[] = [
     fieldPath: '.hosts',
     broken: (spec) =>
       (spec.hosts ?? []).flatMap(({ addresses }, at) => malformed(addresses, `spec.hosts[${at}].addresses`)),
+  },
+  {
+    rule: "!has(self.cache) || !has(self.cache.maxBytes) || !isQuantity(self.cache.maxBytes) || (quantity(self.cache.maxBytes).compareTo(quantity('1Mi')) >= 0 && quantity(self.cache.maxBytes).compareTo(quantity('16Gi')) <= 0)",
+    message: 'cache.maxBytes is at least 1Mi and at most 16Gi',
+    fieldPath: '.cache',
+    broken: (spec) => {
+      const bytes = bytesOf(spec.cache?.maxBytes ?? '1Mi');
+      return bytes >= minCacheBytes && bytes <= maxCacheBytes ? [] : ['spec.cache.maxBytes'];
+    },
   },
   {
     rule: `!has(self.nodeSelector) || !has(self.nodeSelector.matchExpressions) || self.nodeSelector.matchExpressions.all(e, (e.operator in ['In', 'NotIn']) == (has(e.values) && size(e.values) > 0))`,

@@ -2,6 +2,8 @@
  * LocalDnsProfile: what a person writes. The schema below is the single source of the TypeScript types, of the strict parse
  * of profile files, and of the CRD in crds/. A field stands here only if the product does what it says.
  */
+
+import { cacheSettings } from './cache-settings.ts';
 import { apiVersion, profileKind } from './labels.ts';
 import { localAnswerFields } from './local-answers.ts';
 import { defaultClusterDomain, defaultListeners, profileRules, rootRules } from './profile-rules.ts';
@@ -161,6 +163,7 @@ export const profileSpec = withKeywords(
       listMapKeys: ['name'],
     }).optional(),
     ...localAnswerFields,
+    cache: cacheSettings.optional(),
   }),
   {
     validations: profileRules.map(({ rule, message, fieldPath }) => ({ rule, message, fieldPath })),

@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+import { bytesOf, defaultedCache } from '../../api/v1alpha1/cache-settings.ts';
 import { formatVersion, type ListenerConfig, type NodeConfig } from '../../api/v1alpha1/node-config.ts';
 import type {
   DefaultedListener,
@@ -24,7 +26,10 @@ export function renderNodeConfig(spec: DefaultedProfileSpec, clusterDns: Cluster
       ...(node === undefined ? [] : [listener('node', node, spec.vnetDNSOverrides)]),
     ],
     upstreams: spec.upstreams,
-    // Left out where empty: an agent of an older version, which refuses what it does not know, can serve without.
+    // What is as usual is left out: an agent of an older version, which refuses what it does not know, can serve without.
+    ...(isDeepStrictEqual(spec.cache, defaultedCache())
+      ? {}
+      : { cache: { ...spec.cache, maxBytes: bytesOf(spec.cache.maxBytes) } }),
     ...(spec.hosts.length > 0 && { hosts: spec.hosts }),
     ...(spec.blockedDomains.length > 0 && { blockedDomains: spec.blockedDomains }),
     ...(spec.redirects.length > 0 && {
