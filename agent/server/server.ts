@@ -11,6 +11,7 @@ import { type Origin, origin } from '../wire/edns.ts';
 import * as header from '../wire/header.ts';
 import { nameToText } from '../wire/name.ts';
 import { Accept, type PendingQuery, Query } from '../wire/query.ts';
+import { evenTtls } from '../wire/rrset.ts';
 import { firstRcodeCount, ListenerCount, type ListenerPlan, type Zone, ZoneCount } from './plan.ts';
 
 /** Where the answer to one packet goes. Exactly one of {@link Reply.send} and {@link Reply.drop} is called for each. */
@@ -189,9 +190,11 @@ export class Server {
         return outcome;
       }
       const { message, walk } = outcome;
+      const questionEnd = header.headerLength + query.question.length;
+      evenTtls(message, walk, questionEnd);
       boundTtls(message, walk, zone.bounds);
       const ofName = isAboutName(message, walk);
-      if (ofName) askForAnyType(message, header.headerLength + query.question.length);
+      if (ofName) askForAnyType(message, questionEnd);
       const seconds = cacheableSeconds(message, walk, query.type, zone.bounds);
       const entry = new Entry(message, walk, nowMs, seconds, zone.bounds.staleSeconds);
       if (seconds > 0) keep(zone.cache, query, entry, ofName);

@@ -10,6 +10,8 @@ export const minUdpSize = 512;
 export const maxUdpSize = 1232;
 
 export const optionCode = {
+  /** RFC 7873 §4; looked at and not answered: cookies are hop by hop, and a server need not have any. */
+  cookie: 10,
   /** Extended DNS Errors, RFC 8914 §2. */
   extendedError: 15,
   /** Local use (RFC 6891 §9): a query with it is told where its answer came from, one octet of {@link origin}. */

@@ -128,7 +128,9 @@ export class Query implements PendingQuery {
       if (at + 4 > to) return false;
       const end = at + 4 + u16(packet, at + 2);
       if (end > to) return false;
-      if (u16(packet, at) === optionCode.origin) this.asksOrigin = true;
+      const code = u16(packet, at);
+      if (code === optionCode.origin) this.asksOrigin = true;
+      if (code === optionCode.cookie && !isCookieLength(end - at - 4)) return false;
       at = end;
     }
     return true;
@@ -150,4 +152,9 @@ export class Query implements PendingQuery {
       asksOrigin: this.asksOrigin,
     };
   }
+}
+
+/** RFC 7873 §4: a client's cookie of 8 octets, alone or with a server's of 8 to 32; §5.2.2: any other length is malformed. */
+function isCookieLength(length: number): boolean {
+  return length === 8 || (length >= 16 && length <= 40);
 }
