@@ -32,6 +32,7 @@ function scene() {
     const log = {
       query() {},
       failure() {},
+      exceptionOfSearchPath() {},
       exception: (error: unknown) => {
         throw error;
       },

@@ -19,10 +19,12 @@ import { minimalAny } from './policy/minimal-any.ts';
 import type { Policy } from './policy/policy.ts';
 import { probe } from './policy/probe.ts';
 import { type Names, redirects } from './policy/redirects.ts';
+import { SearchPathRelief } from './policy/search-path-relief.ts';
 import { singleLabels } from './policy/single-labels.ts';
 import { specialNames } from './policy/special-names.ts';
-import { ListenerCount, type ListenerPlan, listenerCounts, type Zone, zoneCounts } from './server/plan.ts';
+import { ListenerCount, type ListenerPlan, listenerCounts, type Zone, ZoneCount, zoneCounts } from './server/plan.ts';
 import type { Tallies } from './tallies.ts';
+import { nameFromText } from './wire/name.ts';
 import { ZoneTable } from './zone/zone-table.ts';
 
 /** What the built-in destinations mean at the moment: `ip:port` each. */
@@ -104,6 +106,7 @@ export class Builder {
   #plan(listener: ListenerConfig, config: NodeConfig, destinations: Destinations, used: Used): ListenerPlan {
     const zones = listener.serverBlocks.map((block): [string, Zone] => {
       const asked = destinationOf(block.forwardDestination, config, destinations);
+      const counts = this.#tallies.open('zone', { listener: listener.name, zone: block.zone }, zoneCounts);
       const over = (transport: 'tcp' | 'udp') =>
         asked.servers.map((server) => this.#upstream(server, asked, transport, used));
       return [
@@ -118,6 +121,7 @@ export class Builder {
           },
           serveStale: block.serveStale,
           prefetch: config.cache?.prefetch ?? true,
+          searchPath: relief(config, block, counts),
           forwarder: new Forwarder({
             upstreams: over(block.protocol === 'PreferUDP' ? 'udp' : 'tcp'),
             fallBack: block.protocol === 'PreferTCP' && asked.tls === undefined ? over('udp') : [],
@@ -127,7 +131,7 @@ export class Builder {
             destination: block.forwardDestination,
           }),
           inFlight: new InFlight(),
-          counts: this.#tallies.open('zone', { listener: listener.name, zone: block.zone }, zoneCounts),
+          counts,
           logQueries: block.queryLogging === 'Log',
         },
       ];
@@ -143,14 +147,11 @@ export class Builder {
   #probes(name: ListenerName): Policy[] {
     if (this.#startKey === undefined) return [];
     const counts = this.#tallies.open('listener', { listener: name }, listenerCounts);
-    const bump = (what: number) => () => {
-      counts[what] = (counts[what] ?? 0) + 1;
-    };
     return [
       probe(this.#startKey, {
-        heartbeat: bump(ListenerCount.heartbeats),
-        tcpHeartbeat: bump(ListenerCount.tcpHeartbeats),
-        loop: bump(ListenerCount.loops),
+        heartbeat: () => bump(counts, ListenerCount.heartbeats),
+        tcpHeartbeat: () => bump(counts, ListenerCount.tcpHeartbeats),
+        loop: () => bump(counts, ListenerCount.loops),
       }),
     ];
   }
@@ -253,6 +254,24 @@ function names({ exact, suffixes, patterns }: RedirectNames): Names {
       return (name) => pattern.matches(name);
     }),
   };
+}
+
+/** For blocks of the cluster domain and below it, whose names the specification is about. */
+function relief(
+  { searchPath, clusterDomain }: NodeConfig,
+  { zone }: ServerBlockConfig,
+  counts: Float64Array,
+): SearchPathRelief | undefined {
+  const isOfCluster = zone === clusterDomain || zone.endsWith(`.${clusterDomain}`);
+  if (searchPath === undefined || !isOfCluster) return undefined;
+  return new SearchPathRelief(nameFromText(clusterDomain), searchPath, {
+    saved: () => bump(counts, ZoneCount.searchPathSaved),
+    wrong: () => bump(counts, ZoneCount.searchPathWrong),
+  });
+}
+
+function bump(counts: Float64Array, what: number): void {
+  counts[what] = (counts[what] ?? 0) + 1;
 }
 
 type Destination = Omit<NodeConfig['upstreams'][number], 'servers'> & { servers: readonly string[] };

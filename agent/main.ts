@@ -219,6 +219,10 @@ class Agent {
     return {
       query: (line) => this.#log('info', 'query', { ...line }),
       failure: (line) => this.#log('error', 'query failed', { ...line }),
+      exceptionOfSearchPath: (line) =>
+        this.#log('warn', 'a name exists that searchPath rules out: names below this are asked of the servers', {
+          ...line,
+        }),
       exception: (error) =>
         this.#log('error', 'serving a query threw', { error: (error as Error).stack ?? String(error) }),
     };

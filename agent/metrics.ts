@@ -129,6 +129,18 @@ export class Metrics {
       ['listener', 'zone'],
       () => tallies.map(({ labels, counts }) => [labels, counts[ZoneCount.coalesced]]),
     );
+    this.#counter(
+      'localdns_search_path_saved_total',
+      'Names that a search path made and that were not asked about, or with Report would not have been.',
+      ['listener', 'zone'],
+      () => tallies.map(({ labels, counts }) => [labels, counts[ZoneCount.searchPathSaved]]),
+    );
+    this.#counter(
+      'localdns_search_path_wrong_total',
+      'Names that exist though the Kubernetes DNS specification rules them out.',
+      ['listener', 'zone'],
+      () => tallies.map(({ labels, counts }) => [labels, counts[ZoneCount.searchPathWrong]]),
+    );
     this.#gauge('localdns_upstream_in_flight', 'Upstream queries under way.', ['listener', 'zone'], () =>
       tallies.map(({ labels, counts }) => [labels, counts[ZoneCount.inFlight]]),
     );

@@ -13,7 +13,12 @@ test('the cache is warm before sockets open, and its blocks are known by then', 
   const transport = new FakeUpstreams(clock);
   const tallies = new Tallies(() => {});
   const builder = new Builder('node', new ResponseCache(1 << 20), transport, clock, tallies);
-  const swap = new Swap(builder, clock, transport, tallies, { query() {}, failure() {}, exception() {} });
+  const swap = new Swap(builder, clock, transport, tallies, {
+    query() {},
+    failure() {},
+    exceptionOfSearchPath() {},
+    exception() {},
+  });
   const desired = {
     config: sampleConfig({
       listeners: [

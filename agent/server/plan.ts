@@ -5,6 +5,7 @@ import type { CachePartition } from '../cache/response-cache.ts';
 import type { Failed, Forwarder } from '../forward/forwarder.ts';
 import type { InFlight } from '../forward/in-flight.ts';
 import type { Policy } from '../policy/policy.ts';
+import type { SearchPathRelief } from '../policy/search-path-relief.ts';
 import type { ZoneTable } from '../zone/zone-table.ts';
 
 /** One server block. */
@@ -17,6 +18,8 @@ export interface Zone {
   readonly serveStale: 'Immediate' | 'Verify' | 'Disable';
   /** Popular answers are asked for again before they end. */
   readonly prefetch: boolean;
+  /** Answers names that a search path makes and cluster DNS cannot have; undefined where that is not wanted. */
+  readonly searchPath: SearchPathRelief | undefined;
   readonly forwarder: Forwarder;
   /** Equal questions that wait for one upstream query. */
   readonly inFlight: InFlight<Entry | Failed>;
@@ -39,6 +42,9 @@ export const ZoneCount = {
   coalesced: 4,
   refused: 5,
   inFlight: 6,
+  /** Names that a search path made: not asked about, or only counted; and those that exist against the specification. */
+  searchPathSaved: 7,
+  searchPathWrong: 8,
 } as const;
 export const zoneCounts = Object.keys(ZoneCount).length;
 

@@ -45,6 +45,7 @@ function scene(random: () => number) {
   const server = new Server(plan, clock, counts, {
     query: (line) => lines.push(line),
     failure: (line) => failures.push(line),
+    exceptionOfSearchPath: () => {},
     exception: (error) => exceptions.push(error),
   });
   const ends: string[] = [];

@@ -30,6 +30,8 @@ export interface ServerLog {
   query(line: QueryLine): void;
   /** A query that no upstream answered; at most one line a second and zone, which says how many it stands for. */
   failure(line: { zone: string; name: string; reason: string; failures: number }): void;
+  /** A name exists that the Kubernetes DNS specification rules out: what is `below` is asked of the servers from now on. */
+  exceptionOfSearchPath(line: { zone: string; below: string }): void;
   /** A bug: serving one packet threw. */
   exception(error: unknown): void;
 }
@@ -120,6 +122,12 @@ export class Server {
       this.#answer(entry, query, zone, reply, nowMs, origin.cache);
       return;
     }
+    const relieved = zone.searchPath?.answer(query, out, limit) ?? 0;
+    if (relieved > 0) {
+      this.#count(ListenerCount.local);
+      this.#send(reply, relieved);
+      return;
+    }
     if (entry === undefined || zone.serveStale === 'Disable' || !isServableStale(entry, nowMs)) {
       void this.#forward(query.detach(), zone, reply, nowMs);
       return;
@@ -193,6 +201,8 @@ export class Server {
       const questionEnd = header.headerLength + query.question.length;
       evenTtls(message, walk, questionEnd);
       boundTtls(message, walk, zone.bounds);
+      const exception = zone.searchPath?.learn(query, message, walk);
+      if (exception !== undefined) this.#log.exceptionOfSearchPath({ zone: zone.name, below: nameToText(exception) });
       const ofName = isAboutName(message, walk);
       if (ofName) askForAnyType(message, questionEnd);
       const seconds = cacheableSeconds(message, walk, query.type, zone.bounds);

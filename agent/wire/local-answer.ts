@@ -18,6 +18,8 @@ export interface LocalRecord {
 export interface LocalAnswer {
   rcode?: number;
   records?: readonly LocalRecord[];
+  /** In the authority section; it belongs to the last `ownerLength` octets of the name that was asked. */
+  authority?: LocalRecord & { ownerLength: number };
   /** RFC 8914 info code, and a text for people. */
   extendedError?: number;
   extraText?: string;
@@ -25,18 +27,23 @@ export interface LocalAnswer {
 
 /** Writes the answer into `out`, cut down to TC=1 where it is longer than `limit`; returns its length. */
 export function writeLocalAnswer(out: Buffer, query: PendingQuery, limit: number, answer: LocalAnswer): number {
-  const { rcode = header.rcode.noError, records = [], extendedError = -1, extraText = '' } = answer;
+  const { rcode = header.rcode.noError, records = [], authority, extendedError = -1, extraText = '' } = answer;
   writeEmptyAnswer(out, query, rcode);
   let at = header.headerLength + query.question.length;
-  for (const { type, ttlSeconds, data } of records) {
-    setU16(out, at, pointerToQuestion);
+  const write = (owner: number, { type, ttlSeconds, data }: LocalRecord) => {
+    setU16(out, at, owner);
     setU16(out, at + 2, type);
     setU16(out, at + 4, query.class);
     setU32(out, at + 6, ttlSeconds);
     setU16(out, at + 10, data.length);
     at += fixedLength + data.copy(out, at + fixedLength);
-  }
+  };
+  for (const record of records) write(pointerToQuestion, record);
   setU16(out, 6, records.length);
+  if (authority !== undefined) {
+    write(pointerToQuestion + query.name.length - authority.ownerLength, authority);
+    setU16(out, 8, 1);
+  }
   // The OPT record that stands there is written anew behind the records.
   setU16(out, 10, 0);
   return finishAnswer(out, at, query, limit, {

@@ -80,3 +80,40 @@ export function nameToText(name: string): string {
   }
   return text === '' ? '.' : text;
 }
+
+/** The labels of a name in wire form that lacks its end; undefined where it does not end with a label. */
+export function labelsOf(wire: string): string[] | undefined {
+  const labels: string[] = [];
+  let at = 0;
+  while (at < wire.length) {
+    const end = at + 1 + wire.charCodeAt(at);
+    labels.push(wire.slice(at + 1, end));
+    at = end;
+  }
+  return at === wire.length ? labels : undefined;
+}
+
+/**
+ * The name at `at`, in canonical wire form. What a pointer leads to has not been looked at before: each must lead further back
+ * than where the part before it began, so that no chain of them goes on for ever; a name that is none ends there.
+ */
+export function nameAt(message: Buffer, at: number): string {
+  let name = '';
+  let began = at;
+  for (let position = at; position < message.length; ) {
+    const octet = u8(message, position);
+    if ((octet & isPointer) === isPointer) {
+      const target = ((octet & 0x3f) << 8) | u8(message, position + 1);
+      if (target >= began) break;
+      began = target;
+      position = target;
+      continue;
+    }
+    if (octet === 0 || octet > maxLabelLength) break;
+    for (let offset = 0; offset <= octet; offset += 1) {
+      name += String.fromCharCode(lowerCase(u8(message, position + offset)));
+    }
+    position += octet + 1;
+  }
+  return name + rootName;
+}

@@ -25,7 +25,8 @@ export interface RecordWalk {
   additionals: number;
   /** Where the message ends once the OPT record and what follows it are cut off. */
   end: number;
-  /** Offset of the SOA record's TTL in the authority section, or -1; and its MINIMUM. */
+  /** Where the SOA record of the authority section begins, or -1; the offset of its TTL, or -1; and its MINIMUM. */
+  soaOffset: number;
   soaTtlOffset: number;
   soaMinimum: number;
   /** Upper bits of the response code, from OPT. */
@@ -55,6 +56,7 @@ export function walkRecords(message: Buffer, questionEnd: number, type: number):
     authorities,
     additionals: 0,
     end: questionEnd,
+    soaOffset: -1,
     soaTtlOffset: -1,
     soaMinimum: 0,
     extendedRcode: 0,
@@ -79,6 +81,7 @@ export function walkRecords(message: Buffer, questionEnd: number, type: number):
       if (additional) walk.additionals += 1;
       if (record < answers && (recordType === type || type === typeAny)) walk.answersOfType += 1;
       if (recordType === typeSoa && record >= answers && !additional && dataEnd - nameEnd - 10 >= soaFixedLength) {
+        walk.soaOffset = at;
         walk.soaTtlOffset = ttlOffset;
         walk.soaMinimum = ttlAt(message, dataEnd - 4);
       }

@@ -5,6 +5,12 @@ const notAnAddress = 'addresses are IP addresses without a port';
 
 export const answerCases: readonly ProfileCase[] = [
   { title: 'a cache of its own size', spec: { cache: { maxBytes: '64Mi', prefetch: false, warmRestart: false } } },
+  { title: 'names of search paths', spec: { searchPath: 'Spec' } },
+  {
+    title: 'search paths in a way that there is not',
+    spec: { searchPath: 'Enabled' },
+    refused: { field: 'spec.searchPath', message: 'nsupported value' },
+  },
   { title: 'a cache in octets', spec: { cache: { maxBytes: '1048576' } } },
   ...(
     [

@@ -103,6 +103,8 @@ export const nodeConfig = z.strictObject({
   ),
   /** Left out where it is as usual. */
   cache: z.strictObject({ maxBytes: z.int().min(1), prefetch: z.boolean(), warmRestart: z.boolean() }).optional(),
+  /** What becomes of names that search paths make and cluster DNS cannot have. */
+  searchPath: z.enum(['Report', 'Spec']).optional(),
   ...localAnswers,
 });
 

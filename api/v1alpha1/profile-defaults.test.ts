@@ -33,6 +33,7 @@ test('an empty spec gets both listeners, and the root zone and cluster domain in
     redirects: [],
     hosts: [],
     blockedDomains: [],
+    searchPath: 'Disabled',
     cache: { maxBytes: '32Mi', prefetch: true, warmRestart: true },
     protection: { singleLabelNames: { mode: 'Disabled' } },
   });

@@ -28,6 +28,7 @@ export interface DefaultedProfileSpec {
   redirects: DefaultedRedirect[];
   hosts: { hostnames: string[]; addresses: string[]; ttlSeconds: number }[];
   blockedDomains: { domain: string; response: 'NxDomain' | 'NullAddress' }[];
+  searchPath: 'Disabled' | 'Report' | 'Spec';
   cache: DefaultedCache;
   protection: { singleLabelNames: { mode: 'Disabled' | 'NxDomain' } };
 }
@@ -73,6 +74,7 @@ export function defaultProfileSpec(spec: ProfileSpec): DefaultedProfileSpec {
       domain,
       response: response ?? 'NxDomain',
     })),
+    searchPath: spec.searchPath ?? 'Disabled',
     cache: defaultedCache(spec.cache),
     protection: { singleLabelNames: { mode: spec.protection?.singleLabelNames?.mode ?? 'Disabled' } },
   };

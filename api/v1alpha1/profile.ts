@@ -163,6 +163,12 @@ export const profileSpec = withKeywords(
       listMapKeys: ['name'],
     }).optional(),
     ...localAnswerFields,
+    searchPath: z
+      .enum(['Disabled', 'Report', 'Spec'])
+      .optional()
+      .describe(
+        'Names that the search path of a pod makes and that cluster DNS cannot have by the Kubernetes DNS specification, such as api.example.com.NAMESPACE.svc.cluster.local. Spec answers them on the node, but for a sample; where such a name exists, what is like it is asked of the servers from then on. Report asks as ever, and counts. Default: Disabled.',
+      ),
     cache: cacheSettings.optional(),
   }),
   {

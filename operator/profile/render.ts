@@ -30,6 +30,7 @@ export function renderNodeConfig(spec: DefaultedProfileSpec, clusterDns: Cluster
     ...(isDeepStrictEqual(spec.cache, defaultedCache())
       ? {}
       : { cache: { ...spec.cache, maxBytes: bytesOf(spec.cache.maxBytes) } }),
+    ...(spec.searchPath !== 'Disabled' && { searchPath: spec.searchPath }),
     ...(spec.hosts.length > 0 && { hosts: spec.hosts }),
     ...(spec.blockedDomains.length > 0 && { blockedDomains: spec.blockedDomains }),
     ...(spec.redirects.length > 0 && {

@@ -18,7 +18,12 @@ const startKey = randomBytes(32);
 const tallies = new Tallies(() => {});
 const transport = networkTransport(clock);
 const builder = new Builder(name, new ResponseCache(1 << 20), transport, clock, tallies, Math.random, startKey);
-const log = { query: () => {}, failure: () => {}, exception: (error: unknown) => console.error(error) };
+const log = {
+  query: () => {},
+  failure: () => {},
+  exceptionOfSearchPath: () => {},
+  exception: (error: unknown) => console.error(error),
+};
 const openTransport = () => loopbackTransport(clock, Number(interceptMark));
 const swap = new Swap(builder, clock, transport, tallies, log, { startKey, openTransport });
 

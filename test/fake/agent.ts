@@ -69,6 +69,7 @@ export class FakeAgent {
   readonly counts = new Float64Array(listenerCounts);
   readonly queryLines: QueryLine[] = [];
   readonly exceptions: unknown[] = [];
+  readonly exceptionsOfSearchPath: string[] = [];
   readonly server: Server;
   readonly #build: (local: Partial<NodeConfig>) => ListenerPlan;
 
@@ -102,6 +103,7 @@ export class FakeAgent {
     this.server = new Server(this.#build(local), this.clock, this.counts, {
       query: (line) => this.queryLines.push(line),
       failure: () => {},
+      exceptionOfSearchPath: ({ below }) => this.exceptionsOfSearchPath.push(below),
       exception: (error) => this.exceptions.push(error),
     });
   }

@@ -41,6 +41,7 @@ export class Exceptions {
   readonly log: ServerLog = {
     query: () => {},
     failure: () => {},
+    exceptionOfSearchPath: () => {},
     exception: (error) => this.seen.push(error),
   };
 }
