@@ -1,5 +1,5 @@
 /** RFC 7858 and the strict profile of RFC 8310 §5, over real sockets. */
-import { deepEqual, equal, match, rejects } from 'node:assert/strict';
+import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import type { AddressInfo, Socket } from 'node:net';
 import { createServer as createPlainServer } from 'node:net';
@@ -110,7 +110,7 @@ test('a server that does not speak TLS is not asked in plain', async () => {
   });
   plain.close();
   equal(received.length > 0, true);
-  match(Buffer.concat(received).toString('latin1'), /^\x16\x03/, 'a handshake, and no query');
+  equal(Buffer.concat(received).readUInt16BE(0), 0x1603, 'a handshake, and no query');
 });
 
 test('servers of one address and two names have connections of their own', async () => {
