@@ -135,7 +135,11 @@ suite('the page of the datapath', () => {
     ['datapath', 'holdOffMs = 5 * 60_000', /stands back for five minutes \(`LoopFound`\)/],
     ['interceptor', 'lookAgainMs = 30_000', /again every 30 s while there is something/],
     ['serving-rules', 'retryMs = 300_000', /`trying`\s+\(those on trial: one\s+packet in five minutes/],
-    ['serving-rules', 'provedMs = 3_600_000', /`proved` \(what gets through INPUT: source, transport and address, for an hour\)/],
+    [
+      'serving-rules',
+      'provedMs = 3_600_000',
+      /`proved` \(what gets through INPUT: source, transport and address, for an hour\)/,
+    ],
   ] as const) {
     test(`says what the code means by ${declared}`, () => {
       assert.ok(
