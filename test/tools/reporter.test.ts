@@ -62,3 +62,13 @@ test('suites are not counted, tests inside them are, and a failing hook is', () 
   assert.equal(skipped, 1);
   assert.ok(failed >= 1);
 });
+
+test('a table that a file prints is shown where its tests pass as well, and nothing else of what it prints', () => {
+  const { stdout } = runTests(
+    'measured',
+    `import { test } from 'node:test';
+     test('fast', () => { console.log('noise\\n| event | lost |\\n|---|---|\\n| kill | 3 |'); });`,
+  );
+  assert.match(stdout, /^\| event \| lost \|\n\|---\|---\|\n\| kill \| 3 \|$/m);
+  assert.doesNotMatch(stdout, /noise/);
+});

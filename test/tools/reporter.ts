@@ -70,6 +70,8 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
   if (dots % dotsPerLine !== 0) yield '\n';
   // What a file prints may reach us after the failure that it belongs to.
   for (const file of failedFiles) yield said(output, file);
+  // Of the others the tables alone: what was measured is for people to read, also where it is as it should be.
+  for (const lines of output.values()) yield tables(lines);
   for (const [reason, tests] of skips) {
     yield `skipped ${tests.length === 1 ? tests[0] : `${tests.length} tests, as ${tests[0]}`}: ${reason}\n`;
   }
@@ -104,6 +106,14 @@ function said(output: Map<string, string[]>, file: string | undefined): string {
   if (file === undefined || lines === undefined) return '';
   output.delete(file);
   return `  what ${relative(process.cwd(), file)} printed:\n${indent(lines.join('').trimEnd())}\n`;
+}
+
+function tables(lines: readonly string[]): string {
+  const rows = lines
+    .join('')
+    .split('\n')
+    .filter((line) => line.startsWith('|'));
+  return rows.map((row) => `${row}\n`).join('');
 }
 
 function indent(text: string): string {
