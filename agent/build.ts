@@ -2,6 +2,7 @@
 import { parseEndpoint } from '../api/v1alpha1/address.ts';
 import type { ListenerConfig, NodeConfig, RedirectNames, ServerBlockConfig } from '../api/v1alpha1/node-config.ts';
 import { compilePattern } from '../api/v1alpha1/pattern.ts';
+import { isWithin } from '../api/v1alpha1/profile-rules.ts';
 import { prefixLength, type ResponseCache } from './cache/response-cache.ts';
 import { SnapshotReader, writeSnapshot } from './cache/snapshot.ts';
 import type { Clock } from './clock.ts';
@@ -23,7 +24,7 @@ import { SearchPathRelief } from './policy/search-path-relief.ts';
 import { singleLabels } from './policy/single-labels.ts';
 import { specialNames } from './policy/special-names.ts';
 import { ListenerCount, type ListenerPlan, listenerCounts, type Zone, ZoneCount, zoneCounts } from './server/plan.ts';
-import type { Tallies } from './tallies.ts';
+import { bump, type Tallies } from './tallies.ts';
 import { nameFromText } from './wire/name.ts';
 import { ZoneTable } from './zone/zone-table.ts';
 
@@ -262,16 +263,11 @@ function relief(
   { zone }: ServerBlockConfig,
   counts: Float64Array,
 ): SearchPathRelief | undefined {
-  const isOfCluster = zone === clusterDomain || zone.endsWith(`.${clusterDomain}`);
-  if (searchPath === undefined || !isOfCluster) return undefined;
+  if (searchPath === undefined || !isWithin(zone, clusterDomain)) return undefined;
   return new SearchPathRelief(nameFromText(clusterDomain), searchPath, {
     saved: () => bump(counts, ZoneCount.searchPathSaved),
     wrong: () => bump(counts, ZoneCount.searchPathWrong),
   });
-}
-
-function bump(counts: Float64Array, what: number): void {
-  counts[what] = (counts[what] ?? 0) + 1;
 }
 
 type Destination = Omit<NodeConfig['upstreams'][number], 'servers'> & { servers: readonly string[] };
@@ -283,13 +279,17 @@ function destinationOf(name: string, config: NodeConfig, { clusterDns, nodeDns }
     case 'VnetDNS':
       return { name, servers: nodeDns };
     default:
-      return config.upstreams.find((upstream) => upstream.name === name) ?? { name, servers: [] };
+      return namedUpstream(name, config) ?? { name, servers: [] };
   }
+}
+
+function namedUpstream(name: string, { upstreams }: NodeConfig) {
+  return upstreams.find((upstream) => upstream.name === name);
 }
 
 /** What a block must share with its predecessor to keep its cache: where answers come from, and how long they hold. */
 function blockIdentity(listener: ListenerConfig, block: ServerBlockConfig, config: NodeConfig): string {
-  const upstream = config.upstreams.find(({ name }) => name === block.forwardDestination);
+  const upstream = namedUpstream(block.forwardDestination, config);
   return JSON.stringify([
     listener.name,
     block.zone,

@@ -14,6 +14,7 @@ import type { LogRecord } from './channel.ts';
 import type { Clock, Timer } from './clock.ts';
 import { HandOverSocket } from './hand-over.ts';
 import { SnapshotFile } from './snapshot-file.ts';
+import { bump } from './tallies.ts';
 
 /** A living agent serves meanwhile: time is not what is short. Without one nobody serves. */
 const patienceMs = { peer: 3_000, disk: 1_000 };
@@ -150,7 +151,7 @@ export class WarmRestart {
     }
     const answers = await storeAll(reader);
     const at = source === 'peer' ? CacheCount.restoredFromPeer : CacheCount.restoredFromDisk;
-    this.#counts[at] = (this.#counts[at] ?? 0) + answers;
+    bump(this.#counts, at, answers);
     log('info', 'cache restored', {
       source,
       answers,

@@ -25,8 +25,10 @@ export function find(cache: CachePartition, asked: Asked, nowMs: number): Entry 
   return cache.lookup(keyOfName(asked)) ?? own;
 }
 
-/** What was known about the question before is no longer so. */
-/** @param ofName the entry is about the name: see {@link isAboutName} */
+/**
+ * What was known about the question before is no longer so.
+ * @param ofName the entry is about the name: see {@link isAboutName}
+ */
 export function keep(cache: CachePartition, asked: Asked, entry: Entry, ofName: boolean): void {
   const [there, notThere] = ofName ? [keyOfName(asked), asked.key] : [asked.key, keyOfName(asked)];
   cache.drop(notThere);

@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../clock.ts';
+import { bump } from '../tallies.ts';
 import type { Budget } from './budget.ts';
 import { ExchangeError, type ServerAddress } from './exchange-error.ts';
 import type { Transport } from './transport.ts';
@@ -143,6 +144,6 @@ export class Upstream {
   }
 
   #count(what: number, by = 1): void {
-    this.counts[what] = (this.counts[what] ?? 0) + by;
+    bump(this.counts, what, by);
   }
 }

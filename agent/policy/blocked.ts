@@ -4,9 +4,9 @@ import * as header from '../wire/header.ts';
 import { writeLocalAnswer } from '../wire/local-answer.ts';
 import { nameFromText } from '../wire/name.ts';
 import { classIn } from '../wire/query.ts';
+import { Suffixes } from '../wire/suffixes.ts';
 import { addressRecords, writeRecords } from './local-records.ts';
 import type { Policy } from './policy.ts';
-import { Suffixes } from './suffixes.ts';
 
 export interface BlockedDomain {
   domain: string;

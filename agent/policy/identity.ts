@@ -7,11 +7,11 @@ import { origin } from '../wire/edns.ts';
 import * as header from '../wire/header.ts';
 import { nameFromText } from '../wire/name.ts';
 import { classChaos } from '../wire/query.ts';
+import { typeAny } from '../wire/records.ts';
 import { typeTxt, writeChaosText } from './chaos-text.ts';
 import type { Policy } from './policy.ts';
 
 export const identityName = 'id.server';
-const typeAny = 255;
 const maxTextLength = 255;
 
 /** @param identity what to tell, `NODE/LISTENER`; cut to 255 octets (RFC 1035 §3.3) */

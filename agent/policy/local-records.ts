@@ -6,6 +6,10 @@ import type { PendingQuery } from '../wire/query.ts';
 
 export const recordType = { A: 1, PTR: 12, HINFO: 13, AAAA: 28 } as const;
 
+export function isAddressType(type: number): boolean {
+  return type === recordType.A || type === recordType.AAAA;
+}
+
 /** The records of one name, by type. */
 export type Records = ReadonlyMap<number, readonly LocalRecord[]>;
 

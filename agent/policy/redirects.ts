@@ -6,9 +6,9 @@
  */
 import { nameFromText, nameToText } from '../wire/name.ts';
 import { classIn } from '../wire/query.ts';
-import { addressRecords, type Records, recordType, writeRecords } from './local-records.ts';
+import { Suffixes } from '../wire/suffixes.ts';
+import { addressRecords, isAddressType, type Records, writeRecords } from './local-records.ts';
 import type { Policy } from './policy.ts';
-import { Suffixes } from './suffixes.ts';
 
 export interface Names {
   exact: readonly string[];
@@ -40,8 +40,9 @@ export function redirects(list: readonly Redirect[]): Policy {
     if (query.class !== classIn) return 0;
     const rule = table.find(query.name);
     if (rule === undefined) return 0;
-    const isAddress = query.type === recordType.A || query.type === recordType.AAAA;
-    return isAddress || rule.otherTypes === 'NoData' ? writeRecords(out, query, limit, rule.records) : 0;
+    return isAddressType(query.type) || rule.otherTypes === 'NoData'
+      ? writeRecords(out, query, limit, rule.records)
+      : 0;
   };
 }
 
@@ -69,10 +70,8 @@ class NameTable {
   find(name: string): Rule | undefined {
     const named = this.#exact.get(name)?.find((candidate) => candidate.takes(name));
     if (named !== undefined) return named.rule;
-    for (const candidates of this.#suffixes.of(name)) {
-      const found = candidates.find((candidate) => candidate.takes(name));
-      if (found !== undefined) return found.rule;
-    }
+    const below = this.#suffixes.find(name, (candidates) => candidates.find((candidate) => candidate.takes(name)));
+    if (below !== undefined) return below.rule;
     return this.#patterns.length === 0 ? undefined : this.#byPattern(name);
   }
 

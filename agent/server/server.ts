@@ -6,6 +6,7 @@ import { isPrefetchDue } from '../cache/prefetch.ts';
 import { clientTimerMs, isRefreshDue, isServableStale, postponeRefresh } from '../cache/serve-stale.ts';
 import { type Clock, within } from '../clock.ts';
 import type { Failed } from '../forward/forwarder.ts';
+import { bump } from '../tallies.ts';
 import { maxMessageLength, sizeLimit, writeEmptyAnswer, writeRefusal } from '../wire/answer.ts';
 import { type Origin, origin } from '../wire/edns.ts';
 import * as header from '../wire/header.ts';
@@ -276,8 +277,4 @@ const zoneCountOf: Record<Origin, number> = {
 /** The upstream could not say: what was known before is still the best that is known. */
 function isFailure(code: number): boolean {
   return code !== header.rcode.noError && code !== header.rcode.nxDomain;
-}
-
-function bump(counts: Float64Array, what: number): void {
-  counts[what] = (counts[what] ?? 0) + 1;
 }

@@ -8,7 +8,7 @@ import { lowerCase, skipName } from './name.ts';
 import { u8, u16, u32 } from './octets.ts';
 
 export const typeSoa = 6;
-const typeAny = 255;
+export const typeAny = 255;
 
 /** RFC 1035 §3.3.13: MINIMUM is the last of five 32-bit fields behind two names. */
 const soaFixedLength = 20;

@@ -13,9 +13,32 @@ import { inEachMode } from './trial.ts';
 
 /** For how long an agent that is told to end may take. */
 const drainMs = 5_000;
+/** How soon nobody may lose anything any more. */
+const soonMs = 3_000;
 
 inEachMode((trial) => {
   beforeEach(() => trial.servingAnew());
+
+  /** The rule comes while pods ask: each client that was served finds out by what is lost; how soon is measured. */
+  const whileDropping = async (event: string, rule: string, andThen: () => Promise<void>) => {
+    const within = lostOnlyBetween(`lost only in the first ${soonMs} ms`, -slowMs, () => soonMs);
+    try {
+      await trial.ordeal(
+        event,
+        [within, untracked, rightAnswers],
+        async () => {
+          const atMs = Date.now();
+          nft(trial.lab.node, rule);
+          await pause(soonMs + 2_000);
+          return { atMs };
+        },
+        { afterMs: 0 },
+      );
+      await andThen();
+    } finally {
+      nft(trial.lab.node, 'delete table inet firewall');
+    }
+  };
 
   test('SIGTERM without a successor: the agent withdraws, finishes what it has begun, and ends', async () => {
     await trial.ordeal(
@@ -33,51 +56,14 @@ inEachMode((trial) => {
   });
 
   test('an INPUT chain that drops what pods send to the node comes while the agent serves', async () => {
-    // Each client that was served finds out by what is lost; how soon is measured.
-    const soonMs = 3_000;
-    const goals = [
-      lostOnlyBetween(`lost only in the first ${soonMs} ms`, -slowMs, () => soonMs),
-      untracked,
-      rightAnswers,
-    ];
-    try {
-      await trial.ordeal(
-        'INPUT chain drops',
-        goals,
-        async () => {
-          const atMs = Date.now();
-          nft(trial.lab.node, dropsWhatPodsSend);
-          await pause(soonMs + 2_000);
-          return { atMs };
-        },
-        { afterMs: 0 },
-      );
+    await whileDropping('INPUT chain drops', dropsWhatPodsSend, async () => {
       const { status, reason } = (await trial.served.condition('Intercepting')) ?? {};
       assert.deepEqual([status, reason], ['False', 'InputDropped']);
-    } finally {
-      nft(trial.lab.node, 'delete table inet firewall');
-    }
+    });
   });
 
   test('a rule that drops TCP alone comes while the agent serves: over TCP cluster DNS is asked, over UDP the agent', async () => {
-    const soonMs = 3_000;
-    const goals = [
-      lostOnlyBetween(`lost only in the first ${soonMs} ms`, -slowMs, () => soonMs),
-      untracked,
-      rightAnswers,
-    ];
-    try {
-      await trial.ordeal(
-        'INPUT rule drops TCP',
-        goals,
-        async () => {
-          const atMs = Date.now();
-          nft(trial.lab.node, dropsTcpFromPods);
-          await pause(soonMs + 2_000);
-          return { atMs };
-        },
-        { afterMs: 0 },
-      );
+    await whileDropping('INPUT rule drops TCP', dropsTcpFromPods, async () => {
       const [pod] = trial.lab.pods;
       assert.ok(pod);
       for (const server of bothKindsAndFamilies) {
@@ -86,9 +72,7 @@ inEachMode((trial) => {
       }
       const { message } = (await trial.served.condition('Intercepting')) ?? {};
       assert.match(message ?? '', /over one transport/);
-    } finally {
-      nft(trial.lab.node, 'delete table inet firewall');
-    }
+    });
   });
 
   test('the resolvers of the node change', async () => {

@@ -1,0 +1,27 @@
+/** What belongs to a domain and all names below it, by whole labels. */
+export class Suffixes<Value> {
+  readonly #values: ReadonlyMap<string, Value>;
+
+  /** @param values by name in canonical wire form */
+  constructor(values: ReadonlyMap<string, Value>) {
+    this.#values = values;
+  }
+
+  /** The first that `pick` finds something in, the longest suffix first. @param name canonical wire form */
+  find<Found>(name: string, pick: (value: Value) => Found | undefined): Found | undefined {
+    if (this.#values.size === 0) return undefined;
+    for (let at = 0; ; at += name.charCodeAt(at) + 1) {
+      const value = this.#values.get(at === 0 ? name : name.slice(at));
+      const found = value === undefined ? undefined : pick(value);
+      if (found !== undefined || name.charCodeAt(at) === 0) return found;
+    }
+  }
+
+  longest(name: string): Value | undefined {
+    return this.find(name, itself);
+  }
+}
+
+function itself<Value>(value: Value): Value {
+  return value;
+}
