@@ -23,8 +23,16 @@ import { type Names, redirects } from './policy/redirects.ts';
 import { SearchPathRelief } from './policy/search-path-relief.ts';
 import { singleLabels } from './policy/single-labels.ts';
 import { specialNames } from './policy/special-names.ts';
-import { ListenerCount, type ListenerPlan, listenerCounts, type Zone, ZoneCount, zoneCounts } from './server/plan.ts';
-import { bump, type Tallies } from './tallies.ts';
+import {
+  bump,
+  ListenerCount,
+  type ListenerPlan,
+  listenerCounts,
+  type Zone,
+  ZoneCount,
+  zoneCounts,
+} from './server/plan.ts';
+import type { Tallies } from './tallies.ts';
 import { nameFromText } from './wire/name.ts';
 import { ZoneTable } from './zone/zone-table.ts';
 

@@ -10,11 +10,6 @@ export interface TallyNotice {
   buffer: SharedArrayBuffer;
 }
 
-/** Counts one more of what stands at place `what`. */
-export function bump(counts: Float64Array, what: number, by = 1): void {
-  counts[what] = (counts[what] ?? 0) + by;
-}
-
 export type TallyKind = 'listener' | 'zone' | 'upstream' | 'cache';
 
 export class Tallies {

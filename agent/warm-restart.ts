@@ -14,7 +14,6 @@ import type { LogRecord } from './channel.ts';
 import type { Clock, Timer } from './clock.ts';
 import { HandOverSocket } from './hand-over.ts';
 import { SnapshotFile } from './snapshot-file.ts';
-import { bump } from './tallies.ts';
 
 /** A living agent serves meanwhile: time is not what is short. Without one nobody serves. */
 const patienceMs = { peer: 3_000, disk: 1_000 };
@@ -151,7 +150,7 @@ export class WarmRestart {
     }
     const answers = await storeAll(reader);
     const at = source === 'peer' ? CacheCount.restoredFromPeer : CacheCount.restoredFromDisk;
-    bump(this.#counts, at, answers);
+    this.#counts[at] = (this.#counts[at] ?? 0) + answers;
     log('info', 'cache restored', {
       source,
       answers,

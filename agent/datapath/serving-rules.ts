@@ -184,7 +184,7 @@ function servingChains(
         [begins, itsWay('proved'), ourSocket, counted('intercepted_tcp'), goto('begin')],
         [itsWay('trying'), leave],
         [udp, ourSocket, noteWay('trying', retryMs), counted('tried_udp'), goto('take')],
-        [begins, ourSocket, noteWay('trying', retryMs), counted('tried_tcp'), goto('begin')],
+        [begins, ourSocket, noteWay('trying', retryMs), counted('tried_tcp'), goto('take')],
       ],
     },
     from_node: {
@@ -212,6 +212,9 @@ function servingChains(
       rules: [
         [udp, counted('arrived_udp')],
         [overProtocol('tcp'), counted('arrived_tcp')],
+        // A connection on trial is ours only once its SYN has come through: the client repeats one that has not from the same port,
+        // and that goes elsewhere.
+        [itsWay('proved', true), noteFlow('add')],
         [itsWay('proved', true), counted('proved'), noteWay('proved', provedMs)],
       ],
     },

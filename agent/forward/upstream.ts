@@ -1,5 +1,4 @@
 import type { Clock, Timer } from '../clock.ts';
-import { bump } from '../tallies.ts';
 import type { Budget } from './budget.ts';
 import { ExchangeError, type ServerAddress } from './exchange-error.ts';
 import type { Transport } from './transport.ts';
@@ -144,6 +143,6 @@ export class Upstream {
   }
 
   #count(what: number, by = 1): void {
-    bump(this.counts, what, by);
+    this.counts[what] = (this.counts[what] ?? 0) + by;
   }
 }

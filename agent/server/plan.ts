@@ -33,6 +33,11 @@ export interface ListenerPlan {
   readonly policies: readonly Policy[];
 }
 
+/** Counts one more at the place `what` of a tally. */
+export function bump(counts: Float64Array, what: number): void {
+  counts[what] = (counts[what] ?? 0) + 1;
+}
+
 /** What is counted for a server block; places in its tally. */
 export const ZoneCount = {
   cache: 0,

@@ -6,14 +6,13 @@ import { isPrefetchDue } from '../cache/prefetch.ts';
 import { clientTimerMs, isRefreshDue, isServableStale, postponeRefresh } from '../cache/serve-stale.ts';
 import { type Clock, within } from '../clock.ts';
 import type { Failed } from '../forward/forwarder.ts';
-import { bump } from '../tallies.ts';
 import { maxMessageLength, sizeLimit, writeEmptyAnswer, writeRefusal } from '../wire/answer.ts';
 import { type Origin, origin } from '../wire/edns.ts';
 import * as header from '../wire/header.ts';
 import { nameToText } from '../wire/name.ts';
 import { Accept, type PendingQuery, Query } from '../wire/query.ts';
 import { evenTtls } from '../wire/rrset.ts';
-import { firstRcodeCount, ListenerCount, type ListenerPlan, type Zone, ZoneCount } from './plan.ts';
+import { bump, firstRcodeCount, ListenerCount, type ListenerPlan, type Zone, ZoneCount } from './plan.ts';
 
 /** Where the answer to one packet goes. Exactly one of {@link Reply.send} and {@link Reply.drop} is called for each. */
 export interface Reply {
