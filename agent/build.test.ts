@@ -33,6 +33,7 @@ function scene() {
       query() {},
       failure() {},
       exceptionOfSearchPath() {},
+      privateAnswer() {},
       exception: (error: unknown) => {
         throw error;
       },

@@ -18,7 +18,9 @@ import { hosts } from './policy/hosts.ts';
 import { identity } from './policy/identity.ts';
 import { minimalAny } from './policy/minimal-any.ts';
 import type { Policy } from './policy/policy.ts';
+import { privateReverse } from './policy/private-reverse.ts';
 import { probe } from './policy/probe.ts';
+import { RebindProtection } from './policy/rebind.ts';
 import { type Names, redirects } from './policy/redirects.ts';
 import { SearchPathRelief } from './policy/search-path-relief.ts';
 import { singleLabels } from './policy/single-labels.ts';
@@ -131,6 +133,7 @@ export class Builder {
           serveStale: block.serveStale,
           prefetch: config.cache?.prefetch ?? true,
           searchPath: relief(config, block, counts),
+          rebind: rebindProtection(config, listener, block, counts),
           forwarder: new Forwarder({
             upstreams: over(block.protocol === 'PreferUDP' ? 'udp' : 'tcp'),
             fallBack: block.protocol === 'PreferTCP' && asked.tls === undefined ? over('udp') : [],
@@ -248,6 +251,7 @@ function localPolicies(config: NodeConfig, { serverBlocks }: ListenerConfig): Po
             })),
           ),
         ]),
+    ...(config.privateReverse === undefined ? [] : [privateReverse(config.privateReverse.exceptRanges, zones)]),
     specialNames(zones),
     ...(config.singleLabelNames === undefined ? [] : [singleLabels(zones)]),
   ];
@@ -275,6 +279,23 @@ function relief(
   return new SearchPathRelief(nameFromText(clusterDomain), searchPath, {
     saved: () => bump(counts, ZoneCount.searchPathSaved),
     wrong: () => bump(counts, ZoneCount.searchPathWrong),
+  });
+}
+
+/** For blocks whose names anybody may register, which is what a configuration does not say otherwise. */
+function rebindProtection(
+  { rebind, clusterDomain, upstreams }: NodeConfig,
+  { serverBlocks }: ListenerConfig,
+  { zone, forwardDestination }: ServerBlockConfig,
+  counts: Float64Array,
+): RebindProtection | undefined {
+  const usual = serverBlocks.find((block) => block.zone === '.')?.forwardDestination;
+  // A zone with a server of its own has been given to that server, and the addresses are the server's to say.
+  const isOwn = forwardDestination !== usual && upstreams.some(({ name }) => name === forwardDestination);
+  if (rebind === undefined || isOwn || isWithin(zone, clusterDomain)) return undefined;
+  return new RebindProtection(rebind, {
+    blocked: () => bump(counts, ZoneCount.rebindBlocked),
+    reported: () => bump(counts, ZoneCount.rebindReported),
   });
 }
 
@@ -307,5 +328,7 @@ function blockIdentity(listener: ListenerConfig, block: ServerBlockConfig, confi
     block.cacheDurationInSeconds,
     block.negativeCacheDurationInSeconds,
     block.serveStaleDurationInSeconds,
+    // What was let in before shall not be served from now on, nor the other way round.
+    ...(config.rebind?.mode === 'Enforce' ? [config.rebind] : []),
   ]);
 }

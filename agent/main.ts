@@ -223,6 +223,8 @@ class Agent {
         this.#log('warn', 'a name exists that searchPath rules out: names below this are asked of the servers', {
           ...line,
         }),
+      privateAnswer: (line) =>
+        this.#log('warn', 'a name of the public Internet leads to a private address (protection.rebind)', { ...line }),
       exception: (error) =>
         this.#log('error', 'serving a query threw', { error: (error as Error).stack ?? String(error) }),
     };

@@ -141,6 +141,16 @@ export class Metrics {
       ['listener', 'zone'],
       () => tallies.map(({ labels, counts }) => [labels, counts[ZoneCount.searchPathWrong]]),
     );
+    this.#counter(
+      'localdns_rebind_answers_total',
+      'Answers that lead from public names to private addresses: blocked, or only reported (protection.rebind).',
+      ['listener', 'zone', 'outcome'],
+      () =>
+        tallies.flatMap(({ labels, counts }) => [
+          [{ ...labels, outcome: 'blocked' }, counts[ZoneCount.rebindBlocked]],
+          [{ ...labels, outcome: 'reported' }, counts[ZoneCount.rebindReported]],
+        ]),
+    );
     this.#gauge('localdns_upstream_in_flight', 'Upstream queries under way.', ['listener', 'zone'], () =>
       tallies.map(({ labels, counts }) => [labels, counts[ZoneCount.inFlight]]),
     );

@@ -30,6 +30,8 @@ export class Entry {
   refreshAfterMs = 0;
   /** Of one that stands for failures (RFC 9520): how many there were in a row. */
   failures = 0;
+  /** It stands in the place of an answer that policy withholds. */
+  isBlocked = false;
   /** How often it was served while it was fresh; and whether it was asked for again before its end. */
   uses = 0;
   prefetched = false;
@@ -108,13 +110,14 @@ export class Entry {
       dnssecOk: query.dnssecOk,
       extendedRcode: 0,
       extendedError: this.#extendedError(from),
-      extraText: '',
+      extraText: this.isBlocked ? 'protection.rebind' : '',
       origin: query.asksOrigin ? from : -1,
     };
   }
 
   #extendedError(from: Origin): number {
     if (this.failures > 0) return extendedError.cachedError;
+    if (this.isBlocked) return extendedError.blocked;
     if (from !== origin.stale) return -1;
     return this.rcode === header.rcode.nxDomain ? extendedError.staleNxDomain : extendedError.staleAnswer;
   }

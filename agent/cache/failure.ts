@@ -18,13 +18,18 @@ export function rememberFailure(cache: CachePartition, query: PendingQuery, rcod
   const followsAnother = before !== undefined && nowMs - before.expiresAtMs < sequenceMs;
   const failures = followsAnother ? before.failures + 1 : 1;
   const seconds = Math.min(maxSeconds, firstSeconds * 2 ** (failures - 1));
+  const entry = entryWithoutRecords(query, rcode, nowMs, seconds);
+  entry.failures = failures;
+  cache.store(query.key, entry);
+}
+
+/** An answer that no server has given. */
+export function entryWithoutRecords(query: PendingQuery, rcode: number, nowMs: number, seconds: number): Entry {
   const message = Buffer.alloc(header.headerLength + query.question.length);
   const counts = { question: 1, answer: 0, authority: 0, additional: 0 };
   header.writeHeader(message, 0, header.flag.response | (rcode & 0xf), counts);
   query.question.copy(message, header.headerLength);
   const walk = walkRecords(message, message.length, query.type);
   if (walk === undefined) throw new Error('a message without records is whole');
-  const entry = new Entry(message, walk, nowMs, seconds, 0);
-  entry.failures = failures;
-  cache.store(query.key, entry);
+  return new Entry(message, walk, nowMs, seconds, 0);
 }

@@ -117,6 +117,17 @@ test('an answer comes back whole, in its own block, and older by the time that p
   equal(after.size, 2);
 });
 
+test('what stands for an answer that is withheld stays behind: nothing would tell that it does', () => {
+  const cache = roomy();
+  keep(cache, 'www.example');
+  keep(cache, 'evil.example');
+  const blocked = cache.peek(`aa${keyOf('evil.example')}`);
+  ok(blocked !== undefined);
+  blocked.isBlocked = true;
+  const after = restored(snapshotOf(cache), later(0));
+  deepEqual([after.size, found(after, 'evil.example')], [1, undefined]);
+});
+
 test('a snapshot may come in pieces of any length', () => {
   const cache = roomy();
   for (let name = 0; name < 600; name += 1) keep(cache, `n${name}.example`);

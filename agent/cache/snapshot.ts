@@ -106,11 +106,11 @@ function startFrame(identities: string[], wallMs: number): Buffer {
   return sealed(Buffer.concat([Buffer.alloc(frameHeaderLength + 1), fixed, ...named]), Kind.start);
 }
 
-/** Returns its length; 0 for an answer that is past all use. */
+/** Returns its length; 0 for an answer that is past all use, or that stands for one that is withheld. */
 function writeAnswer(out: Buffer, at: number, place: number, key: string, entry: Entry, nowMs: number): number {
   // One that came while the snapshot was written has no age.
   const ageMs = Math.max(0, Math.floor(nowMs) - entry.storedAtMs);
-  if (nowMs >= entry.staleUntilMs || ageMs > maxU32) return 0;
+  if (nowMs >= entry.staleUntilMs || ageMs > maxU32 || entry.isBlocked) return 0;
   const keyLength = key.length - prefixLength;
   setU16(out, at, place);
   setU16(out, at + 2, keyLength);

@@ -17,6 +17,7 @@ test('the cache is warm before sockets open, and its blocks are known by then', 
     query() {},
     failure() {},
     exceptionOfSearchPath() {},
+    privateAnswer() {},
     exception() {},
   });
   const desired = {

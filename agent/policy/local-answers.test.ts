@@ -157,11 +157,13 @@ test('what was redirected yesterday is not remembered by a new configuration, no
   assert.equal(agent.upstream.queries.length, 1);
 });
 
-test('hosts win over blocked domains, and these over redirects', async () => {
+test('hosts win over blocked domains, and these over redirects, whatever these except', async () => {
   const agent = agentWith({
     hosts: [{ hostnames: ['a.example'], addresses: ['10.0.0.8'], ttlSeconds: 60 }],
     blockedDomains: [{ domain: 'example', response: 'NxDomain' }],
-    redirects: [{ ...redirect, match: { ...none, suffixes: ['example', 'net'] } }],
+    redirects: [
+      { ...redirect, match: { ...none, suffixes: ['example', 'net'] }, except: { ...none, exact: ['a.example'] } },
+    ],
   });
   assert.deepEqual(await told(agent, 'a.example'), ['a.example 60 A 10.0.0.8']);
   assert.equal(await told(agent, 'b.example'), 'rcode 3');

@@ -1,8 +1,8 @@
 /**
- * Names that mean the same everywhere and are nobody's to ask about: `localhost` (RFC 6761 §6.3), `invalid` (§6.4) and `onion`
- * (RFC 7686 §2), with all below them. `local` and `home.arpa` are left to the servers: behind a forwarder they may well be
- * somebody's zone, of a directory or of a home's router.
+ * Names that mean the same everywhere, or nothing outside of one network, and are nobody's to ask about: `localhost` (RFC 6761
+ * §6.3), `invalid` (§6.4), `onion` (RFC 7686 §2), `local` (RFC 6762 §22.1) and `home.arpa` (RFC 8375 §4), with all below them.
  */
+import { extendedError } from '../wire/edns.ts';
 import * as header from '../wire/header.ts';
 import { writeLocalAnswer } from '../wire/local-answer.ts';
 import { nameFromText } from '../wire/name.ts';
@@ -13,19 +13,31 @@ import type { Policy } from './policy.ts';
 
 const loopbackTtlSeconds = 3_600;
 
+/** These may well be somebody's, of a directory or of a home's router: whoever misses one reads how to get it. */
+const needsZone = 'asked of servers only where a zone is configured for it';
+const why = { local: needsZone, 'home.arpa': needsZone, invalid: '', onion: '' } as const;
+
 /** @param zones that are configured: what is theirs is asked of their servers */
 export function specialNames(zones: readonly string[]): Policy {
-  const usual = ['localhost', 'invalid', 'onion'] as const;
-  const special = usual.filter((name) => !zones.includes(name));
+  const special = ['localhost', 'invalid', 'onion', 'local', 'home.arpa'] as const;
   const names = new Suffixes(new Map(special.map((name) => [nameFromText(name), name])));
   const ends = special.map(nameFromText);
+  const configured = zones.filter((zone) => zone !== '.').map(nameFromText);
+  const served = new Suffixes(new Map(configured.map((name) => [name, true])));
   const loopback = addressRecords(['127.0.0.1', '::1'], loopbackTtlSeconds);
   return (query, out, limit) => {
     // Every packet comes by here: the suffix is looked for label by label only where it may be found.
     if (query.class !== classIn || !ends.some((end) => query.name.endsWith(end))) return 0;
     const name = names.longest(query.name);
-    if (name === undefined) return 0;
+    if (name === undefined || served.longest(query.name) !== undefined) return 0;
     if (name === 'localhost') return writeRecords(out, query, limit, loopback);
-    return writeLocalAnswer(out, query, limit, { rcode: header.rcode.nxDomain });
+    // RFC 8020: a name that does not exist would hide the zones below it.
+    const exists = configured.some((zone) => zone.endsWith(query.name));
+    const rcode = exists ? header.rcode.noError : header.rcode.nxDomain;
+    const extraText = why[name];
+    return writeLocalAnswer(out, query, limit, {
+      rcode,
+      ...(extraText !== '' && { extendedError: extendedError.other, extraText }),
+    });
   };
 }

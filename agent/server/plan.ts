@@ -5,6 +5,7 @@ import type { CachePartition } from '../cache/response-cache.ts';
 import type { Failed, Forwarder } from '../forward/forwarder.ts';
 import type { InFlight } from '../forward/in-flight.ts';
 import type { Policy } from '../policy/policy.ts';
+import type { RebindProtection } from '../policy/rebind.ts';
 import type { SearchPathRelief } from '../policy/search-path-relief.ts';
 import type { ZoneTable } from '../zone/zone-table.ts';
 
@@ -20,6 +21,8 @@ export interface Zone {
   readonly prefetch: boolean;
   /** Answers names that a search path makes and cluster DNS cannot have; undefined where that is not wanted. */
   readonly searchPath: SearchPathRelief | undefined;
+  /** Looks for private addresses in answers of the servers; undefined where they may give any. */
+  readonly rebind: RebindProtection | undefined;
   readonly forwarder: Forwarder;
   /** Equal questions that wait for one upstream query. */
   readonly inFlight: InFlight<Entry | Failed>;
@@ -50,6 +53,9 @@ export const ZoneCount = {
   /** Names that a search path made: not asked about, or only counted; and those that exist against the specification. */
   searchPathSaved: 7,
   searchPathWrong: 8,
+  /** Answers with private addresses for names of the public Internet: withheld, or only counted. */
+  rebindBlocked: 9,
+  rebindReported: 10,
 } as const;
 export const zoneCounts = Object.keys(ZoneCount).length;
 

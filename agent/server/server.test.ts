@@ -46,6 +46,7 @@ function scene(random: () => number) {
     query: (line) => lines.push(line),
     failure: (line) => failures.push(line),
     exceptionOfSearchPath: () => {},
+    privateAnswer: () => {},
     exception: (error) => exceptions.push(error),
   });
   const ends: string[] = [];

@@ -1,3 +1,4 @@
+import { withhold } from '../cache/blocked.ts';
 import { askForAnyType, find, forget, isAboutName, keep } from '../cache/by-name.ts';
 import { boundTtls, cacheableSeconds } from '../cache/cacheability.ts';
 import { Entry } from '../cache/entry.ts';
@@ -32,6 +33,8 @@ export interface ServerLog {
   failure(line: { zone: string; name: string; reason: string; failures: number }): void;
   /** A name exists that the Kubernetes DNS specification rules out: what is `below` is asked of the servers from now on. */
   exceptionOfSearchPath(line: { zone: string; below: string }): void;
+  /** A name of the public Internet leads to a private address; at most one line a second and zone. */
+  privateAnswer(line: { zone: string; name: string; address: string; isBlocked: boolean }): void;
   /** A bug: serving one packet threw. */
   exception(error: unknown): void;
 }
@@ -198,6 +201,11 @@ export class Server {
         return outcome;
       }
       const { message, walk } = outcome;
+      const found = zone.rebind?.check(query, message, walk, nowMs);
+      if (found?.answers !== undefined) {
+        this.#log.privateAnswer({ zone: zone.name, name: nameToText(query.name), ...found });
+      }
+      if (found?.isBlocked) return withhold(zone.cache, query, walk, zone.bounds, nowMs);
       const questionEnd = header.headerLength + query.question.length;
       evenTtls(message, walk, questionEnd);
       boundTtls(message, walk, zone.bounds);

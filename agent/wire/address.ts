@@ -1,4 +1,5 @@
-import { isIPv6 } from 'node:net';
+import { isIPv6, SocketAddress } from 'node:net';
+import { u16 } from './octets.ts';
 
 /** An IP address without a zone in network byte order, as A and AAAA records and packets have it. */
 export function addressOctets(address: string): Buffer {
@@ -16,4 +17,11 @@ export function addressOctets(address: string): Buffer {
     octets.writeUInt16BE(Number.parseInt(group, 16), 16 - (behind.length - index) * 2);
   }
   return octets;
+}
+
+/** The address of 4 or 16 octets as people write it (RFC 5952 §4). */
+export function addressText(octets: Buffer): string {
+  if (octets.length === 4) return octets.join('.');
+  const groups = Array.from({ length: 8 }, (_, index) => u16(octets, index * 2).toString(16)).join(':');
+  return new SocketAddress({ address: groups, family: 'ipv6' }).address;
 }

@@ -34,3 +34,10 @@ export function canonicalAddress(address: string): string {
 export function formatEndpoint({ address, port }: Endpoint): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
+
+/** Whether the text is a network: `192.0.2.0/24`, `2001:db8::/32`. */
+export function isPrefix(text: string): boolean {
+  const [, address = '', bits = ''] = /^([^/]+)\/(0|[1-9]\d{0,2})$/.exec(text) ?? [];
+  const family = address.includes('%') ? 0 : isIP(address);
+  return family !== 0 && Number(bits) <= (family === 4 ? 32 : 128);
+}

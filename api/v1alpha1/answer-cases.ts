@@ -44,9 +44,39 @@ export const answerCases: readonly ProfileCase[] = [
       ],
       hosts: [{ hostnames: ['db.example', 'db'], addresses: ['10.0.0.2'], ttlSeconds: 5 }],
       blockedDomains: [{ domain: 'ads.example', response: 'NullAddress' }, { domain: 'example' }],
-      protection: { singleLabelNames: { mode: 'NxDomain' } },
+      protection: {
+        rebind: {
+          mode: 'Enforce',
+          allowedDomains: ['amazonaws.com'],
+          allowLoopback: false,
+          extraPrefixes: ['203.0.113.0/24', '2001:db8::/32'],
+        },
+        privateReverse: { mode: 'NxDomain' },
+        singleLabelNames: { mode: 'NxDomain' },
+      },
     },
   },
+  ...(
+    [
+      ['a mode that there is not', { mode: 'NxDomain' }, 'mode', 'nsupported value'],
+      ['a domain with a star', { mode: 'Report', allowedDomains: ['*.example'] }, 'allowedDomains[0]', 'should match'],
+      ...['192.0.2.0', '192.0.2.0/33', '192.0.2.0/024', 'corp/8', '2001:db8::/129'].map(
+        (prefix) =>
+          [
+            `${prefix} as a network`,
+            { mode: 'Report', extraPrefixes: ['10.0.0.0/8', prefix] },
+            'extraPrefixes[1]',
+            'prefixes are networks, such as 203.0.113.0/24 or 2001:db8::/32',
+          ] as const,
+      ),
+    ] as const
+  ).map(
+    ([title, rebind, field, message]): ProfileCase => ({
+      title: `protection from rebinding with ${title}`,
+      spec: { protection: { rebind } },
+      refused: { field: `spec.protection.rebind.${field}`, message },
+    }),
+  ),
   ...(
     [
       ['no names to match', { match: {} }, 'match', 'a redirect needs names to match'],

@@ -59,6 +59,8 @@ const blockedDomain = z.strictObject({
 const atomicList = <Item extends z.ZodType>(item: Item, max: number, description: string) =>
   withKeywords(z.array(item).max(max), { description, listType: 'atomic' });
 
+const onNode = z.enum(['Disabled', 'NxDomain']).optional().describe('Disabled or NxDomain. Default: Disabled.');
+
 export const localAnswerFields = {
   redirects: withKeywords(z.array(redirect).max(64), {
     description:
@@ -78,13 +80,43 @@ export const localAnswerFields = {
   }).optional(),
   protection: z
     .strictObject({
+      rebind: z
+        .strictObject({
+          mode: z
+            .enum(['Disabled', 'Report', 'Enforce'])
+            .optional()
+            .describe(
+              'Enforce withholds such answers and says that they are blocked (Extended DNS Error 15). Report counts and logs them. Default: Disabled.',
+            ),
+          allowedDomains: withKeywords(z.array(domainName).max(256), {
+            description:
+              'Domains that may lead to private addresses, with all names below them. The cluster domain may anyway, and so may local, home.arpa and internal, and zones that have an upstream of their own.',
+            listType: 'set',
+          }).optional(),
+          allowLoopback: z
+            .boolean()
+            .optional()
+            .describe('Whether names may lead to the loopback addresses, as many in public DNS do. Default: true.'),
+          extraPrefixes: withKeywords(z.array(z.string().max(49)).max(64), {
+            description: 'Networks that count as private beside those of the RFCs: 203.0.113.0/24, 2001:db8::/32.',
+            listType: 'set',
+          }).optional(),
+        })
+        .optional()
+        .describe('What becomes of answers of servers that lead from public names to private addresses.'),
+      privateReverse: z
+        .strictObject({ mode: onNode })
+        .optional()
+        .describe(
+          'Whether names of private addresses (RFC 6303) are asked about, other than those of pods and Services.',
+        ),
       singleLabelNames: z
-        .strictObject({ mode: z.enum(['Disabled', 'NxDomain']).describe('Disabled or NxDomain. Default: Disabled.') })
+        .strictObject({ mode: onNode })
         .optional()
         .describe('Whether addresses of names without a dot, which no server knows, are asked about.'),
     })
     .optional()
-    .describe('What is not asked of servers.'),
+    .describe('What is not asked of servers, and what is not believed.'),
 };
 
 type Names = z.output<typeof redirect>['match'];

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
-import { parseEndpoint } from './address.ts';
+import { isPrefix, parseEndpoint } from './address.ts';
 import { compilePattern } from './pattern.ts';
 import { z } from './schema.ts';
 
@@ -13,6 +13,7 @@ export const formatVersion = 1;
 
 const seconds = z.int().min(0).max(2_147_483_647);
 const ipAddress = z.string().refine((text) => isIP(text) !== 0, 'must be an IP address');
+const prefix = z.string().refine(isPrefix, 'must be a network: an IP address, a slash and a number of bits');
 const server = z.string().refine((text) => parseEndpoint(text) !== undefined, 'must be an IP address with a port');
 
 const serverBlockConfig = z.strictObject({
@@ -80,6 +81,17 @@ const localAnswers = {
     .optional(),
   /** Addresses of names of one label are not asked about. */
   singleLabelNames: z.literal('NxDomain').optional(),
+  /** Names of private addresses do not exist, but for those of pods and Services. */
+  privateReverse: z.strictObject({ exceptRanges: z.array(prefix) }).optional(),
+  /** What becomes of answers that lead from public names to private addresses. */
+  rebind: z
+    .strictObject({
+      mode: z.enum(['Report', 'Enforce']),
+      allowedDomains: z.array(z.string()),
+      allowLoopback: z.boolean(),
+      extraPrefixes: z.array(prefix),
+    })
+    .optional(),
 };
 
 export const nodeConfig = z.strictObject({

@@ -35,7 +35,11 @@ test('an empty spec gets both listeners, and the root zone and cluster domain in
     blockedDomains: [],
     searchPath: 'Disabled',
     cache: { maxBytes: '32Mi', prefetch: true, warmRestart: true },
-    protection: { singleLabelNames: { mode: 'Disabled' } },
+    protection: {
+      rebind: { mode: 'Disabled', allowedDomains: [], allowLoopback: true, extraPrefixes: [] },
+      privateReverse: { mode: 'Disabled' },
+      singleLabelNames: { mode: 'Disabled' },
+    },
   });
 });
 

@@ -30,7 +30,16 @@ export interface DefaultedProfileSpec {
   blockedDomains: { domain: string; response: 'NxDomain' | 'NullAddress' }[];
   searchPath: 'Disabled' | 'Report' | 'Spec';
   cache: DefaultedCache;
-  protection: { singleLabelNames: { mode: 'Disabled' | 'NxDomain' } };
+  protection: {
+    rebind: {
+      mode: 'Disabled' | 'Report' | 'Enforce';
+      allowedDomains: string[];
+      allowLoopback: boolean;
+      extraPrefixes: string[];
+    };
+    privateReverse: { mode: 'Disabled' | 'NxDomain' };
+    singleLabelNames: { mode: 'Disabled' | 'NxDomain' };
+  };
 }
 
 export interface DefaultedRedirect {
@@ -76,7 +85,16 @@ export function defaultProfileSpec(spec: ProfileSpec): DefaultedProfileSpec {
     })),
     searchPath: spec.searchPath ?? 'Disabled',
     cache: defaultedCache(spec.cache),
-    protection: { singleLabelNames: { mode: spec.protection?.singleLabelNames?.mode ?? 'Disabled' } },
+    protection: {
+      rebind: {
+        mode: spec.protection?.rebind?.mode ?? 'Disabled',
+        allowedDomains: spec.protection?.rebind?.allowedDomains ?? [],
+        allowLoopback: spec.protection?.rebind?.allowLoopback ?? true,
+        extraPrefixes: spec.protection?.rebind?.extraPrefixes ?? [],
+      },
+      privateReverse: { mode: spec.protection?.privateReverse?.mode ?? 'Disabled' },
+      singleLabelNames: { mode: spec.protection?.singleLabelNames?.mode ?? 'Disabled' },
+    },
   };
 }
 

@@ -4,7 +4,7 @@
  * cases to both and to a real API server.
  */
 import { isIP } from 'node:net';
-import { canonicalAddress, parseEndpoint } from './address.ts';
+import { canonicalAddress, isPrefix, parseEndpoint } from './address.ts';
 import { bytesOf, maxCacheBytes, minCacheBytes } from './cache-settings.ts';
 import { optOut } from './labels.ts';
 import type { ProfileSpec } from './profile.ts';
@@ -232,6 +232,15 @@ export const profileRules: readonly Rule[] = [
     fieldPath: '.hosts',
     broken: (spec) =>
       (spec.hosts ?? []).flatMap(({ addresses }, at) => malformed(addresses, `spec.hosts[${at}].addresses`)),
+  },
+  {
+    rule: '!has(self.protection) || !has(self.protection.rebind) || !has(self.protection.rebind.extraPrefixes) || self.protection.rebind.extraPrefixes.all(p, isCIDR(p))',
+    message: 'prefixes are networks, such as 203.0.113.0/24 or 2001:db8::/32',
+    fieldPath: '.protection',
+    broken: (spec) =>
+      (spec.protection?.rebind?.extraPrefixes ?? []).flatMap((prefix, at) =>
+        isPrefix(prefix) ? [] : [`spec.protection.rebind.extraPrefixes[${at}]`],
+      ),
   },
   {
     rule: "!has(self.cache) || !has(self.cache.maxBytes) || !isQuantity(self.cache.maxBytes) || (quantity(self.cache.maxBytes).compareTo(quantity('1Mi')) >= 0 && quantity(self.cache.maxBytes).compareTo(quantity('16Gi')) <= 0)",

@@ -83,6 +83,8 @@ function duplicates(spec: ProfileSpec): FieldError[] {
     ['spec.listeners.cluster.addresses', spec.listeners?.cluster?.addresses ?? []],
     ['spec.listeners.node.addresses', spec.listeners?.node?.addresses ?? []],
     ['spec.redirects', (spec.redirects ?? []).map(({ name }) => name)],
+    ['spec.protection.rebind.allowedDomains', spec.protection?.rebind?.allowedDomains ?? []],
+    ['spec.protection.rebind.extraPrefixes', spec.protection?.rebind?.extraPrefixes ?? []],
     ['spec.blockedDomains', (spec.blockedDomains ?? []).map(({ domain }) => domain)],
     ...(spec.redirects ?? []).flatMap(({ match, except, target }, at): [string, readonly string[]][] => [
       ...Object.entries({ match, except }).flatMap(([part, names]) =>

@@ -14,12 +14,13 @@ import { renderNodeConfig } from './render.ts';
  */
 const folder = join(import.meta.dirname, '../../test/golden/render');
 const clusterDns = { namespace: 'kube-system', service: 'kube-dns', addresses: ['10.96.0.10', 'fd00:10:96::a'] };
+const ranges = ['10.244.0.0/16', '10.96.0.0/12', 'fd00:10:96::/112'];
 
 for (const file of readdirSync(folder).filter((name) => name.endsWith('.yaml'))) {
   test(`${file} renders as its golden file says, and the agent accepts it`, () => {
     const parsed = parseProfile(parse(readFileSync(join(folder, file), 'utf8')));
     assert.ok('profile' in parsed, JSON.stringify(parsed));
-    const config = renderNodeConfig(defaultProfileSpec(parsed.profile.spec), clusterDns);
+    const config = renderNodeConfig(defaultProfileSpec(parsed.profile.spec), clusterDns, ranges);
     const golden = join(folder, file.replace(/yaml$/, 'json'));
     if (process.env.UPDATE_GOLDEN === '1' || !existsSync(golden))
       writeFileSync(golden, `${JSON.stringify(config, null, 2)}\n`);

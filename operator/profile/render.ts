@@ -10,13 +10,18 @@ import type { ClusterDns } from './cluster-dns.ts';
 
 /**
  * The configuration that an agent gets for a profile. Pure; equal input renders equally, down to the order.
+ * `ranges` are the networks of pods and Services, sorted.
  *
  * Nothing in it differs between the nodes of one profile: what is a node's own (its resolvers, its addresses) the agent
  * follows on the node. So the plan renders once for each profile, not five thousand times.
  */
-export function renderNodeConfig(spec: DefaultedProfileSpec, clusterDns: ClusterDns): NodeConfig {
+export function renderNodeConfig(
+  spec: DefaultedProfileSpec,
+  clusterDns: ClusterDns,
+  ranges: readonly string[] = [],
+): NodeConfig {
   const { cluster, node } = spec.listeners;
-  const { singleLabelNames } = spec.protection;
+  const { rebind, privateReverse, singleLabelNames } = spec.protection;
   return {
     formatVersion,
     clusterDomain: spec.clusterDomain,
@@ -36,6 +41,8 @@ export function renderNodeConfig(spec: DefaultedProfileSpec, clusterDns: Cluster
     ...(spec.redirects.length > 0 && {
       redirects: spec.redirects.map(({ target, ...redirect }) => ({ ...redirect, ...target })),
     }),
+    ...(rebind.mode !== 'Disabled' && { rebind: { ...rebind, mode: rebind.mode } }),
+    ...(privateReverse.mode === 'NxDomain' && { privateReverse: { exceptRanges: [...ranges] } }),
     ...(singleLabelNames.mode === 'NxDomain' && { singleLabelNames: singleLabelNames.mode }),
   };
 }

@@ -22,6 +22,7 @@ const log = {
   query: () => {},
   failure: () => {},
   exceptionOfSearchPath: () => {},
+  privateAnswer: () => {},
   exception: (error: unknown) => console.error(error),
 };
 const openTransport = () => loopbackTransport(clock, Number(interceptMark));

@@ -70,6 +70,7 @@ export class FakeAgent {
   readonly queryLines: QueryLine[] = [];
   readonly exceptions: unknown[] = [];
   readonly exceptionsOfSearchPath: string[] = [];
+  readonly privateAnswers: string[] = [];
   readonly server: Server;
   readonly #build: (local: Partial<NodeConfig>) => ListenerPlan;
 
@@ -104,6 +105,7 @@ export class FakeAgent {
       query: (line) => this.queryLines.push(line),
       failure: () => {},
       exceptionOfSearchPath: ({ below }) => this.exceptionsOfSearchPath.push(below),
+      privateAnswer: ({ name, address }) => this.privateAnswers.push(`${name} ${address}`),
       exception: (error) => this.exceptions.push(error),
     });
   }

@@ -42,6 +42,7 @@ export class Exceptions {
     query: () => {},
     failure: () => {},
     exceptionOfSearchPath: () => {},
+    privateAnswer: () => {},
     exception: (error) => this.seen.push(error),
   };
 }

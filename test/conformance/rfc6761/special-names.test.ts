@@ -29,7 +29,7 @@ test('invalid and onion do not exist, and nobody is asked', async () => {
 
 test('names that only look like these are asked about, and those of a zone that is configured', async () => {
   const agent = agentWith('onion');
-  for (const name of ['localhost.example', 'mylocalhost', 'ab\tlocalhost', 'x.onion', 'printer.local', 'a.home.arpa']) {
+  for (const name of ['localhost.example', 'mylocalhost', 'ab\tlocalhost', 'x.onion']) {
     assert.match((await agent.answer(query(name))).answers.join(), /192\.0\.2\.7$/, name);
   }
 });
