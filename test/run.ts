@@ -88,6 +88,7 @@ async function runTier(tier: Tier, files: string[]): Promise<Totals> {
     '--test',
     `--test-concurrency=${tier.atOnce}`,
     `--test-timeout=${testLimitMs}`,
+    ...(tier.together ? ['--test-isolation=none'] : []),
     `--test-reporter=${join(root, 'test/tools/reporter.ts')}`,
     '--test-reporter-destination=stdout',
     ...files,

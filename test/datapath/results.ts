@@ -50,7 +50,7 @@ export class Results {
 
   /** @param keepIn a file to which each row is appended as a line of JSON */
   print(keepIn = process.env.LOCALDNS_DATAPATH_ROWS): void {
-    console.log(table(this.#rows));
+    console.log(`\n${table(this.#rows)}`);
     if (keepIn !== undefined) for (const row of this.#rows) appendFileSync(keepIn, `${JSON.stringify(row)}\n`);
   }
 }

@@ -4,8 +4,8 @@ import type { AgentPlace } from '../cluster/installation.ts';
 import type { Namespace } from '../cluster/namespace.ts';
 import { isTrue, type LocalDnsNode } from '../cluster/scene.ts';
 import { eventually } from '../tools/eventually.ts';
-import type { KubeProxy, ProxyMode } from './kube-proxy.ts';
-import { clusterListeners, Lab, nodeName, serviceAddresses } from './lab.ts';
+import type { KubeProxy } from './kube-proxy.ts';
+import { clusterListeners, type Lab, nodeName, serviceAddresses } from './lab.ts';
 
 /** How long an agent may take from its start to its first query of a pod. */
 const startMs = 15_000;
@@ -22,21 +22,27 @@ export class ServedLab {
     this.agent = lab.startAgent();
   }
 
-  /** @param before a look at the lab while nothing of ours runs */
-  static async start(mode: ProxyMode, spec: object = {}, before?: (lab: Lab) => Promise<void>): Promise<ServedLab> {
-    const lab = await Lab.start(mode);
-    await before?.(lab);
+  /** In a lab where nothing of ours has run. */
+  static async start(lab: Lab): Promise<ServedLab> {
     const served = new ServedLab(lab);
     try {
-      await lab.applyProfile(spec);
+      await lab.applyProfile({});
       await lab.label('default');
       await served.untilIntercepted();
       return served;
     } catch (error) {
       console.log(served.lastWords);
-      await lab.stop();
       throw error;
     }
+  }
+
+  /** As at its start, whatever was done to it since. */
+  async renew(): Promise<void> {
+    if (this.agent.isRunning) await this.agent.stop();
+    await this.lab.applyProfile({});
+    await this.lab.label('default');
+    this.startAgent();
+    await this.untilIntercepted();
   }
 
   startAgent(place: AgentPlace = {}): void {
@@ -74,10 +80,6 @@ export class ServedLab {
   /** What the programs said last: for the reader of a test that failed. */
   get lastWords(): string {
     return `${this.operator.lastWords}\n${this.agent.lastWords}`;
-  }
-
-  stop(): Promise<void> {
-    return this.lab.stop();
   }
 }
 

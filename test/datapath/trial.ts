@@ -3,13 +3,14 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import type { Daemon } from '../cluster/daemon.ts';
 import { pause } from '../cluster/scene.ts';
 import { isNightly } from '../tools/nightly.ts';
+import { type CommonLab, commonLab } from './common-lab.ts';
 import { asked, type Goal } from './goals.ts';
 import type { ProxyMode } from './kube-proxy.ts';
 import type { Lab } from './lab.ts';
-import { type NodeState, nodeState } from './node-state.ts';
+import type { NodeState } from './node-state.ts';
 import { type Moments, type OrdealOptions, underLoad } from './ordeal.ts';
 import { Results } from './results.ts';
-import { bothKinds, bothKindsAndFamilies, ServedLab } from './served-lab.ts';
+import { bothKinds, bothKindsAndFamilies, type ServedLab } from './served-lab.ts';
 import { Traffic } from './traffic.ts';
 
 /** The same events in each mode of kube-proxy that this run is to try. */
@@ -26,34 +27,27 @@ export function nightly(name: string, event: () => Promise<void>): void {
 /** A served lab, what its events have cost, and the table of that at its end. */
 export class Trial {
   readonly #results = new Results();
-  #served: ServedLab | undefined;
-
-  #bare: NodeState | undefined;
+  #common: CommonLab | undefined;
 
   constructor(mode: ProxyMode) {
     before(async () => {
-      this.#served = await ServedLab.start(mode, {}, async (lab) => {
-        this.#bare = await nodeState(lab.node);
-      });
+      this.#common = await commonLab(mode);
       await this.#warm();
     });
-    after(async () => {
-      this.#results.print();
-      await this.#served?.stop();
-    });
+    after(() => this.#results.print());
     afterEach((context) => {
-      if ('passed' in context && !context.passed) console.log(this.#served?.lastWords);
+      if ('passed' in context && !context.passed) console.log(this.#common?.served.lastWords);
     });
   }
 
   get served(): ServedLab {
-    if (this.#served === undefined) throw new Error('the lab is there once the tests run');
-    return this.#served;
+    if (this.#common === undefined) throw new Error('the lab is there once the tests run');
+    return this.#common.served;
   }
 
   /** The node before anything of ours ran there. */
   get bare(): NodeState {
-    return this.#bare ?? {};
+    return this.#common?.bare ?? {};
   }
 
   get lab(): Lab {

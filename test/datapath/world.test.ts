@@ -1,6 +1,6 @@
 /** The world around the agent changes, while three pods ask at both kinds of address over both transports. */
 import assert from 'node:assert/strict';
-import { before, test } from 'node:test';
+import { test } from 'node:test';
 import { pause } from '../cluster/scene.ts';
 import { eventually } from '../tools/eventually.ts';
 import {
@@ -21,8 +21,6 @@ const steady = [nothingLost, fast, connectionsSurvive, untracked, rightAnswers];
 const dualStack = { servers: bothKindsAndFamilies };
 
 inEachMode((trial) => {
-  before(() => trial.servingAnew());
-
   test('the configuration changes', () =>
     trial.ordeal(
       'configuration change',

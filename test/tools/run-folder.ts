@@ -17,13 +17,17 @@ const beingMade = '.';
  *       processes/<pid>  the identity of a process that it started
  *       namespaces/<name>
  */
+/** In this process so far: one of several may be gone before the next one comes, or not. */
+let folders = 0;
+let namespaces = 0;
+
 export class RunFolder {
   readonly path: string;
-  #namespaces = 0;
 
   constructor(label: string) {
-    this.path = join(runFolders(), `${process.pid}-${label}`);
-    const making = join(runFolders(), `${beingMade}${process.pid}-${label}`);
+    const name = `${process.pid}-${label}${++folders}`;
+    this.path = join(runFolders(), name);
+    const making = join(runFolders(), `${beingMade}${name}`);
     // Folders of these names that are there already were left by a process which had our id before us.
     for (const path of [making, this.path]) rmSync(path, { recursive: true, force: true });
     mkdirSync(join(making, 'processes'), { recursive: true });
@@ -45,8 +49,7 @@ export class RunFolder {
 
   /** Makes a network namespace and gives its name, which carries our process id. */
   addNamespace(label: string): string {
-    this.#namespaces++;
-    const name = `ldns-${process.pid}-${label}${this.#namespaces}`;
+    const name = `ldns-${process.pid}-${label}${++namespaces}`;
     // Noted first: a note without a namespace is harmless, the other way round it would stay for ever.
     writeFileSync(join(this.path, 'namespaces', name), '');
     ip('netns', 'add', name);

@@ -13,6 +13,8 @@ export interface Tier {
   nightlyTestLimitMs?: number;
   /** How many files run at once. Tests that measure time want the machine to themselves. */
   atOnce: number;
+  /** All files run in one process, one after the other: what one has started, the next one finds. */
+  together?: boolean;
   /** Its figures are worth something only while nobody else has the processors. */
   ahead?: boolean;
 }
@@ -87,12 +89,13 @@ export const tiers: readonly Tier[] = [
     name: 'datapath',
     about: 'network namespaces, nftables, a dying agent',
     files: [
-      'test/datapath/{deaths,goals,hand-over,hostile,lab,node-processes,partial,removal,uninstall,withdrawal,world}.test.ts',
+      'test/datapath/{bare-lab,deaths,goals,hand-over,hostile,node-processes,partial,removal,uninstall,withdrawal,world}.test.ts',
     ],
     needs: datapath,
     testLimitMs: 5 * minuteMs,
     nightlyTestLimitMs: 15 * minuteMs,
     atOnce: 1,
+    together: true,
     ahead: true,
   },
   {
