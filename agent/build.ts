@@ -15,7 +15,7 @@ import { upstreamPolicy } from './forward/upstream-policy.ts';
 import type { ListenerName } from './listen/listeners.ts';
 import { blocked } from './policy/blocked.ts';
 import { hosts } from './policy/hosts.ts';
-import { identity } from './policy/identity.ts';
+import { identity, identityOf } from './policy/identity.ts';
 import { minimalAny } from './policy/minimal-any.ts';
 import type { Policy } from './policy/policy.ts';
 import { privateReverse } from './policy/private-reverse.ts';
@@ -148,12 +148,9 @@ export class Builder {
         },
       ];
     });
-    const policies = [
-      ...this.#probes(listener.name),
-      identity(`${this.#nodeName}/${listener.name}`),
-      ...localPolicies(config, listener),
-    ];
-    return { zones: new ZoneTable(zones), policies };
+    const self = identityOf(this.#nodeName, listener.name);
+    const policies = [...this.#probes(listener.name), identity(self), ...localPolicies(config, listener)];
+    return { zones: new ZoneTable(zones), policies, identity: self };
   }
 
   #probes(name: ListenerName): Policy[] {

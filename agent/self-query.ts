@@ -33,17 +33,6 @@ export function heartbeat(startKey: Uint8Array): Heartbeat {
 function chaosQuery(text: string): Buffer {
   const name = nameFromText(text);
   const typeAndClass = Buffer.from([0, typeTxt, 0, classChaos]);
-  return writeUpstreamQuery({
-    id: 0,
-    flags: 0,
-    question: Buffer.concat([Buffer.from(name, 'latin1'), typeAndClass]),
-    name,
-    key: '',
-    type: typeTxt,
-    class: classChaos,
-    edns: true,
-    udpSize: 512,
-    dnssecOk: false,
-    asksOrigin: false,
-  });
+  const question = Buffer.concat([Buffer.from(name, 'latin1'), typeAndClass]);
+  return writeUpstreamQuery({ flags: 0, question, dnssecOk: false });
 }

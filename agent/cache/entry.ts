@@ -96,7 +96,7 @@ export class Entry {
       const ttl = u32(out, at);
       setU32(out, at, stale ? Math.min(ttl, maxStaleTtlSeconds) : Math.max(0, ttl - ageSeconds));
     }
-    return finishAnswer(out, end, query, limit, query.edns ? this.#edns(query, from) : undefined);
+    return finishAnswer(out, end, query, limit, query.edns ? this.#edns(from) : undefined);
   }
 
   /** RFC 6840 §5.8: AD only towards clients that set AD or DO. */
@@ -105,13 +105,12 @@ export class Entry {
     return wanted ? this.#flags & header.flag.authenticData : 0;
   }
 
-  #edns(query: PendingQuery, from: Origin): EdnsAnswer {
+  #edns(from: Origin): EdnsAnswer {
     return {
-      dnssecOk: query.dnssecOk,
       extendedRcode: 0,
       extendedError: this.#extendedError(from),
       extraText: this.isBlocked ? 'protection.rebind' : '',
-      origin: query.asksOrigin ? from : -1,
+      origin: from,
     };
   }
 

@@ -150,6 +150,8 @@ class Connection {
     this.#serve(packet, {
       overTcp: true,
       client: this.client,
+      // RFC 7828 §3.3.2: 0 where the connection is to end as soon as may be.
+      idleMs: this.#draining ? 0 : this.#bounds.idleTimeoutMs,
       send: (message, length) => this.#write(message, length),
       drop: () => {
         this.#waiting -= 1;

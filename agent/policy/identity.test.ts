@@ -2,16 +2,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ednsQuery, query as packetOf, read } from '../../test/fake/octets.ts';
 import { Query } from '../wire/query.ts';
-import { identity } from './identity.ts';
+import { identity, identityOf } from './identity.ts';
 
 const chaos = 3;
 const txtType = 16;
 
-function asked(packet: Buffer, text = 'node-1/node', limit = 512): Buffer {
+function asked(packet: Buffer, node = 'node-1', limit = 512): Buffer {
   const query = new Query();
   query.parse(packet);
   const out = Buffer.alloc(1500, 0xff);
-  return out.subarray(0, identity(text)(query, out, limit));
+  return out.subarray(0, identity(identityOf(node, 'node'))(query, out, limit));
 }
 
 test('the identity is told in full, also the longest that one text holds', () => {

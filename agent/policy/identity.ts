@@ -14,10 +14,13 @@ import type { Policy } from './policy.ts';
 export const identityName = 'id.server';
 const maxTextLength = 255;
 
-/** @param identity what to tell, `NODE/LISTENER`; cut to 255 octets (RFC 1035 §3.3) */
-export function identity(identity: string): Policy {
+/** What node and listener are known by; cut to the 255 octets of a text (RFC 1035 §3.3). */
+export function identityOf(nodeName: string, listener: string): Buffer {
+  return Buffer.from(`${nodeName}/${listener}`).subarray(0, maxTextLength);
+}
+
+export function identity(text: Buffer): Policy {
   const name = nameFromText(identityName);
-  const text = Buffer.from(identity).subarray(0, maxTextLength);
   return (query, out, limit) => {
     if (query.class !== classChaos) return 0;
     if (query.name !== name || (query.type !== typeTxt && query.type !== typeAny)) {

@@ -34,6 +34,8 @@ export interface Zone {
 export interface ListenerPlan {
   readonly zones: ZoneTable<Zone>;
   readonly policies: readonly Policy[];
+  /** Who answers: node and listener. */
+  readonly identity: Buffer;
 }
 
 /** Counts one more at the place `what` of a tally. */

@@ -18,6 +18,8 @@ import { bump, firstRcodeCount, ListenerCount, type ListenerPlan, type Zone, Zon
 /** Where the answer to one packet goes. Exactly one of {@link Reply.send} and {@link Reply.drop} is called for each. */
 export interface Reply {
   readonly overTcp: boolean;
+  /** Over TCP: how long the connection stays open without a query. */
+  readonly idleMs?: number;
   /** The client's address, for logs. */
   readonly client: string;
   /** Takes `message[0, length)` before it returns; the buffer is used again. */
@@ -68,6 +70,7 @@ export class Server {
 
   constructor(plan: ListenerPlan, clock: Clock, counts: Float64Array, log: ServerLog) {
     this.#plan = plan;
+    this.#query.identity = plan.identity;
     this.#clock = clock;
     this.#counts = counts;
     this.#log = log;
@@ -76,6 +79,7 @@ export class Server {
   /** What comes next is served by `plan`; what is in flight ends on the old one. */
   swap(plan: ListenerPlan): void {
     this.#plan = plan;
+    this.#query.identity = plan.identity;
   }
 
   /** Never throws. The packet is not used after the return. */
@@ -101,6 +105,7 @@ export class Server {
     const plan = this.#plan;
     const query = this.#query;
     const out = this.#out;
+    query.idleMs = reply.idleMs ?? -1;
     const verdict = query.parse(packet);
     this.#count(reply.overTcp ? ListenerCount.tcpQueries : ListenerCount.udpQueries);
     if (verdict !== Accept.Yes) {
@@ -161,8 +166,7 @@ export class Server {
         return;
       }
       const { rcode, extendedError, reason } = result;
-      const from = query.asksOrigin ? origin.local : -1;
-      this.#send(reply, writeEmptyAnswer(this.#out, query, rcode, extendedError, reason, from));
+      this.#send(reply, writeEmptyAnswer(this.#out, query, rcode, extendedError, reason, origin.local));
       if (zone.logQueries) this.#logQuery(query, reply, origin.local, startedAtMs);
     } catch (error) {
       this.#exception(error, reply);

@@ -1,7 +1,7 @@
 /** Writing messages: answers made here, and queries to upstreams. Answers out of the cache are written by its entries. */
-import { dnssecOkBit, type EdnsAnswer, ednsLength, maxUdpSize, minUdpSize, typeOpt, writeEdns } from './edns.ts';
+import { dnssecOkBit, type EdnsAnswer, maxUdpSize, minUdpSize, optLength, typeOpt, writeEdns } from './edns.ts';
 import * as header from './header.ts';
-import { setU16, u16 } from './octets.ts';
+import { setU16 } from './octets.ts';
 import { Accept, type PendingQuery } from './query.ts';
 
 /** RFC 1035 §4.2.2: what a TCP length can say. */
@@ -13,7 +13,7 @@ export function sizeLimit(query: PendingQuery, overTcp: boolean): number {
   return query.edns ? Math.min(query.udpSize, maxUdpSize) : minUdpSize;
 }
 
-const noEdns: EdnsAnswer = { dnssecOk: false, extendedRcode: 0, extendedError: -1, extraText: '', origin: -1 };
+const nothingSaid: EdnsAnswer = { extendedRcode: 0, extendedError: -1, extraText: '', origin: -1 };
 
 /** Flags that every answer shares: RA=1, AA=0 (a forwarder is no authority); RD, CD and opcode are the client's. */
 export function answerFlags(query: PendingQuery, code: number): number {
@@ -40,13 +40,9 @@ export function writeEmptyAnswer(
   question.copy(out, header.headerLength);
   const end = header.headerLength + question.length;
   if (!query.edns) return end;
-  return writeEdns(out, end, {
-    dnssecOk: query.dnssecOk,
-    extendedRcode: code >> 4,
-    extendedError: info,
-    extraText,
-    origin: query.asksOrigin ? from : -1,
-  });
+  const said = { extendedRcode: code >> 4, extendedError: info, extraText, origin: from };
+  // Over TCP there is more room, and nothing that needs it.
+  return writeEdns(out, end, query, said, sizeLimit(query, false));
 }
 
 /** The answer to a packet that is not served, or 0 for silence. */
@@ -72,30 +68,33 @@ export function finishAnswer(
   end: number,
   query: PendingQuery,
   limit: number,
-  edns: EdnsAnswer = noEdns,
+  said: EdnsAnswer = nothingSaid,
 ): number {
-  const length = query.edns ? end + ednsLength(edns) : end;
+  const length = query.edns ? end + optLength : end;
   if (length > limit) {
+    // A server without EDNS has filled all that there is: its answer is worth more than our OPT record.
+    if (limit === maxMessageLength) return end;
+    const { extendedError, extraText, origin } = said;
     return writeEmptyAnswer(
       out,
       query,
-      u16(out, 2) & 0xf,
-      edns.extendedError,
-      edns.extraText,
-      edns.origin,
+      header.responseCode(out),
+      extendedError,
+      extraText,
+      origin,
       header.flag.truncated,
     );
   }
   if (!query.edns) return end;
   setU16(out, 10, header.additionalCount(out) + 1);
-  return writeEdns(out, end, edns);
+  return writeEdns(out, end, query, said, limit);
 }
 
 /**
  * A query to an upstream: RD and AD set (RFC 6840 §5.7), CD and DO as the client has them, the client's spelling kept, and an
  * OPT record of our own. The id is left 0: the transport draws it.
  */
-export function writeUpstreamQuery(query: PendingQuery): Buffer {
+export function writeUpstreamQuery(query: Pick<PendingQuery, 'flags' | 'question' | 'dnssecOk'>): Buffer {
   const { question } = query;
   const message = Buffer.alloc(header.headerLength + question.length + 11);
   const flags = header.flag.recursionDesired | header.flag.authenticData | (query.flags & header.flag.checkingDisabled);

@@ -47,10 +47,9 @@ export function writeLocalAnswer(out: Buffer, query: PendingQuery, limit: number
   // The OPT record that stands there is written anew behind the records.
   setU16(out, 10, 0);
   return finishAnswer(out, at, query, limit, {
-    dnssecOk: query.dnssecOk,
     extendedRcode: 0,
     extendedError,
     extraText,
-    origin: query.asksOrigin ? origin.local : -1,
+    origin: origin.local,
   });
 }

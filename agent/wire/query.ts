@@ -2,7 +2,7 @@
  * The first gate. A listener owns one Query and points it at each packet; it is valid until the next parse, so whatever waits
  * works on a copy ({@link Query.detach}). Parsing never throws: the verdict says what a packet deserves.
  */
-import { dnssecOkBit, minUdpSize, optionCode, typeOpt } from './edns.ts';
+import { dnssecOkBit, type EdnsAsked, minUdpSize, optionCode, typeOpt } from './edns.ts';
 import * as header from './header.ts';
 import { copyCanonicalName, maxNameLength, skipName } from './name.ts';
 import { u8, u16 } from './octets.ts';
@@ -31,7 +31,7 @@ const typeAxfr = 252;
 const maxAdditional = 2;
 
 /** A query as it waits for its answer: a copy, independent of the packet. */
-export interface PendingQuery {
+export interface PendingQuery extends EdnsAsked {
   readonly id: number;
   readonly flags: number;
   /** Octets of the question as the client spelled it: name, type, class. */
@@ -43,9 +43,9 @@ export interface PendingQuery {
   readonly edns: boolean;
   /** Largest UDP answer that the client takes. */
   readonly udpSize: number;
-  readonly dnssecOk: boolean;
-  readonly asksOrigin: boolean;
 }
+
+const nobody = Buffer.alloc(0);
 
 export class Query implements PendingQuery {
   packet: Buffer = Buffer.alloc(0);
@@ -62,11 +62,25 @@ export class Query implements PendingQuery {
   udpSize: number = minUdpSize;
   dnssecOk = false;
   asksOrigin = false;
+  /** Whoever parses packets here is known to clients by this. */
+  identity: Buffer = nobody;
+  /** How long the connection of the packet stays open without a query; -1 for one without. */
+  idleMs = -1;
+  #asksIdentity = false;
+  #asksKeepalive = false;
 
   readonly #scratch = Buffer.alloc(maxNameLength + 5);
 
   get question(): Buffer {
     return this.packet.subarray(header.headerLength, this.questionEnd);
+  }
+
+  get nsid(): Buffer {
+    return this.#asksIdentity ? this.identity : nobody;
+  }
+
+  get keepaliveMs(): number {
+    return this.#asksKeepalive ? this.idleMs : -1;
   }
 
   parse(packet: Buffer): Accept {
@@ -76,6 +90,8 @@ export class Query implements PendingQuery {
     this.udpSize = minUdpSize;
     this.dnssecOk = false;
     this.asksOrigin = false;
+    this.#asksIdentity = false;
+    this.#asksKeepalive = false;
     if (packet.length < header.headerLength) return Accept.Drop;
     this.id = header.id(packet);
     this.flags = header.flags(packet);
@@ -128,9 +144,22 @@ export class Query implements PendingQuery {
       if (at + 4 > to) return false;
       const end = at + 4 + u16(packet, at + 2);
       if (end > to) return false;
-      const code = u16(packet, at);
-      if (code === optionCode.origin) this.asksOrigin = true;
-      if (code === optionCode.cookie && !isCookieLength(end - at - 4)) return false;
+      const length = end - at - 4;
+      switch (u16(packet, at)) {
+        case optionCode.origin:
+          this.asksOrigin = true;
+          break;
+        case optionCode.nsid:
+          this.#asksIdentity = true;
+          break;
+        case optionCode.tcpKeepalive:
+          // RFC 7828 §3.2: a client names no timeout; what does is not this option.
+          this.#asksKeepalive = length === 0;
+          break;
+        case optionCode.cookie:
+          if (!isCookieLength(length)) return false;
+          break;
+      }
       at = end;
     }
     return true;
@@ -150,6 +179,8 @@ export class Query implements PendingQuery {
       udpSize: this.udpSize,
       dnssecOk: this.dnssecOk,
       asksOrigin: this.asksOrigin,
+      nsid: this.nsid,
+      keepaliveMs: this.keepaliveMs,
     };
   }
 }

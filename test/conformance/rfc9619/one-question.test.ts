@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeAgent } from '../../fake/agent.ts';
-import { a, message, query, questionName, reply } from '../../fake/octets.ts';
+import { a, message, opt, query, questionName, reply } from '../../fake/octets.ts';
 
 test('two questions, and none, get FORMERR', async () => {
   const agent = new FakeAgent();
@@ -11,6 +11,8 @@ test('two questions, and none, get FORMERR', async () => {
   }
   const claimed = message({ questions: [{ name: 'a' }], counts: [0xffff, 0, 0, 0] });
   assert.equal((await agent.answer(claimed)).rcode, 1);
+  const denied = message({ questions: [{ name: 'a' }], counts: [0, 0, 0, 0] });
+  assert.equal((await agent.answer(denied)).rcode, 1);
   assert.deepEqual(agent.upstream.queries, []);
 });
 
@@ -19,4 +21,12 @@ test('an upstream’s answer with two questions is not passed on', async () => {
   agent.upstream.answer = ({ bytes: asked }) =>
     reply(asked, { questions: [{ name: 'a' }, { name: 'a' }], answers: [a(questionName, 60, '192.0.2.7')] });
   assert.equal((await agent.answer(query('a'))).rcode, 2);
+});
+
+test('no question gets FORMERR even beside a cookie: RFC 7873 §5.4 is for servers that have cookies, and we have none', async () => {
+  const agent = new FakeAgent();
+  const cookie = opt({ options: [{ code: 10, data: Buffer.alloc(8, 0xab) }] });
+  const answer = await agent.answer(message({ additionals: [cookie] }));
+  assert.equal(answer.rcode, 1);
+  assert.ok(!answer.edns?.options.includes(10));
 });
