@@ -32,7 +32,7 @@ export class Entry {
   failures = 0;
   /** It stands in the place of an answer that policy withholds. */
   isBlocked = false;
-  /** How often it was served while it was fresh; and whether it was asked for again before its end. */
+  /** How often it was looked up; and whether it was asked for again before its end. */
   uses = 0;
   prefetched = false;
   /** Which snapshot of this process has it already; see {@link ResponseCache.collectKeys}. */

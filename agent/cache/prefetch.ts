@@ -6,9 +6,8 @@ const lastPart = 0.1;
 /** An answer that was used so often since it came is popular. */
 const popular = 3;
 
-/** Counts a use of the fresh `entry`; true once for each entry, when it is time. */
+/** True once for each fresh `entry` that is popular, when it is time. */
 export function isPrefetchDue(entry: Entry, nowMs: number): boolean {
-  entry.uses += 1;
   if (entry.uses < popular || entry.prefetched) return false;
   const leftMs = entry.expiresAtMs - nowMs;
   if (leftMs > (entry.expiresAtMs - entry.storedAtMs) * lastPart) return false;

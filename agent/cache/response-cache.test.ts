@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { a, query, questionName, reply, type } from '../../test/fake/octets.ts';
-import { walkRecords } from '../wire/records.ts';
+import { type RecordWalk, walkRecords } from '../wire/records.ts';
 import { Entry } from './entry.ts';
 import { ResponseCache } from './response-cache.ts';
 
@@ -82,4 +82,62 @@ test('another budget keeps what was used last, as far as it fits, also for those
   assert.deepEqual(held(), ['0', '3']);
   block.store('1', entry());
   assert.deepEqual(held(), ['0', '1', '3']);
+});
+
+test('what is protected is dropped, renewed, forgotten and kept over another budget as what is not', () => {
+  const size = entry().size('aa0');
+  const cache = new ResponseCache(size * 10);
+  const block = cache.partition('aa');
+  const use = (key: string, times: number) => {
+    for (let time = 0; time < times; time += 1) block.lookup(key);
+  };
+  const held = () => '0123456789abc'.split('').filter((key) => cache.peek(`aa${key}`) !== undefined);
+  for (const key of '012') {
+    block.store(key, entry());
+    use(key, 2);
+  }
+  for (const key of '3456789') block.store(key, entry());
+  assert.equal(cache.bytes, size * 10);
+  // Renewed, it is as protected as before, and there once.
+  block.store('0', entry());
+  assert.equal(cache.size, 10);
+  for (const key of 'abc') block.store(key, entry());
+  assert.deepEqual(held(), [...'0126789abc']);
+  block.drop('1');
+  assert.deepEqual(held(), [...'026789abc']);
+  cache.resize(size * 4);
+  assert.deepEqual(held(), [...'02bc']);
+  assert.ok(cache.bytes <= size * 4);
+  cache.resize(size * 20);
+  for (const key of 'defghijklmno') {
+    block.store(key, entry());
+    use(key, 2);
+  }
+  assert.equal(cache.size, 16);
+  cache.retain(new Set(['ab']));
+  assert.deepEqual([cache.size, cache.bytes], [0, 0]);
+});
+
+test('what is protected makes room for what is asked for more, which it has time to be again; a stale answer is not past use', () => {
+  const size = entry().size('aa0');
+  const cache = new ResponseCache(size * 5);
+  const block = cache.partition('aa');
+  const stale = (nowMs: number) => {
+    const message = reply(asked, { answers: [a(questionName, 60, '192.0.2.7')] });
+    return new Entry(message, walkRecords(message, asked.length, type.A) as RecordWalk, nowMs, 60, 3600);
+  };
+  for (const key of '01234') {
+    block.store(key, stale(0));
+    block.lookup(key);
+    block.lookup(key);
+  }
+  assert.equal(cache.size, 5);
+  // Four are protected; 0, for which there was no room, makes room last of all that is not.
+  block.store('5', stale(0));
+  assert.equal(cache.peek('aa0'), undefined);
+  block.store('6', stale(61_000));
+  assert.deepEqual(
+    [...'123456'].filter((key) => cache.peek(`aa${key}`) !== undefined),
+    [...'12346'],
+  );
 });
