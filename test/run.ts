@@ -21,6 +21,8 @@ const root = resolve(import.meta.dirname, '..');
 const requireAll = process.env.LOCALDNS_TEST_REQUIRE === 'all';
 // What the tests start by name finds the pinned Node first, whatever the machine's own is.
 process.env.PATH = `${dirname(process.execPath)}${delimiter}${process.env.PATH ?? ''}`;
+// Hundreds of processes read the same sources: compiled once, each takes half the processor time to start.
+process.env.NODE_COMPILE_CACHE ??= join(root, 'node_modules/.cache/compile');
 const none: Totals = { passed: 0, failed: 0, skipped: 0 };
 let running: ChildProcess | undefined;
 
