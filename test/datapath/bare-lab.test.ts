@@ -11,7 +11,7 @@ import { nodeState, trackedDns } from './node-state.ts';
 import { cachedNames, Traffic } from './traffic.ts';
 
 let lab: Lab;
-const loadMs = 3_000;
+const loadMs = 2_000;
 /** The whole machine is shared with etcd, the API server and the load itself: a bound, not a goal. */
 const worstMs = 250;
 

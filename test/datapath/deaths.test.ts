@@ -81,7 +81,7 @@ inEachMode((trial) => {
   test('the thread that serves hangs: queries are lost until interception has ended by itself, and not after', async () => {
     await servingWithInspector(trial);
     const goals = [lostOnlyUntilLapsed, fastAfter(lapsedMs), untracked, rightAnswers];
-    await trial.ordeal('serving thread hangs for 3 s', goals, () => hang(trial, 'main'));
+    await trial.ordeal('serving thread hangs for 2.5 s', goals, () => hang(trial, 'main'));
     await trial.served.untilIntercepted();
   });
 
@@ -89,7 +89,7 @@ inEachMode((trial) => {
     await servingWithInspector(trial);
     // Connections end as well, each of them with at most one query under way: one to each server from each pod.
     const goals = [lostAtMost(bothKinds.length * trial.lab.pods.length), fast, untracked, rightAnswers];
-    await trial.ordeal('control worker hangs for 3 s', goals, () => hang(trial, 'worker'));
+    await trial.ordeal('control worker hangs for 2.5 s', goals, () => hang(trial, 'worker'));
     await trial.served.untilIntercepted();
   });
 

@@ -11,7 +11,7 @@ import type { Moments } from './ordeal.ts';
 import { answeredByAgent } from './served-lab.ts';
 import type { Trial } from './trial.ts';
 
-const hungMs = 3_000;
+const hungMs = 2_500;
 /** See agent/main.ts. */
 const workerRestartMs = 1_000;
 /** From the end of a worker on, until what the next one has put into the kernel leads queries to the agent. */

@@ -1,6 +1,6 @@
 /** What the agent has served goes elsewhere, while it lives and clients ask. */
 import assert from 'node:assert/strict';
-import { beforeEach, test } from 'node:test';
+import { test } from 'node:test';
 import { pause } from '../cluster/scene.ts';
 import { eventually } from '../tools/eventually.ts';
 import { answered, fast, lostOnlyBetween, lostOnlyCrossing, rightAnswers, untracked } from './goals.ts';
@@ -17,10 +17,9 @@ const drainMs = 5_000;
 const soonMs = 3_000;
 
 inEachMode((trial) => {
-  beforeEach(() => trial.servingAnew());
-
   /** The rule comes while pods ask: each client that was served finds out by what is lost; how soon is measured. */
   const whileDropping = async (event: string, rule: string, andThen: () => Promise<void>) => {
+    await trial.servingAnew();
     const within = lostOnlyBetween(`lost only in the first ${soonMs} ms`, -slowMs, () => soonMs);
     try {
       await trial.ordeal(
@@ -29,7 +28,7 @@ inEachMode((trial) => {
         async () => {
           const atMs = Date.now();
           nft(trial.lab.node, rule);
-          await pause(soonMs + 2_000);
+          await pause(soonMs + 1_000);
           return { atMs };
         },
         { afterMs: 0 },
@@ -41,6 +40,7 @@ inEachMode((trial) => {
   };
 
   test('SIGTERM without a successor: the agent withdraws, finishes what it has begun, and ends', async () => {
+    await trial.serving();
     await trial.ordeal(
       'SIGTERM alone',
       [lostOnlyCrossing, fast, untracked, rightAnswers],
@@ -76,6 +76,7 @@ inEachMode((trial) => {
   });
 
   test('the resolvers of the node change', async () => {
+    await trial.servingAnew();
     const { lab } = trial;
     const servers = [addresses.nodeResolver.v4, nodeListeners.v4];
     const either = [answerOf.nodeResolver, answerOf.otherResolver].map((data) => `NOERROR ${data}`);
