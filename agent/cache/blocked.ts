@@ -6,7 +6,7 @@ import * as header from '../wire/header.ts';
 import type { PendingQuery } from '../wire/query.ts';
 import type { RecordWalk } from '../wire/records.ts';
 import { forget, keep } from './by-name.ts';
-import type { CacheBounds } from './cacheability.ts';
+import { type CacheBounds, fillsCache } from './cacheability.ts';
 import type { Entry } from './entry.ts';
 import { entryWithoutRecords } from './failure.ts';
 import type { CachePartition } from './response-cache.ts';
@@ -22,7 +22,8 @@ export function withhold(
   bounds: CacheBounds,
   nowMs: number,
 ): Entry {
-  const seconds = Math.min(minTtl, bounds.maxTtlSeconds, bounds.maxNegativeTtlSeconds);
+  const bound = Math.min(minTtl, bounds.maxTtlSeconds, bounds.maxNegativeTtlSeconds);
+  const seconds = fillsCache(query.type) ? bound : 0;
   const entry = entryWithoutRecords(query, header.rcode.noError, nowMs, seconds);
   entry.isBlocked = true;
   // Who draws a name inwards says TTL 0; what was known before ends all the same.

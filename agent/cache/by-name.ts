@@ -11,7 +11,7 @@ import type { CachePartition } from './response-cache.ts';
 
 type Asked = Pick<PendingQuery, 'name' | 'key'>;
 
-/** RFC 6895 §3.1: type 0 is reserved, and nobody's question. */
+/** RFC 6895 §3.1: type 0 is reserved; who asks for it all the same fills no cache. */
 const anyType = '\0\0';
 
 function keyOfName({ name, key }: Asked): string {

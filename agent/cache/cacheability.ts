@@ -12,7 +12,11 @@ export interface CacheBounds {
   staleSeconds: number;
 }
 
-/** QTYPEs that ask about more than one record set, or about the transaction (RFC 6895 §3.1): their answers fill no cache. */
+/**
+ * QTYPEs that ask about more than one record set, or about the transaction, and type 0, which is reserved (RFC 6895 §3.1): what is
+ * answered to them fills no cache. In the place of type 0 stands what is true of a name whatever its type.
+ */
+const reservedType = 0;
 const firstMetaType = 128;
 const lastMetaType = 255;
 
@@ -28,10 +32,14 @@ export function cacheableSeconds(message: Buffer, walk: RecordWalk, type: number
   if ((header.flags(message) & header.flag.truncated) !== 0) return 0;
   const code = walk.extendedRcode * 16 + header.responseCode(message);
   if (code !== header.rcode.noError && code !== header.rcode.nxDomain) return 0;
-  if (type >= firstMetaType && type <= lastMetaType) return 0;
+  if (!fillsCache(type)) return 0;
   if (!isNegative(message, walk)) return Math.min(walk.minTtl, bounds.maxTtlSeconds);
   if (walk.soaTtlOffset < 0) return 0;
   return Math.min(walk.minTtl, walk.soaMinimum, bounds.maxTtlSeconds, bounds.maxNegativeTtlSeconds);
+}
+
+export function fillsCache(type: number): boolean {
+  return type !== reservedType && (type < firstMetaType || type > lastMetaType);
 }
 
 /** NXDOMAIN, or NODATA: no record of the type that was asked (RFC 2308 §2). */

@@ -99,8 +99,9 @@ export class Entry {
     return finishAnswer(out, end, query, limit, query.edns ? this.#edns(from) : undefined);
   }
 
-  /** RFC 6840 §5.8: AD only towards clients that set AD or DO. */
+  /** RFC 6840 §5.8: AD only towards clients that set AD or DO; §5.7: it is about data, and an error has none. */
   #authenticData(query: PendingQuery): number {
+    if (this.rcode !== header.rcode.noError && this.rcode !== header.rcode.nxDomain) return 0;
     const wanted = query.dnssecOk || (query.flags & header.flag.authenticData) !== 0;
     return wanted ? this.#flags & header.flag.authenticData : 0;
   }

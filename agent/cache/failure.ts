@@ -5,6 +5,7 @@
 import * as header from '../wire/header.ts';
 import type { PendingQuery } from '../wire/query.ts';
 import { walkRecords } from '../wire/records.ts';
+import { fillsCache } from './cacheability.ts';
 import { Entry } from './entry.ts';
 import type { CachePartition } from './response-cache.ts';
 
@@ -14,6 +15,7 @@ const maxSeconds = 5;
 const sequenceMs = 30_000;
 
 export function rememberFailure(cache: CachePartition, query: PendingQuery, rcode: number, nowMs: number): void {
+  if (!fillsCache(query.type)) return;
   const before = cache.lookup(query.key);
   const followsAnother = before !== undefined && nowMs - before.expiresAtMs < sequenceMs;
   const failures = followsAnother ? before.failures + 1 : 1;

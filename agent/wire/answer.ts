@@ -1,5 +1,6 @@
 /** Writing messages: answers made here, and queries to upstreams. Answers out of the cache are written by its entries. */
 import { dnssecOkBit, type EdnsAnswer, maxUdpSize, minUdpSize, optLength, typeOpt, writeEdns } from './edns.ts';
+import { leaveOutExtras } from './extras.ts';
 import * as header from './header.ts';
 import { setU16 } from './octets.ts';
 import { Accept, type PendingQuery } from './query.ts';
@@ -60,20 +61,21 @@ export function writeRefusal(out: Buffer, query: PendingQuery, verdict: Accept):
 }
 
 /**
- * Adds an OPT record to the answer in `out[0, end)` if the client sent one, or cuts the answer down to its question with TC=1
- * where it is longer than `limit` (RFC 2181 §9: nothing partial). Returns the final length.
+ * Adds an OPT record to the answer in `out[0, wholeEnd)` if the client sent one. Where it is longer than `limit`, extras are left
+ * out; if that does not help, it is cut down to its question with TC=1 (RFC 2181 §9: nothing partial). Returns the final length.
  */
 export function finishAnswer(
   out: Buffer,
-  end: number,
+  wholeEnd: number,
   query: PendingQuery,
   limit: number,
   said: EdnsAnswer = nothingSaid,
 ): number {
-  const length = query.edns ? end + optLength : end;
-  if (length > limit) {
-    // A server without EDNS has filled all that there is: its answer is worth more than our OPT record.
-    if (limit === maxMessageLength) return end;
+  const room = query.edns ? limit - optLength : limit;
+  // A server without EDNS has filled all that there is: its answer is worth more than our OPT record.
+  if (wholeEnd > room && limit === maxMessageLength) return wholeEnd;
+  const end = wholeEnd <= room ? wholeEnd : leaveOutExtras(out, header.headerLength + query.question.length, room);
+  if (end === 0) {
     const { extendedError, extraText, origin } = said;
     return writeEmptyAnswer(
       out,

@@ -27,3 +27,11 @@ test('AD is not invented, and the upstream is always asked for it', async () => 
   agent.ask(query('b'));
   assert.ok(agent.upstream.last.bytes.readUInt16BE(2) & flag.ad);
 });
+
+test('an error has no data that could be authenticated, whatever the upstream says', async () => {
+  const agent = new FakeAgent();
+  agent.upstream.answer = ({ bytes }) => reply(bytes, { flags: flag.ra | flag.ad, rcode: 1 });
+  const answer = await agent.answer(query('c', { flags: flag.rd | flag.ad }));
+  assert.equal(answer.rcode, 1);
+  assert.ok(!answer.flags.includes('ad'));
+});
