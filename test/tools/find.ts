@@ -10,6 +10,7 @@ const machinePackages = {
   nft: 'nftables',
   dig: 'dnsutils',
   dnsperf: 'dnsperf',
+  unbound: 'unbound',
   openssl: 'openssl',
   conntrack: 'conntrack',
   iptables: 'iptables',

@@ -68,6 +68,15 @@ export const tiers: readonly Tier[] = [
     atOnce: 2,
   },
   {
+    name: 'peers',
+    about: 'the same questions to other servers',
+    files: ['test/peers/**/*.test.ts'],
+    needs: ['unbound'],
+    testLimitMs: minuteMs,
+    nightlyTestLimitMs: 15 * minuteMs,
+    atOnce: 1,
+  },
+  {
     name: 'cluster',
     about: 'real etcd, kube-apiserver, CoreDNS, helm',
     files: ['test/cluster/**/*.test.ts'],
