@@ -178,6 +178,15 @@ suite('an agent that starts beside another', () => {
     equal(second.lines.length, 1);
   });
 
+  test('leaves no socket, told to end while it opens it', async () => {
+    const stateDir = freshDir();
+    const agent = new Agent(stateDir);
+    const started = agent.restart.start();
+    await agent.restart.stop();
+    await started;
+    deepEqual(readdirSync(stateDir), []);
+  });
+
   test('shares with nobody but its own user', async () => {
     const stateDir = freshDir();
     chmodSync(stateDir, 0o777);

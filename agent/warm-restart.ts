@@ -61,6 +61,7 @@ export class WarmRestart {
   #restored = false;
   #breakOff = () => {};
   #started = false;
+  #listening: Promise<void> = Promise.resolve();
   #savedChanges: number;
   #saving: Promise<void> = Promise.resolve();
   #nextSave: Timer | undefined;
@@ -103,6 +104,11 @@ export class WarmRestart {
     if (this.#started) return;
     this.#started = true;
     this.#planSave();
+    this.#listening = this.#listen();
+    await this.#listening;
+  }
+
+  async #listen(): Promise<void> {
     try {
       await this.#socket.listen(
         () => this.#cache.snapshot(this.#around.wallMs(), () => false),
@@ -119,7 +125,8 @@ export class WarmRestart {
     this.#nextSave?.cancel();
     const { clock } = this.#around;
     const endMs = clock.nowMs() + lastSaveMs;
-    const last = this.#save(() => clock.nowMs() >= endMs).then(() => this.#socket.close());
+    // A socket that appears after its end would be left over, and whoever takes the path must be known to leave it.
+    const last = this.#listening.then(() => this.#save(() => clock.nowMs() >= endMs)).then(() => this.#socket.close());
     await Promise.race([last, new Promise<void>((resolve) => clock.after(stopMs, resolve))]);
   }
 
@@ -128,7 +135,7 @@ export class WarmRestart {
     this.#nextSave?.cancel();
     this.#started = false;
     try {
-      await this.#saving;
+      await Promise.all([this.#listening, this.#saving]);
       await this.#socket.close();
       await this.#file.remove();
     } catch (error) {

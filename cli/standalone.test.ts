@@ -2,7 +2,7 @@ import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { after, afterEach, suite, test } from 'node:test';
@@ -366,11 +366,19 @@ suite('an agent that keeps its cache', () => {
 
   test('gives it to the agent that starts beside it; one that is killed leaves nothing in the way', async () => {
     const { stateDir, upstream, path } = await scene();
+    // An agent that serves takes the path soon after it has said so.
+    const owned = async (by: string, notBy?: number) =>
+      eventually(`the hand-over socket of ${by}`, startMs, () => {
+        const { ino } = statSync(join(stateDir, 'hand-over.sock'));
+        return ino !== notBy && ino;
+      });
     const before = startKeeping(path, stateDir);
     equal((await ask(await before.port(), 'www.example')).origin, 'forwarded');
+    const first = await owned('the first agent');
     const beside = startKeeping(path, stateDir);
     equal((await ask(await beside.port(), 'www.example')).origin, 'cache');
     equal((await beside.said('cache restored')).source, 'peer');
+    await owned('the second agent', first);
 
     before.signal('SIGTERM');
     equal(await before.exit, 0);
