@@ -69,6 +69,8 @@ export class ControlPlane {
         ...['--initial-cluster', 'default=http://127.0.0.1:2380'],
         // What a test writes need not outlive a power cut.
         '--unsafe-no-fsync',
+        // A single member waits for nobody's vote, and yet for the time of an election.
+        ...['--heartbeat-interval', '20', '--election-timeout', '200'],
       ],
     });
     this.#pki = await Pki.create(this.makeFolder('pki'));

@@ -96,7 +96,8 @@ inEachMode((trial) => {
   test('the control worker dies: another one intercepts, and datagrams do not notice', async () => {
     await servingWithInspector(trial);
     // One that has ended may have been opened again before the rules of the dead one have gone.
-    const goals = [lostAtMost(2 * bothKinds.length * trial.lab.pods.length), lostNoDatagram, untracked, rightAnswers];
+    const lostFew = lostAtMost(2 * bothKinds.length * trial.lab.pods.length);
+    const goals = [lostFew, lostNoDatagram, fast, untracked, rightAnswers];
     await trial.ordeal('control worker dies', goals, () => endWorker(trial));
     await trial.served.untilIntercepted();
     await eventually('Intercepting is True', 10_000, () => trial.served.isIntercepting());

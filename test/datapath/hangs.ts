@@ -49,8 +49,6 @@ async function inspect(trial: Trial, thread: 'main' | 'worker', what: string) {
   return { atMs: Date.now(), ended };
 }
 
-export async function servingWithInspector(trial: Trial): Promise<void> {
-  if (trial.agent.isRunning) await trial.agent.stop();
-  trial.served.startAgent({ env: { NODE_OPTIONS: `--inspect=127.0.0.1:${inspectorPort}` } });
-  await trial.served.untilIntercepted();
+export function servingWithInspector(trial: Trial): Promise<void> {
+  return trial.servingAnew({ env: { NODE_OPTIONS: `--inspect=127.0.0.1:${inspectorPort}` } });
 }

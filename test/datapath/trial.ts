@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import type { Daemon } from '../cluster/daemon.ts';
+import type { AgentPlace } from '../cluster/installation.ts';
 import { pause } from '../cluster/scene.ts';
 import { isNightly } from '../tools/nightly.ts';
 import { type CommonLab, commonLab } from './common-lab.ts';
@@ -28,11 +29,12 @@ export function nightly(name: string, event: () => Promise<void>): void {
 export class Trial {
   readonly #results = new Results();
   #common: CommonLab | undefined;
+  #warm: Daemon | undefined;
 
   constructor(mode: ProxyMode) {
     before(async () => {
       this.#common = await commonLab(mode);
-      await this.#warm();
+      await this.serving();
     });
     after(() => this.#results.print());
     afterEach((context) => {
@@ -58,25 +60,25 @@ export class Trial {
     return this.served.agent;
   }
 
-  /** Whatever the test before has left: an agent serves. */
-  async serving(): Promise<void> {
-    if (this.agent.isRunning) return await this.served.untilIntercepted();
-    this.served.startAgent();
+  /**
+   * Whatever the test before has left: an agent serves, and has served.
+   * @param place of the one that is started where none runs
+   */
+  async serving(place: AgentPlace = {}): Promise<void> {
+    if (!this.agent.isRunning) this.served.startAgent(place);
     await this.served.untilIntercepted();
-    await this.#warm();
-  }
-
-  async #warm(): Promise<void> {
+    if (this.#warm === this.agent) return;
     // What an event costs is to be seen, and not how the first queries of a process find its code.
     const traffic = await Traffic.start({ from: this.lab.pods, servers: bothKindsAndFamilies });
     await pause(500);
     await traffic.stop();
+    this.#warm = this.agent;
   }
 
   /** What an agent has learned of the node's rules goes with it. */
-  async servingAnew(): Promise<void> {
+  async servingAnew(place: AgentPlace = {}): Promise<void> {
     if (this.agent.isRunning) await this.agent.stop();
-    await this.serving();
+    await this.serving(place);
   }
 
   /** One event while pods ask; fails where a goal is missed. A deed that tells no moments is the event from its start to its end. */
