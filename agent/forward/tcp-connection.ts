@@ -2,23 +2,60 @@ import { randomInt } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../clock.ts';
 import * as header from '../wire/header.ts';
+import { keepaliveTimeoutMs, withKeepalive } from '../wire/keepalive.ts';
 import { setU16, u16 } from '../wire/octets.ts';
-import { ExchangeError, type ServerAddress } from './exchange-error.ts';
+import type { ServerAddress } from './exchange-error.ts';
 import type { Outgoing } from './outgoing.ts';
+import type { TcpQuery } from './tcp-query.ts';
 import type { TlsSessions } from './tls-sessions.ts';
-import { answers, questionEnd } from './udp-exchange.ts';
+import { answers } from './udp-exchange.ts';
 
 /** A black hole must not hold a query up for longer than this. */
 const connectTimeoutMs = 1_000;
 /** Shorter than the 10 s after which CoreDNS closes: whoever closes first must be us, or queries race with the close. */
 const idleTimeoutMs = 6_000;
+/** The same for connections beyond those that an upstream is left with at rest. */
+const extraIdleTimeoutMs = 1_000;
+/** RFC 7828 §3.4: we close before the upstream does, and this part of its time leaves the rest to the network. */
+const keepalivePart = 0.6;
+/** What is ahead has been out for more than the way there and back and these few milliseconds: it holds up what is behind it. */
+const stuckAfterMs = 5;
+/** A server that answers in any order holds nothing up; after this much silence its connection may be dead. */
+const silentAfterMs = 250;
+/** The way there and back, where nothing is known of it. */
+const usualRoundTripMs = 25;
+/** How long a connection took to stand tells how long the way is; above this it may as well tell how busy we were. */
+const maxHandshakeMs = 100;
+/** So many are sent ahead of the answers at most. */
+const maxAhead = 32;
+/** And more the longer the way is, for each millisecond of it, once so many answers have told its length. */
+const maxAheadPerMs = 16;
+const answersThatTell = 32;
 
-interface Pending {
-  question: Buffer;
-  resolve: (reply: Buffer) => void;
-  reject: (error: ExchangeError) => void;
-  timer: Timer;
-  sentAtMs: number;
+interface Sent {
+  readonly query: TcpQuery;
+  readonly atMs: number;
+  /** The how-manieth on its connection. */
+  readonly order: number;
+  readonly withKeepalive: boolean;
+  /** It was out on another connection already. */
+  readonly isRepeated: boolean;
+}
+
+/** What a connection tells its pool, and what it knows from it about the server. */
+export interface ConnectionOwner {
+  /** One that arrived after another that had been asked later. */
+  answersInAnyOrder: boolean;
+  /** The shortest that anything took: the way there and back is at most so long. */
+  roundTripMs: number | undefined;
+  /** False for servers that cannot read the option edns-tcp-keepalive. */
+  takesKeepalive: boolean;
+  /** There may be room on a connection. */
+  progressed(): void;
+  closed(connection: TcpConnection, unanswered: TcpQuery[], reason: string): void;
+  isExtra(connection: TcpConnection): boolean;
+  /** A query that was sent over a second connection was answered there first. */
+  movePaid(): void;
 }
 
 /**
@@ -28,26 +65,47 @@ interface Pending {
 export class TcpConnection {
   readonly #socket: Socket;
   readonly #clock: Clock;
-  readonly #pending = new Map<number, Pending>();
-  readonly #onClosed: () => void;
+  readonly #owner: ConnectionOwner;
+  /**
+   * By id, the oldest first. Those that ended elsewhere, or were given up, stay until they are answered or passed over: a server
+   * that answers one after the other is still busy with them.
+   */
+  readonly #sent = new Map<number, Sent>();
   #received: Buffer = Buffer.alloc(0);
+  #asked = 0;
+  /** The latest query that has been answered, in the order of asking. */
+  #answered = -1;
   #lastReplyAtMs = Number.NEGATIVE_INFINITY;
   #lastQueryAtMs = Number.NEGATIVE_INFINITY;
+  #openedAtMs: number;
+  #keepMs = idleTimeoutMs;
   #idle: Timer | undefined;
   #corked = false;
+  #established = false;
+  #stuck = false;
+  #suspect = false;
+  #draining = false;
   #closed = false;
 
-  constructor(server: ServerAddress, clock: Clock, outgoing: Outgoing, sessions: TlsSessions, onClosed: () => void) {
+  constructor(server: ServerAddress, clock: Clock, outgoing: Outgoing, sessions: TlsSessions, owner: ConnectionOwner) {
     this.#clock = clock;
-    this.#onClosed = onClosed;
+    this.#owner = owner;
+    this.#openedAtMs = clock.nowMs();
     const plain = outgoing.tcp(server);
     plain.setNoDelay(true);
+    plain.once('connect', () => {
+      const handshakeMs = clock.nowMs() - this.#openedAtMs;
+      if (handshakeMs <= maxHandshakeMs) this.#took(handshakeMs);
+    });
     plain.connect({ host: server.address, port: server.port });
     const socket = server.tls === undefined ? plain : sessions.secure(plain, server.tls);
     const connecting = clock.after(connectTimeoutMs, () => this.#close(`no connection within ${connectTimeoutMs} ms`));
     socket.once(server.tls === undefined ? 'connect' : 'secureConnect', () => {
       connecting.cancel();
-      this.#closeWhenIdle(idleTimeoutMs);
+      this.#established = true;
+      this.#openedAtMs = clock.nowMs();
+      this.#closeWhenIdle();
+      owner.progressed();
     });
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.once('error', (error) => this.#close(error.message));
@@ -60,36 +118,103 @@ export class TcpConnection {
     this.#socket = socket;
   }
 
-  get pending(): number {
-    return this.#pending.size;
+  /** Queries that a server which answers one after the other has before it. */
+  get ahead(): number {
+    return this.#sent.size;
   }
 
-  ask(message: Buffer, timeoutMs: number): Promise<Buffer> {
-    return new Promise((resolve, reject) => {
-      const queryId = this.#freeId();
-      const timer = this.#clock.after(timeoutMs, () => this.#expire(queryId, timeoutMs));
-      const question = message.subarray(header.headerLength, questionEnd(message));
-      this.#lastQueryAtMs = this.#clock.nowMs();
-      this.#pending.set(queryId, { question, resolve, reject, timer, sentAtMs: this.#lastQueryAtMs });
-      const frame = Buffer.allocUnsafe(2 + message.length);
-      setU16(frame, 0, message.length);
-      message.copy(frame, 2);
-      setU16(frame, 2, queryId);
-      this.#write(frame);
-    });
+  get isEstablished(): boolean {
+    return this.#established;
+  }
+
+  /** How many it may have ahead. */
+  get maxAhead(): number {
+    return this.#answered < answersThatTell ? maxAhead : maxAhead + maxAheadPerMs * (this.#owner.roundTripMs ?? 0);
+  }
+
+  /** It may carry new queries. */
+  get isUsable(): boolean {
+    return !this.#suspect && !this.#draining && !this.#closed;
+  }
+
+  /** When it was looked at, what was ahead had been out for long: what is sent now would wait behind it. */
+  get isStuck(): boolean {
+    return this.#stuck;
+  }
+
+  look(nowMs: number): void {
+    const head = this.#head();
+    if (head === undefined) return;
+    const limitMs = this.#owner.answersInAnyOrder ? silentAfterMs : stuckAfterMs;
+    const sinceMs = Math.max(head.atMs, this.#openedAtMs, this.#lastReplyAtMs);
+    this.#stuck = nowMs - sinceMs >= limitMs + (this.#owner.roundTripMs ?? usualRoundTripMs);
+  }
+
+  /** What waits behind the slow one. */
+  *held(): Generator<TcpQuery, void> {
+    const head = this.#head();
+    for (const sent of this.#sent.values()) {
+      if (head !== undefined && sent.order > head.order && !sent.query.hasEnded) yield sent.query;
+    }
+  }
+
+  send(query: TcpQuery): void {
+    const queryId = this.#freeId();
+    const nowMs = this.#clock.nowMs();
+    // RFC 7828 §3.2.1: once, to say that we would keep the connection.
+    const first = this.#asked === 0 && this.#owner.takesKeepalive;
+    const isRepeated = query.outOn > 0;
+    const message = first ? withKeepalive(query.message) : query.message;
+    this.#sent.set(queryId, { query, atMs: nowMs, order: this.#asked, withKeepalive: first, isRepeated });
+    this.#asked += 1;
+    this.#lastQueryAtMs = nowMs;
+    query.outOn += 1;
+    const frame = Buffer.allocUnsafe(2 + message.length);
+    setU16(frame, 0, message.length);
+    message.copy(frame, 2);
+    setU16(frame, 2, queryId);
+    this.#write(frame);
+  }
+
+  /** Another connection to the same server was lost: this one may be as dead and not know it yet. An answer proves it alive. */
+  suspect(): void {
+    if (this.#isAwaited()) this.#suspect = true;
+    else this.#close('another connection was lost');
+  }
+
+  /** A query of `sinceMs` had no answer in its time: without any answer since then the other end is gone without a word. */
+  expired(sinceMs: number): void {
+    if (this.#lastReplyAtMs < sinceMs) this.#close('the upstream is silent');
+  }
+
+  carries(query: TcpQuery): boolean {
+    for (const sent of this.#sent.values()) if (sent.query === query) return true;
+    return false;
   }
 
   close(): void {
     this.#close('closed');
   }
 
+  /** The oldest that no later one has been answered before. */
+  #head(): Sent | undefined {
+    for (const sent of this.#sent.values()) if (sent.order > this.#answered) return sent;
+    return undefined;
+  }
+
+  #isAwaited(): boolean {
+    for (const { query } of this.#sent.values()) if (!query.hasEnded) return true;
+    return false;
+  }
+
   /** One timer that looks at the last use, rather than one that is set anew at each. */
-  #closeWhenIdle(inMs: number): void {
-    this.#idle = this.#clock.after(inMs, () => {
-      const quietMs = this.#clock.nowMs() - Math.max(this.#lastQueryAtMs, this.#lastReplyAtMs);
-      if (this.#pending.size === 0 && quietMs >= idleTimeoutMs) this.#close('idle');
-      else this.#closeWhenIdle(this.#pending.size > 0 ? idleTimeoutMs : idleTimeoutMs - quietMs);
-    });
+  #closeWhenIdle(): void {
+    this.#idle?.cancel();
+    const keepMs = this.#owner.isExtra(this) ? Math.min(this.#keepMs, extraIdleTimeoutMs) : this.#keepMs;
+    const quietMs = this.#clock.nowMs() - Math.max(this.#openedAtMs, this.#lastQueryAtMs, this.#lastReplyAtMs);
+    const awaited = this.#isAwaited();
+    if (!awaited && quietMs >= keepMs) this.#close('idle');
+    else this.#idle = this.#clock.after(awaited ? keepMs : keepMs - quietMs, () => this.#closeWhenIdle());
   }
 
   /** Queries of one loop turn leave in one segment. */
@@ -107,7 +232,7 @@ export class TcpConnection {
 
   #freeId(): number {
     let queryId = randomInt(0x10000);
-    while (this.#pending.has(queryId)) queryId = (queryId + 1) & 0xffff;
+    while (this.#sent.has(queryId)) queryId = (queryId + 1) & 0xffff;
     return queryId;
   }
 
@@ -122,25 +247,59 @@ export class TcpConnection {
       at = end;
     }
     this.#received = data.subarray(at);
+    if (at === 0) return;
+    this.#stuck = false;
+    this.#suspect = false;
+    if (this.#draining && !this.#isAwaited()) this.#close('the upstream wants it closed');
+    else this.#owner.progressed();
   }
 
   #deliver(reply: Buffer): void {
     if (reply.length < header.headerLength) return;
     const queryId = header.id(reply);
-    const pending = this.#pending.get(queryId);
-    if (pending === undefined || !answers(reply, pending.question)) return;
-    this.#pending.delete(queryId);
-    pending.timer.cancel();
-    pending.resolve(reply);
+    const sent = this.#sent.get(queryId);
+    if (sent === undefined || !answers(reply, sent.query.question)) return;
+    this.#sent.delete(queryId);
+    this.#note(sent);
+    const { query } = sent;
+    query.outOn -= 1;
+    if (sent.withKeepalive && this.#refusesKeepalive(query, reply)) return;
+    if (query.hasEnded) return;
+    if (sent.isRepeated) this.#owner.movePaid();
+    query.answer(reply);
   }
 
-  #expire(queryId: number, timeoutMs: number): void {
-    const pending = this.#pending.get(queryId);
-    if (pending === undefined) return;
-    this.#pending.delete(queryId);
-    pending.reject(new ExchangeError('TIMEOUT', `no reply over TCP within ${Math.round(timeoutMs)} ms`));
-    // Nothing at all since the query left: the other end is gone without a word, so new queries need another connection.
-    if (this.#lastReplyAtMs < pending.sentAtMs) this.#close('the upstream is silent');
+  /** There and back: whatever took longer had other reasons. */
+  #took(ms: number): void {
+    if (ms < (this.#owner.roundTripMs ?? Number.POSITIVE_INFINITY)) this.#owner.roundTripMs = ms;
+  }
+
+  /** How fast and in which order answers come, and which queries will have none. */
+  #note({ order, atMs }: Sent): void {
+    this.#took(this.#lastReplyAtMs - Math.max(atMs, this.#openedAtMs));
+    if (order < this.#answered) this.#owner.answersInAnyOrder = true;
+    else this.#answered = order;
+    for (const [id, sent] of this.#sent) {
+      if (sent.order > this.#answered) return;
+      if (sent.query.hasEnded) this.#sent.delete(id);
+    }
+  }
+
+  /** RFC 7828 §3.2.2. True where the server could not read the query for its option, and is asked again without. */
+  #refusesKeepalive(query: TcpQuery, reply: Buffer): boolean {
+    if (header.responseCode(reply) === header.rcode.formErr) {
+      this.#owner.takesKeepalive = false;
+      if (query.hasEnded || !query.mayRepeat()) return false;
+      this.send(query);
+      return true;
+    }
+    const timeoutMs = keepaliveTimeoutMs(reply, query.question.length);
+    if (timeoutMs === 0) this.#draining = true;
+    else if (timeoutMs > 0 && timeoutMs * keepalivePart < this.#keepMs) {
+      this.#keepMs = timeoutMs * keepalivePart;
+      this.#closeWhenIdle();
+    }
+    return false;
   }
 
   #close(reason: string): void {
@@ -148,11 +307,12 @@ export class TcpConnection {
     this.#closed = true;
     this.#idle?.cancel();
     this.#socket.destroy();
-    this.#onClosed();
-    for (const { reject, timer } of this.#pending.values()) {
-      timer.cancel();
-      reject(new ExchangeError('NETWORK', reason));
+    const unanswered: TcpQuery[] = [];
+    for (const { query } of this.#sent.values()) {
+      query.outOn -= 1;
+      if (!query.hasEnded && query.outOn === 0) unanswered.push(query);
     }
-    this.#pending.clear();
+    this.#sent.clear();
+    this.#owner.closed(this, unanswered, reason);
   }
 }

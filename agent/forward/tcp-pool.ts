@@ -1,23 +1,45 @@
 import type { Clock } from '../clock.ts';
-import { ExchangeError, type ServerAddress } from './exchange-error.ts';
+import type { ServerAddress } from './exchange-error.ts';
 import { type Outgoing, unmarked } from './outgoing.ts';
-import { TcpConnection } from './tcp-connection.ts';
+import { type ConnectionOwner, TcpConnection } from './tcp-connection.ts';
+import { type MayRepeat, TcpQuery } from './tcp-query.ts';
 import { TlsSessions } from './tls-sessions.ts';
 
-/** CoreDNS answers one connection serially, so a few connections serve better than one deep pipeline. */
-const maxConnections = 4;
+/** Connections that stay open while there is little to ask; the others close soon. */
+const atRest = 2;
+/** Connections that get on: of these a few serve better than one deep pipeline, for CoreDNS answers each serially. */
+const maxMoving = 4;
+/** Those that a slow query holds up come on top, until there are so many; not those that do not come about. */
+const maxConnections = 32;
 /** With fewer queries than this ahead, one connection is shared rather than another one opened. */
 const sharedBelow = 8;
+/** A query is moved twice at most: the second time to where nothing is before it. */
+const maxMoves = 2;
+/**
+ * What is moved is asked twice, which costs the server: it may happen to a tenth of the queries, to some more after a pause, and
+ * freely where it paid. A server that is slow because it has too much to do is not given more.
+ */
+const movesPerQuery = 0.1;
+const maxMovesSaved = 64;
+/** How often connections are looked at while queries wait. */
+const lookEveryMs = 5;
 
 /** Connections to one upstream server, opened on demand and closed when idle. */
-class TcpPool {
+class TcpPool implements ConnectionOwner {
+  answersInAnyOrder = false;
+  roundTripMs: number | undefined;
+  takesKeepalive = true;
   readonly #server: ServerAddress;
   readonly #clock: Clock;
   readonly #outgoing: Outgoing;
   readonly #sessions = new TlsSessions();
-  readonly #connections = new Set<TcpConnection>();
-  /** Were open when another one was lost: they may be as dead and not know it yet, so nothing new is sent over them. */
-  readonly #suspect = new WeakSet<TcpConnection>();
+  /** The oldest first: it is used first, so that the youngest fall idle. */
+  readonly #connections: TcpConnection[] = [];
+  /** Without a connection so far. */
+  readonly #waiting = new Set<TcpQuery>();
+  #movesSaved = maxMovesSaved;
+  #looks = false;
+  #closed = false;
 
   constructor(server: ServerAddress, clock: Clock, outgoing: Outgoing) {
     this.#server = server;
@@ -25,49 +47,163 @@ class TcpPool {
     this.#outgoing = outgoing;
   }
 
-  /** A connection that is lost under a query costs one retry, which the client does not see (RFC 7766 §6.2.4). */
-  async exchange(message: Buffer, timeoutMs: number): Promise<Buffer> {
-    const deadlineMs = this.#clock.nowMs() + timeoutMs;
-    const shared = this.#shared();
-    if (shared === undefined) return this.#opened().ask(message, timeoutMs);
-    try {
-      return await shared.ask(message, timeoutMs);
-    } catch (error) {
-      const remainingMs = deadlineMs - this.#clock.nowMs();
-      if (!(error instanceof ExchangeError) || error.code !== 'NETWORK' || remainingMs <= 0) throw error;
-      if (!this.#suspect.has(shared)) {
-        for (const connection of [shared, ...this.#connections]) this.#suspect.add(connection);
-      }
-      return (this.#shared() ?? this.#opened()).ask(message, remainingMs);
-    }
+  exchange(message: Buffer, timeoutMs: number, mayRepeat?: MayRepeat): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      const query = new TcpQuery(message, resolve, reject, mayRepeat);
+      this.#movesSaved = Math.min(maxMovesSaved, this.#movesSaved + movesPerQuery);
+      const sinceMs = this.#clock.nowMs();
+      query.timer = this.#clock.after(timeoutMs, () => this.#expire(query, sinceMs, timeoutMs));
+      // What came before goes before.
+      if (this.#waiting.size > 0 || !this.#place(query)) this.#wait(query);
+    });
   }
 
   close(): void {
+    this.#closed = true;
     for (const connection of [...this.#connections]) connection.close();
+    this.#failWaiting('closed');
   }
 
-  /** The one with the least ahead, unless another should be opened. */
-  #shared(): TcpConnection | undefined {
-    const usable = [...this.#connections].filter((connection) => !this.#suspect.has(connection));
-    const least = usable.reduce<TcpConnection | undefined>(
-      (best, connection) => (best !== undefined && best.pending <= connection.pending ? best : connection),
-      undefined,
-    );
+  /** Where there is room, queries that wait are sent. */
+  progressed(): void {
+    for (const query of this.#waiting) {
+      if (!this.#place(query)) return;
+      this.#waiting.delete(query);
+    }
+  }
+
+  /**
+   * A connection that is lost under a query costs one retry, which the client does not see (RFC 7766 §6.2.4). A server that
+   * cannot be reached at all costs none: the caller knows others.
+   */
+  closed(connection: TcpConnection, unanswered: TcpQuery[], reason: string): void {
+    this.#connections.splice(this.#connections.indexOf(connection), 1);
+    const wasLost = connection.isEstablished && unanswered.length > 0;
+    if (wasLost) for (const other of [...this.#connections]) if (other.isEstablished) other.suspect();
+    const others = this.#connections.some(({ isEstablished, isUsable }) => isEstablished && isUsable);
+    for (const query of unanswered) {
+      const again = !this.#closed && !query.wasLost && (connection.isEstablished || others) && query.mayRepeat();
+      query.wasLost = true;
+      if (!again) query.fail('NETWORK', reason);
+      else if (!this.#place(query)) this.#wait(query);
+    }
+    if (!connection.isEstablished && !others) this.#failWaiting(reason);
+    else if (!this.#closed) this.progressed();
+  }
+
+  movePaid(): void {
+    this.#movesSaved = Math.min(maxMovesSaved, this.#movesSaved + 1);
+  }
+
+  isExtra(connection: TcpConnection): boolean {
+    return this.#connections.indexOf(connection) >= atRest;
+  }
+
+  #failWaiting(reason: string): void {
+    for (const query of [...this.#waiting]) {
+      this.#waiting.delete(query);
+      query.fail('NETWORK', reason);
+    }
+  }
+
+  #wait(query: TcpQuery): void {
+    if (query.hasEnded) return;
+    this.#waiting.add(query);
+    this.#lookSoon();
+  }
+
+  #expire(query: TcpQuery, sinceMs: number, timeoutMs: number): void {
+    this.#waiting.delete(query);
+    query.fail('TIMEOUT', `no reply over TCP within ${Math.round(timeoutMs)} ms`);
+    for (const connection of [...this.#connections]) if (connection.carries(query)) connection.expired(sinceMs);
+  }
+
+  /** False where it has to wait. */
+  #place(query: TcpQuery): boolean {
+    const connection = this.#free();
+    if (connection === undefined) return false;
+    try {
+      (connection === 'new' ? this.#open() : connection).send(query);
+    } catch (error) {
+      query.fail('NETWORK', (error as Error).message);
+    }
+    this.#lookSoon();
+    return true;
+  }
+
+  /**
+   * The oldest that gets on and has little before it; else a new one; else, of those that get on, the one with the least. The
+   * more of them are stuck, the less is little: then slow queries are many, and each wants a connection of its own.
+   */
+  #free(): TcpConnection | 'new' | undefined {
+    let least: TcpConnection | undefined;
+    let [moving, stuck, opening] = [0, 0, 0];
+    for (const connection of this.#connections) {
+      if (!connection.isEstablished) opening += 1;
+      if (connection.isStuck) stuck += 1;
+      else if (connection.isUsable) {
+        moving += 1;
+        if (least === undefined || connection.ahead < least.ahead) least = connection;
+      }
+    }
+    const part = moving / (moving + stuck);
+    const little = Math.max(1, sharedBelow * part);
+    if (least !== undefined && least.ahead < little) return this.#oldest(little);
+    if (Math.max(moving, opening) < maxMoving && this.#connections.length < maxConnections) return 'new';
     if (least === undefined) return undefined;
-    return least.pending < sharedBelow || usable.length >= maxConnections ? least : undefined;
+    return least.ahead < Math.floor(least.maxAhead * part) ? least : undefined;
   }
 
-  #opened(): TcpConnection {
-    const onClosed = () => this.#connections.delete(opened);
-    const opened: TcpConnection = new TcpConnection(
-      this.#server,
-      this.#clock,
-      this.#outgoing,
-      this.#sessions,
-      onClosed,
+  #oldest(little: number): TcpConnection | undefined {
+    return this.#connections.find(
+      (connection) => connection.isUsable && connection.ahead < little && !connection.isStuck,
     );
-    this.#connections.add(opened);
+  }
+
+  #open(): TcpConnection {
+    // The way may have become another one meanwhile.
+    if (this.#connections.length === 0) this.roundTripMs = undefined;
+    const opened = new TcpConnection(this.#server, this.#clock, this.#outgoing, this.#sessions, this);
+    this.#connections.push(opened);
     return opened;
+  }
+
+  /** Timers come before what has arrived meanwhile: that is read first, so that a pause of our own is not taken for theirs. */
+  #lookSoon(): void {
+    if (this.#looks) return;
+    this.#looks = true;
+    const dueAtMs = this.#clock.nowMs() + lookEveryMs;
+    this.#clock.after(lookEveryMs, () => {
+      const pausedMs = Math.max(0, this.#clock.nowMs() - dueAtMs);
+      setImmediate(() => this.#look(pausedMs));
+    });
+  }
+
+  #look(pausedMs: number): void {
+    this.#looks = false;
+    if (this.#closed) return;
+    const nowMs = this.#clock.nowMs() - pausedMs;
+    for (const connection of this.#connections) connection.look(nowMs);
+    this.#moveHeld();
+    this.progressed();
+    if (this.#waiting.size > 0 || this.#connections.some(({ ahead }) => ahead > 0)) this.#lookSoon();
+  }
+
+  /** What was sent behind a slow query is sent again over a connection that gets on. */
+  #moveHeld(): void {
+    for (const connection of [...this.#connections]) {
+      if (!connection.isStuck) continue;
+      for (const query of [...connection.held()]) {
+        if (this.#movesSaved < 1) return;
+        if (query.moves === maxMoves) continue;
+        const to = this.#free();
+        const isEmpty = to === 'new' || to?.ahead === 0;
+        if (to === undefined || (query.moves > 0 && !isEmpty) || !query.mayRepeat()) break;
+        query.moves += 1;
+        this.#movesSaved -= 1;
+        this.#place(query);
+      }
+    }
   }
 }
 
@@ -82,7 +218,8 @@ export class TcpPools {
     this.#outgoing = outgoing;
   }
 
-  exchange(server: ServerAddress, message: Buffer, timeoutMs: number): Promise<Buffer> {
+  /** @param mayRepeat for whoever counts what is sent */
+  exchange(server: ServerAddress, message: Buffer, timeoutMs: number, mayRepeat?: MayRepeat): Promise<Buffer> {
     const { serverName = '', caBundle = '' } = server.tls ?? {};
     const key = [server.address, server.port, serverName, caBundle].join('#');
     let pool = this.#pools.get(key);
@@ -90,7 +227,7 @@ export class TcpPools {
       pool = new TcpPool(server, this.#clock, this.#outgoing);
       this.#pools.set(key, pool);
     }
-    return pool.exchange(message, timeoutMs);
+    return pool.exchange(message, timeoutMs, mayRepeat);
   }
 
   close(): void {

@@ -5,14 +5,22 @@ import type { Clock } from '../clock.ts';
 import type { ServerAddress } from './exchange-error.ts';
 import { marked, type Outgoing, unmarked } from './outgoing.ts';
 import { TcpPools } from './tcp-pool.ts';
+import type { MayRepeat } from './tcp-query.ts';
 import { udpExchange } from './udp-exchange.ts';
 
 export interface Transport {
   /**
    * Sends `message` under an unpredictable id (RFC 5452 §4) and resolves with the reply that has this id, comes from there
    * and answers this question. Rejects with an ExchangeError after `timeoutMs` or when the network says no.
+   * @param mayRepeat asked before the query is sent again: a connection was lost, or is held up
    */
-  exchange(server: ServerAddress, overTcp: boolean, message: Buffer, timeoutMs: number): Promise<Buffer>;
+  exchange(
+    server: ServerAddress,
+    overTcp: boolean,
+    message: Buffer,
+    timeoutMs: number,
+    mayRepeat?: MayRepeat,
+  ): Promise<Buffer>;
   close(): void;
 }
 
@@ -26,11 +34,13 @@ export function loopbackTransport(clock: Clock, mark: number): Transport {
   return transportOver(clock, marked(mark, true));
 }
 
-function transportOver(clock: Clock, outgoing: Outgoing): Transport {
+export function transportOver(clock: Clock, outgoing: Outgoing): Transport {
   const pools = new TcpPools(clock, outgoing);
   return {
-    exchange: (server, overTcp, message, timeoutMs) =>
-      overTcp ? pools.exchange(server, message, timeoutMs) : udpExchange(server, message, timeoutMs, clock, outgoing),
+    exchange: (server, overTcp, message, timeoutMs, mayRepeat) =>
+      overTcp
+        ? pools.exchange(server, message, timeoutMs, mayRepeat)
+        : udpExchange(server, message, timeoutMs, clock, outgoing),
     close: () => pools.close(),
   };
 }

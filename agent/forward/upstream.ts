@@ -44,6 +44,11 @@ export class Upstream {
   #probeDelayMs = 0;
   #probe: Timer | undefined;
   #closed = false;
+  readonly #mayRepeat = (): boolean => {
+    if (!this.#mayAsk()) return false;
+    this.#count(UpstreamCount.tcpQueries);
+    return true;
+  };
 
   /** @param budget of the server's owner, over all of its servers */
   constructor(
@@ -74,14 +79,11 @@ export class Upstream {
 
   /** @param overTcp false only where this server is asked over UDP first; a truncated answer is repeated over TCP */
   async ask(message: Buffer, timeoutMs: number, overTcp = this.overTcp): Promise<Buffer> {
-    if (this.#budget?.take() === false) {
-      this.#count(UpstreamCount.overBudget);
-      throw new ExchangeError('BUDGET', this.#budget.exceeded);
-    }
+    if (!this.#mayAsk()) throw new ExchangeError('BUDGET', this.#budget?.exceeded ?? '');
     this.#count(overTcp ? UpstreamCount.tcpQueries : UpstreamCount.udpQueries);
     const startedAtMs = this.#clock.nowMs();
     try {
-      const reply = await this.#transport.exchange(this.server, overTcp, message, timeoutMs);
+      const reply = await this.#transport.exchange(this.server, overTcp, message, timeoutMs, this.#mayRepeat);
       this.#succeeded(this.#clock.nowMs() - startedAtMs);
       return reply;
     } catch (error) {
@@ -112,6 +114,12 @@ export class Upstream {
   close(): void {
     this.#closed = true;
     this.#recovered();
+  }
+
+  #mayAsk(): boolean {
+    if (this.#budget?.take() !== false) return true;
+    this.#count(UpstreamCount.overBudget);
+    return false;
   }
 
   #scheduleProbe(message: Buffer): void {

@@ -2,7 +2,6 @@ import type { Clock, Timer } from '../../agent/clock.ts';
 
 interface Due {
   readonly atMs: number;
-  readonly order: number;
   readonly callback: () => void;
 }
 
@@ -12,7 +11,6 @@ const turns = 3;
 /** The agent's clock under the test's hand: time passes in {@link FakeClock.advance} alone. */
 export class FakeClock implements Clock {
   #nowMs: number;
-  #order = 0;
   readonly #timers = new Set<Due>();
 
   /** @param startMs above 0, so that nothing passes because "never" and "at the start" look alike */
@@ -25,8 +23,7 @@ export class FakeClock implements Clock {
   }
 
   after(delayMs: number, callback: () => void): Timer {
-    this.#order += 1;
-    const due: Due = { atMs: this.#nowMs + delayMs, order: this.#order, callback };
+    const due: Due = { atMs: this.#nowMs + delayMs, callback };
     this.#timers.add(due);
     return { cancel: () => void this.#timers.delete(due) };
   }
@@ -41,16 +38,21 @@ export class FakeClock implements Clock {
     const untilMs = this.#nowMs + ms;
     await settle();
     for (;;) {
-      const due = [...this.#timers]
-        .filter(({ atMs }) => atMs <= untilMs)
-        .sort((a, b) => a.atMs - b.atMs || a.order - b.order)[0];
-      if (due === undefined) break;
+      const due = this.#next();
+      if (due === undefined || due.atMs > untilMs) break;
       this.#timers.delete(due);
       this.#nowMs = Math.max(this.#nowMs, due.atMs);
       due.callback();
       await settle();
     }
     this.#nowMs = untilMs;
+  }
+
+  /** They are kept in the order of setting: of two at one time, the first. */
+  #next(): Due | undefined {
+    let next: Due | undefined;
+    for (const due of this.#timers) if (next === undefined || due.atMs < next.atMs) next = due;
+    return next;
   }
 }
 

@@ -1,0 +1,134 @@
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { FakeClock, settle } from '../../test/fake/clock.ts';
+import { buildQuery } from '../../test/fake/message.ts';
+import { SerialServer, type ServerHabits } from '../../test/fake/serial-server.ts';
+import { TcpPools } from './tcp-pool.ts';
+
+const timeoutMs = 2_000;
+const roundTripMs = 1;
+
+function scene(habits: ServerHabits) {
+  const clock = new FakeClock();
+  const server = new SerialServer(clock, habits);
+  const pools = new TcpPools(clock, server.outgoing(roundTripMs));
+  const elapsed = new Map<string, number>();
+  const ask = async (name: string, mayRepeat?: () => boolean) => {
+    const startedAtMs = clock.nowMs();
+    await pools.exchange({ address: '192.0.2.1', port: 53 }, buildQuery({ name, id: 0 }), timeoutMs, mayRepeat);
+    elapsed.set(name, clock.nowMs() - startedAtMs);
+  };
+  const asked = (name: string) => server.received.filter((query) => query.name === name).length;
+  return { clock, server, ask, asked, elapsed };
+}
+
+const isSlow = (name: string) => name.startsWith('slow');
+const names = (stem: string, count: number) => Array.from({ length: count }, (_, index) => `${stem}${index}.example`);
+
+suite('towards a server that answers one after the other', () => {
+  test('what was sent behind a slow query is sent again over another connection, once', async () => {
+    const { clock, server, ask, asked, elapsed } = scene({ workMs: (name) => (isSlow(name) ? 1_000 : 0) });
+    const replies = ['slow.example', 'one.example', 'two.example'].map((name) => ask(name));
+    await clock.advance(1_100);
+    await Promise.all(replies);
+    // Connect 1, patience 5 and the way 1, the look every 5, connect 1, the way 1.
+    ok((elapsed.get('one.example') ?? timeoutMs) <= 14, `${elapsed.get('one.example')} ms`);
+    deepEqual(['slow.example', 'one.example', 'two.example'].map(asked), [1, 2, 2]);
+    equal(server.accepted, 2);
+  });
+
+  test('what comes while a slow query is out goes over another connection at once, in whatever order they are sent', async () => {
+    const { clock, server, ask, elapsed } = scene({ workMs: (name) => (isSlow(name) ? 1_000 : 0) });
+    const slow = ask('slow.example');
+    await clock.advance(10);
+    const fast = ask('fast.example');
+    await clock.advance(10);
+    await fast;
+    // Connect, and the way there and back.
+    equal(elapsed.get('fast.example'), 2);
+    equal(server.accepted, 2);
+    await clock.advance(1_000);
+    await slow;
+  });
+
+  test('each of many slow queries has a connection of its own, up to 32; those beyond close after a second, two after six', async () => {
+    const { clock, server, ask } = scene({ workMs: () => 500 });
+    const replies: Promise<void>[] = [];
+    for (const name of names('slow', 40)) {
+      replies.push(ask(name));
+      await clock.advance(10);
+    }
+    await clock.advance(1_000);
+    await Promise.all(replies);
+    equal(server.mostConnections, 32);
+    equal(server.received.length, 40);
+    await clock.advance(1_100);
+    equal(server.connections.size, 2);
+    await clock.advance(6_000);
+    equal(server.connections.size, 0);
+    equal(clock.pending, 0);
+  });
+
+  test('few queries at a time share one connection', async () => {
+    const { clock, server, ask } = scene({ workMs: () => 0.1 });
+    for (let round = 0; round < 50; round += 1) {
+      const replies = names(`n${round}-`, 5).map((name) => ask(name));
+      await clock.advance(3);
+      await Promise.all(replies);
+    }
+    equal(server.accepted, 1);
+  });
+
+  test('a crowd of fast queries needs no more than four', async () => {
+    const { clock, server, ask, asked } = scene({ workMs: () => 0.05 });
+    const crowd = names('n', 1_000);
+    const replies = crowd.map((name) => ask(name));
+    await clock.advance(100);
+    await Promise.all(replies);
+    equal(server.accepted, 4);
+    equal(Math.max(...crowd.map(asked)), 1);
+  });
+
+  test('nothing is sent twice where whoever counts what is sent says no', async () => {
+    const { clock, ask, asked, elapsed } = scene({ workMs: (name) => (isSlow(name) ? 1_000 : 0) });
+    const replies = ['slow.example', 'one.example'].map((name) => ask(name, () => false));
+    await clock.advance(1_100);
+    await Promise.all(replies);
+    ok((elapsed.get('one.example') ?? 0) >= 1_000);
+    equal(asked('one.example'), 1);
+  });
+
+  test('a server that answers in any order is asked over one connection, and nothing is sent to it twice', async () => {
+    const { clock, server, ask, asked } = scene({ inAnyOrder: true, workMs: (name) => (isSlow(name) ? 200 : 1) });
+    const learn = ['slow.example', 'fast.example'].map((name) => ask(name));
+    await clock.advance(300);
+    await Promise.all(learn);
+    const acceptedBefore = server.accepted;
+    const replies = ['slow2.example', ...names('n', 6)].map((name) => ask(name));
+    await clock.advance(300);
+    await Promise.all(replies);
+    equal(asked('n5.example'), 1);
+    equal(server.accepted, acceptedBefore);
+  });
+
+  test('a port that is closed fails all who wait for it, and is tried with a few connections', async () => {
+    const { clock, server, ask } = scene({});
+    server.isClosed = true;
+    const failed = names('n', 300).map((name) => rejects(ask(name), { code: 'NETWORK', message: /ECONNREFUSED/ }));
+    await clock.advance(5);
+    await Promise.all(failed);
+    equal(clock.pending, 0);
+    equal(server.accepted, 0);
+  });
+
+  test('a connection that the server closes with queries under way costs them nothing', async () => {
+    const { clock, server, ask } = scene({ workMs: () => 3 });
+    const replies = names('n', 4).map((name) => ask(name));
+    await clock.advance(5);
+    for (const connection of server.connections) connection.destroy();
+    await clock.advance(40);
+    await Promise.all(replies);
+    equal(server.accepted, 2);
+    await settle();
+  });
+});
