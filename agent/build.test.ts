@@ -1,4 +1,4 @@
-import { deepEqual, equal, throws } from 'node:assert/strict';
+import { deepEqual, equal, notEqual, throws } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ServerBlockConfig } from '../api/v1alpha1/node-config.ts';
 import { FakeClock, settle } from '../test/fake/clock.ts';
@@ -7,6 +7,7 @@ import { sampleBlock, sampleConfig } from '../test/fake/node-config.ts';
 import { FakeUpstreams } from '../test/fake/upstream.ts';
 import { Builder, type Plans } from './build.ts';
 import { ResponseCache } from './cache/response-cache.ts';
+import { byRendezvous } from './forward/rendezvous.ts';
 import { listenerCounts } from './server/plan.ts';
 import { Server } from './server/server.ts';
 import { Tallies, type TallyNotice } from './tallies.ts';
@@ -60,6 +61,22 @@ test('what a block that is gone had cached gives its memory back, once the new c
   equal(cache.size, 2, 'it may yet be refused');
   next.commit();
   equal(cache.size, 1);
+});
+
+test('of the endpoints of cluster DNS each node has an order of its own, of other servers the one that is written', async () => {
+  const { builder, upstreams, ask } = scene();
+  const servers = [1, 2, 3, 4, 5, 6].map((host) => `192.0.2.${host}:53`);
+  const uncached = { cacheDurationInSeconds: 0 };
+  const blocks = [block('.', uncached), block('example', { ...uncached, forwardDestination: 'VnetDNS' })];
+  const { plans } = builder.build(config(...blocks), { clusterDns: servers, nodeDns: servers });
+  await ask(plans, 'www.test');
+  await ask(plans, 'www.example');
+  const [first] = byRendezvous('node', servers);
+  notEqual(first, servers[0]);
+  deepEqual(
+    upstreams.queries.map(({ server }) => server),
+    [first, servers[0]],
+  );
 });
 
 test('a server that is asked in two ways is counted and watched for each', () => {

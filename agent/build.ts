@@ -9,9 +9,10 @@ import type { Clock } from './clock.ts';
 import { Budget, type BudgetBounds } from './forward/budget.ts';
 import { Forwarder } from './forward/forwarder.ts';
 import { InFlight } from './forward/in-flight.ts';
+import { byRendezvous } from './forward/rendezvous.ts';
 import type { Transport } from './forward/transport.ts';
 import { Upstream, upstreamCounts } from './forward/upstream.ts';
-import { upstreamPolicy } from './forward/upstream-policy.ts';
+import { amongFirst, upstreamPolicy } from './forward/upstream-policy.ts';
 import type { ListenerName } from './listen/listeners.ts';
 import { blocked } from './policy/blocked.ts';
 import { hosts } from './policy/hosts.ts';
@@ -43,6 +44,9 @@ export interface Destinations {
   clusterDns: readonly string[];
   nodeDns: readonly string[];
 }
+
+/** Endpoints of cluster DNS that a node asks: each of them then has connections of some nodes, and not of all. */
+const clusterDnsAtRest = 3;
 
 /** What a configuration refers to of what outlives configurations. */
 type Used = Record<'upstreams' | 'budgets' | 'identities', Set<string>>;
@@ -116,7 +120,7 @@ export class Builder {
 
   #plan(listener: ListenerConfig, config: NodeConfig, destinations: Destinations, used: Used): ListenerPlan {
     const zones = listener.serverBlocks.map((block): [string, Zone] => {
-      const asked = destinationOf(block.forwardDestination, config, destinations);
+      const asked = destinationOf(block.forwardDestination, config, destinations, this.#nodeName);
       const counts = this.#tallies.open('zone', { listener: listener.name, zone: block.zone }, zoneCounts);
       const over = (transport: 'tcp' | 'udp') =>
         asked.servers.map((server) => this.#upstream(server, asked, transport, used));
@@ -137,7 +141,8 @@ export class Builder {
           forwarder: new Forwarder({
             upstreams: over(block.protocol === 'PreferUDP' ? 'udp' : 'tcp'),
             fallBack: block.protocol === 'PreferTCP' && asked.tls === undefined ? over('udp') : [],
-            policy: () => upstreamPolicy(block.forwardPolicy, this.#random),
+            policy: () =>
+              amongFirst(asked.atRest ?? asked.servers.length, upstreamPolicy(block.forwardPolicy, this.#random)),
             maxConcurrent: block.maxConcurrent,
             clock: this.#clock,
             destination: block.forwardDestination,
@@ -296,12 +301,21 @@ function rebindProtection(
   });
 }
 
-type Destination = Omit<NodeConfig['upstreams'][number], 'servers'> & { servers: readonly string[] };
+type Destination = Omit<NodeConfig['upstreams'][number], 'servers'> & {
+  servers: readonly string[];
+  /** So many of them are asked while they are up; all, where it is absent. */
+  atRest?: number;
+};
 
-function destinationOf(name: string, config: NodeConfig, { clusterDns, nodeDns }: Destinations): Destination {
+function destinationOf(
+  name: string,
+  config: NodeConfig,
+  { clusterDns, nodeDns }: Destinations,
+  nodeName: string,
+): Destination {
   switch (name) {
     case 'ClusterCoreDNS':
-      return { name, servers: clusterDns };
+      return { name, servers: byRendezvous(nodeName, clusterDns), atRest: clusterDnsAtRest };
     case 'VnetDNS':
       return { name, servers: nodeDns };
     default:

@@ -4,6 +4,8 @@ import { FakeAgent } from '../../test/fake/agent.ts';
 import { FakeClock } from '../../test/fake/clock.ts';
 import { a, ednsQuery, query, questionName, read, reply } from '../../test/fake/octets.ts';
 import { Budget } from './budget.ts';
+import type { Transport } from './transport.ts';
+import { Upstream, UpstreamCount, upstreamCounts } from './upstream.ts';
 
 test('a burst at once, and then as many as the rate allows; what was not used is not saved up beyond the burst', async () => {
   const clock = new FakeClock();
@@ -69,4 +71,22 @@ test('a configuration that leaves the budget as it is does not fill it up', asyn
   await agent.answer(query('b.net'));
   agent.apply({});
   equal((await agent.answer(query('c.net'))).rcode, 2);
+});
+
+test('what a connection is lost under, or holds up, is sent again within the budget alone, and counted', async () => {
+  const clock = new FakeClock();
+  const budget = new Budget('vpc', { perSecond: 1, burst: 2 }, clock);
+  const counts = new Float64Array(upstreamCounts);
+  const repeats: boolean[] = [];
+  const transport: Transport = {
+    exchange: async (_server, _overTcp, message, _timeoutMs, mayRepeat) => {
+      repeats.push(mayRepeat?.() === true, mayRepeat?.() === true);
+      return message;
+    },
+    close: () => {},
+  };
+  const upstream = new Upstream({ address: '192.0.2.1', port: 53 }, true, transport, clock, counts, budget);
+  await upstream.ask(query('a.net'), 2_000);
+  deepEqual(repeats, [true, false]);
+  deepEqual([counts[UpstreamCount.tcpQueries], counts[UpstreamCount.overBudget]], [2, 1]);
 });

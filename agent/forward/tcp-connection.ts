@@ -32,9 +32,15 @@ const maxAhead = 32;
 const maxAheadPerMs = 16;
 const answersThatTell = 32;
 
+/** What leaves in one segment. */
+interface Batch {
+  /** Infinity until then: what we have not sent holds nothing up. */
+  leftAtMs: number;
+}
+
 interface Sent {
   readonly query: TcpQuery;
-  readonly atMs: number;
+  readonly batch: Batch;
   /** The how-manieth on its connection. */
   readonly order: number;
   readonly withKeepalive: boolean;
@@ -80,7 +86,7 @@ export class TcpConnection {
   #openedAtMs: number;
   #keepMs = idleTimeoutMs;
   #idle: Timer | undefined;
-  #corked = false;
+  #batch: Batch | undefined;
   #established = false;
   #stuck = false;
   #suspect = false;
@@ -146,7 +152,7 @@ export class TcpConnection {
     const head = this.#head();
     if (head === undefined) return;
     const limitMs = this.#owner.answersInAnyOrder ? silentAfterMs : stuckAfterMs;
-    const sinceMs = Math.max(head.atMs, this.#openedAtMs, this.#lastReplyAtMs);
+    const sinceMs = Math.max(head.batch.leftAtMs, this.#openedAtMs, this.#lastReplyAtMs);
     this.#stuck = nowMs - sinceMs >= limitMs + (this.#owner.roundTripMs ?? usualRoundTripMs);
   }
 
@@ -160,20 +166,19 @@ export class TcpConnection {
 
   send(query: TcpQuery): void {
     const queryId = this.#freeId();
-    const nowMs = this.#clock.nowMs();
     // RFC 7828 §3.2.1: once, to say that we would keep the connection.
     const first = this.#asked === 0 && this.#owner.takesKeepalive;
     const isRepeated = query.outOn > 0;
     const message = first ? withKeepalive(query.message) : query.message;
-    this.#sent.set(queryId, { query, atMs: nowMs, order: this.#asked, withKeepalive: first, isRepeated });
+    this.#sent.set(queryId, { query, batch: this.#openBatch(), order: this.#asked, withKeepalive: first, isRepeated });
     this.#asked += 1;
-    this.#lastQueryAtMs = nowMs;
+    this.#lastQueryAtMs = this.#clock.nowMs();
     query.outOn += 1;
     const frame = Buffer.allocUnsafe(2 + message.length);
     setU16(frame, 0, message.length);
     message.copy(frame, 2);
     setU16(frame, 2, queryId);
-    this.#write(frame);
+    this.#socket.write(frame);
   }
 
   /** Another connection to the same server was lost: this one may be as dead and not know it yet. An answer proves it alive. */
@@ -218,16 +223,17 @@ export class TcpConnection {
   }
 
   /** Queries of one loop turn leave in one segment. */
-  #write(frame: Buffer): void {
-    if (!this.#corked) {
-      this.#corked = true;
-      this.#socket.cork();
-      setImmediate(() => {
-        this.#corked = false;
-        this.#socket.uncork();
-      });
-    }
-    this.#socket.write(frame);
+  #openBatch(): Batch {
+    if (this.#batch !== undefined) return this.#batch;
+    const batch: Batch = { leftAtMs: Number.POSITIVE_INFINITY };
+    this.#batch = batch;
+    this.#socket.cork();
+    setImmediate(() => {
+      this.#batch = undefined;
+      batch.leftAtMs = this.#clock.nowMs();
+      this.#socket.uncork();
+    });
+    return batch;
   }
 
   #freeId(): number {
@@ -263,7 +269,7 @@ export class TcpConnection {
     this.#note(sent);
     const { query } = sent;
     query.outOn -= 1;
-    if (sent.withKeepalive && this.#refusesKeepalive(query, reply)) return;
+    if (sent.withKeepalive && !this.#heed(query, reply)) return;
     if (query.hasEnded) return;
     if (sent.isRepeated) this.#owner.movePaid();
     query.answer(reply);
@@ -275,8 +281,8 @@ export class TcpConnection {
   }
 
   /** How fast and in which order answers come, and which queries will have none. */
-  #note({ order, atMs }: Sent): void {
-    this.#took(this.#lastReplyAtMs - Math.max(atMs, this.#openedAtMs));
+  #note({ order, batch }: Sent): void {
+    this.#took(this.#lastReplyAtMs - Math.max(batch.leftAtMs, this.#openedAtMs));
     if (order < this.#answered) this.#owner.answersInAnyOrder = true;
     else this.#answered = order;
     for (const [id, sent] of this.#sent) {
@@ -285,13 +291,13 @@ export class TcpConnection {
     }
   }
 
-  /** RFC 7828 §3.2.2. True where the server could not read the query for its option, and is asked again without. */
-  #refusesKeepalive(query: TcpQuery, reply: Buffer): boolean {
+  /** RFC 7828 §3.2.2 and §3.4. False where the server could not read the query for its option, and is asked again without. */
+  #heed(query: TcpQuery, reply: Buffer): boolean {
     if (header.responseCode(reply) === header.rcode.formErr) {
       this.#owner.takesKeepalive = false;
-      if (query.hasEnded || !query.mayRepeat()) return false;
+      if (query.hasEnded || !query.mayRepeat()) return true;
       this.send(query);
-      return true;
+      return false;
     }
     const timeoutMs = keepaliveTimeoutMs(reply, query.question.length);
     if (timeoutMs === 0) this.#draining = true;
@@ -299,7 +305,7 @@ export class TcpConnection {
       this.#keepMs = timeoutMs * keepalivePart;
       this.#closeWhenIdle();
     }
-    return false;
+    return true;
   }
 
   #close(reason: string): void {

@@ -99,16 +99,66 @@ suite('towards a server that answers one after the other', () => {
   });
 
   test('a server that answers in any order is asked over one connection, and nothing is sent to it twice', async () => {
-    const { clock, server, ask, asked } = scene({ inAnyOrder: true, workMs: (name) => (isSlow(name) ? 200 : 1) });
+    const { clock, server, ask } = scene({ inAnyOrder: true, workMs: (name) => (isSlow(name) ? 200 : 100) });
     const learn = ['slow.example', 'fast.example'].map((name) => ask(name));
     await clock.advance(300);
     await Promise.all(learn);
-    const acceptedBefore = server.accepted;
-    const replies = ['slow2.example', ...names('n', 6)].map((name) => ask(name));
+    const [accepted, received] = [server.accepted, server.received.length];
+    const replies: Promise<void>[] = [];
+    for (const name of names('slow', 7)) {
+      replies.push(ask(name));
+      await clock.advance(10);
+    }
     await clock.advance(300);
     await Promise.all(replies);
-    equal(asked('n5.example'), 1);
-    equal(server.accepted, acceptedBefore);
+    deepEqual([server.accepted, server.received.length], [accepted, received + 7]);
+  });
+
+  test('queries that are never answered, while others are, do not fill a connection up', async () => {
+    const { clock, server, ask } = scene({
+      inAnyOrder: true,
+      workMs: (name) => (isSlow(name) ? Number.POSITIVE_INFINITY : 0),
+    });
+    for (let round = 0; round < 20; round += 1) {
+      const lost = rejects(ask(`slow${round}.example`), { code: 'TIMEOUT' });
+      const fast = ask(`fast${round}.example`);
+      await clock.advance(3);
+      await fast;
+      await clock.advance(2_000);
+      await lost;
+    }
+    equal(server.accepted, 1);
+  });
+
+  test('a slow query may hold up others as often as it comes', async () => {
+    const { clock, ask, elapsed } = scene({ workMs: (name) => (isSlow(name) ? 100 : 0) });
+    for (let round = 0; round < 20; round += 1) {
+      const replies = [`slow${round}.example`, ...names(`n${round}-`, 10)].map((name) => ask(name));
+      await clock.advance(200);
+      await Promise.all(replies);
+    }
+    for (const [name, ms] of elapsed) ok(isSlow(name) || ms < 20, `${name} took ${ms} ms`);
+  });
+
+  test('a server that is slow because it has too much to do is asked little twice', async () => {
+    const { clock, server, ask } = scene({ workMs: () => 15 });
+    const crowd = names('n', 400);
+    const replies = crowd.map((name) => ask(name));
+    await clock.advance(1_900);
+    await Promise.all(replies);
+    ok(server.received.length <= 600, `${server.received.length} queries`);
+  });
+
+  test('a pause of our own process is nobody else’s slowness', async () => {
+    const { clock, server, ask } = scene({ workMs: () => 5 });
+    const learn = ask('first.example');
+    await clock.advance(10);
+    await learn;
+    const replies = ['one.example', 'two.example', 'three.example'].map((name) => ask(name));
+    clock.pause(100);
+    await clock.advance(100);
+    await Promise.all(replies);
+    deepEqual([server.accepted, server.received.length], [1, 4]);
   });
 
   test('a port that is closed fails all who wait for it, and is tried with a few connections', async () => {
@@ -118,7 +168,33 @@ suite('towards a server that answers one after the other', () => {
     await clock.advance(5);
     await Promise.all(failed);
     equal(clock.pending, 0);
-    equal(server.accepted, 0);
+    equal(server.attempts, 4);
+  });
+
+  test('a server that is gone is tried with a few connections, whatever is asked meanwhile', async () => {
+    const { clock, server, ask } = scene({});
+    server.isGone = true;
+    const failed: Promise<void>[] = [];
+    for (const name of names('n', 80)) {
+      failed.push(rejects(ask(name), { name: 'Error' }));
+      await clock.advance(10);
+    }
+    equal(server.attempts, 4);
+    await clock.advance(1_300);
+    await Promise.all(failed);
+    ok(server.attempts <= 8);
+  });
+
+  test('a connection beyond those at rest does not close under a query', async () => {
+    const { clock, server, ask } = scene({ workMs: () => 1_500 });
+    const replies: Promise<void>[] = [];
+    for (const name of names('slow', 4)) {
+      replies.push(ask(name));
+      await clock.advance(20);
+    }
+    await clock.advance(1_900);
+    await Promise.all(replies);
+    equal(server.received.length, 4);
   });
 
   test('a connection that the server closes with queries under way costs them nothing', async () => {

@@ -125,6 +125,7 @@ suite('connections to an upstream over TCP', () => {
     equal(upstream.accepted, 2);
     answer(1);
     await second;
+    await eventually('the close', withinMs, () => upstream.connections.size === 1);
   });
 
   test('survive a query without an answer when others were answered meanwhile', async () => {

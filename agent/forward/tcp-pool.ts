@@ -13,8 +13,6 @@ const maxMoving = 4;
 const maxConnections = 32;
 /** With fewer queries than this ahead, one connection is shared rather than another one opened. */
 const sharedBelow = 8;
-/** A query is moved twice at most: the second time to where nothing is before it. */
-const maxMoves = 2;
 /**
  * What is moved is asked twice, which costs the server: it may happen to a tenth of the queries, to some more after a pause, and
  * freely where it paid. A server that is slow because it has too much to do is not given more.
@@ -172,34 +170,29 @@ class TcpPool implements ConnectionOwner {
   #lookSoon(): void {
     if (this.#looks) return;
     this.#looks = true;
-    const dueAtMs = this.#clock.nowMs() + lookEveryMs;
-    this.#clock.after(lookEveryMs, () => {
-      const pausedMs = Math.max(0, this.#clock.nowMs() - dueAtMs);
-      setImmediate(() => this.#look(pausedMs));
-    });
+    this.#clock.after(lookEveryMs, () => setImmediate(() => this.#look()));
   }
 
-  #look(pausedMs: number): void {
+  #look(): void {
     this.#looks = false;
     if (this.#closed) return;
-    const nowMs = this.#clock.nowMs() - pausedMs;
+    const nowMs = this.#clock.nowMs();
     for (const connection of this.#connections) connection.look(nowMs);
     this.#moveHeld();
     this.progressed();
     if (this.#waiting.size > 0 || this.#connections.some(({ ahead }) => ahead > 0)) this.#lookSoon();
   }
 
-  /** What was sent behind a slow query is sent again over a connection that gets on. */
+  /** What was sent behind a slow query is sent again over a connection that gets on; if that fails it, to where nothing is ahead. */
   #moveHeld(): void {
     for (const connection of [...this.#connections]) {
       if (!connection.isStuck) continue;
       for (const query of [...connection.held()]) {
         if (this.#movesSaved < 1) return;
-        if (query.moves === maxMoves) continue;
         const to = this.#free();
         const isEmpty = to === 'new' || to?.ahead === 0;
-        if (to === undefined || (query.moves > 0 && !isEmpty) || !query.mayRepeat()) break;
-        query.moves += 1;
+        if (to === undefined || (query.wasMoved && !isEmpty) || !query.mayRepeat()) break;
+        query.wasMoved = true;
         this.#movesSaved -= 1;
         this.#place(query);
       }

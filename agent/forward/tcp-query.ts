@@ -12,8 +12,8 @@ export class TcpQuery {
   readonly question: Buffer;
   /** Its connection was lost; a query survives that once. */
   wasLost = false;
-  /** How often it was sent again because a slow one was before it. */
-  moves = 0;
+  /** It was sent again because a slow one was before it. */
+  wasMoved = false;
   /** Connections that may still bring the answer. */
   outOn = 0;
   /** Set by whoever gave it its time. */

@@ -21,6 +21,16 @@ export function upstreamPolicy(name: PolicyName, random: () => number = Math.ran
   };
 }
 
+/** Of many servers the first few that are up are asked; the others are there for when these fail, in their order. */
+export function amongFirst(count: number, policy: UpstreamPolicy): UpstreamPolicy {
+  return (upstreams) => {
+    const up = upstreams.filter(({ healthy }) => healthy);
+    if (up.length <= count) return policy(upstreams);
+    const down = upstreams.filter(({ healthy }) => !healthy);
+    return [...policy(up.slice(0, count)), ...up.slice(count), ...down];
+  };
+}
+
 function rotate(upstreams: Upstream[], first: (count: number) => number): Upstream[] {
   if (upstreams.length < 2) return upstreams;
   const start = first(upstreams.length);

@@ -47,7 +47,7 @@ export const optLength = 11;
  */
 const maxExtraTextLength = 200;
 /** RFC 7828 §3.1: a timeout is counted in these. */
-const keepaliveUnitMs = 100;
+export const keepaliveUnitMs = 100;
 const maxKeepaliveUnits = 0xffff;
 
 /** What a client wants to be told in the OPT record. */

@@ -48,6 +48,11 @@ export class FakeClock implements Clock {
     this.#nowMs = untilMs;
   }
 
+  /** The process stands still: time passes, and what is due meanwhile runs late, with the next advance. */
+  pause(ms: number): void {
+    this.#nowMs += ms;
+  }
+
   /** They are kept in the order of setting: of two at one time, the first. */
   #next(): Due | undefined {
     let next: Due | undefined;

@@ -33,8 +33,11 @@ export class SerialServer {
   accepted = 0;
   /** The most at a time. */
   mostConnections = 0;
-  /** Nobody listens: attempts to connect fail. */
+  /** Attempts to connect. */
+  attempts = 0;
+  /** Nobody listens: attempts to connect fail, or are not heard of again. */
   isClosed = false;
+  isGone = false;
   readonly #clock: Clock;
   readonly #habits: Required<ServerHabits>;
   #listener: Server | undefined;
@@ -73,13 +76,15 @@ export class SerialServer {
       },
       tcp: () => {
         const here = new MemorySocket(this.#clock, roundTripMs / 2);
+        this.attempts += 1;
         here.onConnect = () => {
-          if (this.isClosed) return false;
+          if (this.isClosed) return 'refused';
+          if (this.isGone) return 'silence';
           const there = new MemorySocket(this.#clock, roundTripMs / 2);
           here.peer = there;
           there.peer = here;
           this.#accept(there);
-          return true;
+          return 'connected';
         };
         return here as unknown as Socket;
       },
@@ -140,8 +145,7 @@ export class SerialServer {
 /** One end of a connection: what is written arrives at the other end after its time on the way. */
 class MemorySocket extends Duplex {
   peer: MemorySocket | undefined;
-  /** False: refused. */
-  onConnect: () => boolean = () => true;
+  onConnect: () => 'connected' | 'refused' | 'silence' = () => 'silence';
   readonly #clock: Clock;
   readonly #wayMs: number;
   #hasEnded = false;
@@ -164,10 +168,9 @@ class MemorySocket extends Duplex {
     this.cork();
     this.#clock.after(2 * this.#wayMs, () => {
       if (this.destroyed) return;
-      if (!this.onConnect()) {
-        this.destroy(new Error('connect ECONNREFUSED'));
-        return;
-      }
+      const outcome = this.onConnect();
+      if (outcome === 'refused') this.destroy(new Error('connect ECONNREFUSED'));
+      if (outcome !== 'connected') return;
       this.uncork();
       this.emit('connect');
     });

@@ -150,7 +150,9 @@ class Player {
     const builtIn = ['ClusterCoreDNS', 'VnetDNS'];
     const endpoints = new Map<string, string[]>();
     for (const [destination, servers] of this.#destinations) {
-      endpoints.set(destination, await Promise.all(servers.map((server) => this.#stage.endpointOf(server))));
+      const known: string[] = [];
+      for (const server of servers) known.push(await this.#stage.endpointOf(server));
+      endpoints.set(destination, known);
     }
     const config = {
       formatVersion: 1,

@@ -5,7 +5,8 @@
  *     over memory sockets                      where it is played; memory alone where it is absent
  *     chance 0.1 0.9                           what the agent's dice show, one after the other
  *
- *     servers ClusterCoreDNS a b               what a destination means; another name than the built-in two is an upstream
+ *     servers ClusterCoreDNS a b               what a destination means; another name than the built-in two is an upstream; servers
+ *                                              are named first in the order in which the node prefers them
  *     zone cluster . forwardDestination=ClusterCoreDNS maxConcurrent=2
  *     no zone cluster corp.example
  *     swap                                     the configuration as it stands now comes into force; the first step does so by itself
@@ -98,10 +99,10 @@ function parseLine(script: Script, text: string, line: number): void {
   const words = text.split(/\s+/);
   if (words[0] === 'over') script.places = words.slice(1) as Place[];
   else if (words[0] === 'chance') script.chances = words.slice(1).map(Number);
-  else script.steps.push({ line, text, ...parseStep(text, words) });
+  else script.steps.push({ line, text, ...parseStep(words) });
 }
 
-function parseStep(text: string, words: string[]): StepKind {
+function parseStep(words: string[]): StepKind {
   const [subject = '', who = '', ...rest] = words;
   switch (subject) {
     case 'servers':
@@ -118,7 +119,7 @@ function parseStep(text: string, words: string[]): StepKind {
     case 'client':
       return clientStep(clientsOf(who), rest);
     case 'server':
-      return serverStep(who, rest, text);
+      return serverStep(who, rest);
     default:
       throw new Error('not a sentence of scenarios');
   }
@@ -138,8 +139,8 @@ function clientStep(clients: string[], [verb, ...rest]: string[]): StepKind {
   }
 }
 
-function serverStep(server: string, words: string[], text: string): StepKind {
-  const what = text.slice(text.indexOf(server) + server.length).trim();
+function serverStep(server: string, words: string[]): StepKind {
+  const what = words.join(' ');
   const [, , name = '', type = ''] = words;
   if (what.startsWith('is asked ')) return { kind: 'asked', server, name, type, words: wordsOf(words.slice(4)) };
   if (what.startsWith('answers '))

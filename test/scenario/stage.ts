@@ -5,6 +5,7 @@ import { Builder, type Destinations } from '../../agent/build.ts';
 import { ResponseCache } from '../../agent/cache/response-cache.ts';
 import { Swap } from '../../agent/config/swap.ts';
 import { deadlineMs } from '../../agent/forward/forwarder.ts';
+import { byRendezvous } from '../../agent/forward/rendezvous.ts';
 import { networkTransport, type Transport } from '../../agent/forward/transport.ts';
 import type { ListenerName } from '../../agent/listen/listeners.ts';
 import { listenerCounts } from '../../agent/server/plan.ts';
@@ -34,6 +35,12 @@ export interface Stage {
 }
 
 const cacheBytes = 1 << 20;
+const nodeName = 'node';
+
+/** A node prefers some endpoints of cluster DNS to others: scripts name servers in the order of its preference. */
+function isLastChoice(endpoint: string, others: readonly string[]): boolean {
+  return byRendezvous(nodeName, [...others, endpoint]).at(-1) === endpoint;
+}
 
 /** A bug in the agent, and not an outcome: the scenario fails with it. */
 export class Exceptions {
@@ -63,7 +70,7 @@ class MemoryStage implements Stage {
   /** What the agent before left. */
   #snapshot: Buffer | undefined;
   readonly #servers = new Map<ListenerName, Server>();
-  readonly #names: string[] = [];
+  readonly #endpoints = new Map<string, string>();
   readonly #received = new Map<string, UpstreamQuery[]>();
   readonly #closed = new Map<string, { udp: boolean; tcp: boolean }>();
 
@@ -77,7 +84,7 @@ class MemoryStage implements Stage {
 
   #newBuilder(): Builder {
     const cache = new ResponseCache(cacheBytes);
-    return new Builder('node', cache, this.#upstreams, this.#clock, new Tallies(() => {}), this.#random);
+    return new Builder(nodeName, cache, this.#upstreams, this.#clock, new Tallies(() => {}), this.#random);
   }
 
   received(server: string): readonly UpstreamQuery[] {
@@ -144,8 +151,15 @@ class MemoryStage implements Stage {
   async end(): Promise<void> {}
 
   #endpoint(server: string): string {
-    if (!this.#names.includes(server)) this.#names.push(server);
-    return `192.0.2.${this.#names.indexOf(server) + 1}:53`;
+    const known = this.#endpoints.get(server);
+    if (known !== undefined) return known;
+    const others = [...this.#endpoints.values()];
+    for (let host = 1; ; host += 1) {
+      const endpoint = `192.0.2.${host}:53`;
+      if (others.includes(endpoint) || !isLastChoice(endpoint, others)) continue;
+      this.#endpoints.set(server, endpoint);
+      return endpoint;
+    }
   }
 
   #take(query: UpstreamQuery): void {
@@ -172,7 +186,7 @@ class SocketStage implements Stage {
     const tallies = new Tallies(() => {});
     this.#clock = clock;
     this.#transport = networkTransport(clock);
-    const builder = new Builder('node', new ResponseCache(cacheBytes), this.#transport, clock, tallies, random);
+    const builder = new Builder(nodeName, new ResponseCache(cacheBytes), this.#transport, clock, tallies, random);
     this.#swap = new Swap(builder, clock, this.#transport, tallies, log);
   }
 
@@ -183,9 +197,15 @@ class SocketStage implements Stage {
   async endpointOf(server: string): Promise<string> {
     const known = this.#upstreams.get(server);
     if (known !== undefined) return known.endpoint;
-    const opened = await new SocketUpstream().open();
-    this.#upstreams.set(server, opened);
-    return opened.endpoint;
+    const others = [...this.#upstreams.values()].map(({ endpoint }) => endpoint);
+    for (;;) {
+      const opened = await new SocketUpstream().open();
+      if (isLastChoice(opened.endpoint, others)) {
+        this.#upstreams.set(server, opened);
+        return opened.endpoint;
+      }
+      await opened.close();
+    }
   }
 
   async close(server: string, transports: { udp: boolean; tcp: boolean }): Promise<void> {

@@ -129,4 +129,3 @@ suite('one answer of a second among a thousand fast ones', () => {
     }
   });
 });
-});
