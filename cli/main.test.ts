@@ -43,6 +43,11 @@ const looping = file(
   'looping.yaml',
   manifest('{vnetDNSOverrides: {corp.example: {forwardDestination: ClusterCoreDNS}}}'),
 );
+const redirecting = (mode: string) =>
+  manifest(`{mode: ${mode}, nodeSelector: {matchLabels: {pool: np1}}, redirects: [
+    {name: a, match: {patterns: ['[', 'a.*']}, target: {addresses: [192.0.2.1]}},
+    {name: b, match: {exact: [b.example]}, target: {serviceRef: {namespace: emulator, name: cloud}}}]}`);
+const parts = file('parts.yaml', redirecting('Preferred'));
 const cut = file('cut.yaml', manifest('{mode: Preferred'));
 const two = file('two.yaml', `${manifest('{}')}---\n${manifest('{}', 'other')}`);
 const off = file('off.yaml', manifest('{mode: Disabled, nodeSelector: {}}'));
@@ -168,6 +173,38 @@ const cases: Case[] = [
     stderr: [/cut\.yaml:/],
   },
   {
+    title: 'a pattern that the operator would leave out',
+    args: ['validate', '-f', parts],
+    code: 1,
+    stderr: [
+      `${parts}: spec.redirects[0].match.patterns[0]: not a pattern of the RE2 syntax: missing closing ] at character 1: [`,
+      `${parts}: with mode Preferred this is left out, and the rest is served`,
+    ],
+  },
+  {
+    title: 'a pattern for which the operator would refuse the whole',
+    args: ['validate', '-f', '-'],
+    input: redirecting('Required'),
+    code: 1,
+    stderr: [
+      /patterns\[0\]: not a pattern/,
+      /^standard input: with mode Required the whole profile is refused for this/,
+    ],
+  },
+  {
+    title: 'a whole that is refused for a part is not rendered',
+    args: ['render', '-f', '-', '--node', chosen, '--service', 'emulator/cloud=192.0.2.7'],
+    input: redirecting('Required'),
+    code: 1,
+    stderr: [/^spec\.redirects\[0\]\.match\.patterns\[0\]: not a pattern/],
+  },
+  {
+    title: 'a Service without its name',
+    args: ['render', '-f', good, '--node', chosen, '--service', 'cloud=192.0.2.7'],
+    code: 2,
+    stderr: ['localdns render: --service takes NAMESPACE/NAME=ADDRESS,...: cloud=192.0.2.7'],
+  },
+  {
     title: 'a wrong option is found before anything is removed',
     args: ['cleanup', '--route-table', '254'],
     code: 2,
@@ -221,6 +258,37 @@ test('render: prints what an agent takes, equally as YAML and as JSON', async ()
   assert.deepEqual(parsed.config.clusterDNS.addresses, ['10.96.0.10', 'fd00::a']);
   assert.deepEqual(parseManifest(yaml.stdout), { value: parsed.config });
   assert.ok(yaml.stdout.startsWith(`# node node-1, profile test, revision ${revisionOf(parsed.config)}\n`));
+});
+
+test('render: names what is left out, takes the addresses of Services, and what the node says of its pods', async () => {
+  const podNode = `${node('{pool: np1}')}spec: {podCIDRs: [10.244.3.0/24]}\n`;
+  const args = ['render', '-f', parts, '--node', '-', '-o', 'json'];
+  const without = await localdns(args, podNode);
+  assert.equal(without.code, 0);
+  assert.deepEqual(without.stderr.trim().split('\n'), [
+    'left out: spec.redirects[0].match.patterns[0]: not a pattern of the RE2 syntax: missing closing ] at character 1: [',
+    'left out: spec.redirects[1].target.serviceRef: no cluster is asked: give --service emulator/cloud=ADDRESS,...',
+  ]);
+  const given = await localdns([...args, '--service', 'emulator/cloud=10.96.0.50,FD00::50'], podNode);
+  const rendered = (text: string) => {
+    const parsed = parseNodeConfig(JSON.parse(text));
+    assert.ok('config' in parsed, JSON.stringify(parsed));
+    return parsed.config;
+  };
+  assert.deepEqual(
+    rendered(without.stdout).redirects?.map(({ name }) => name),
+    ['a'],
+  );
+  assert.deepEqual(rendered(given.stdout).redirects?.[1]?.addresses, ['10.96.0.50', 'fd00::50']);
+  const reverse = file(
+    'reverse.yaml',
+    manifest('{nodeSelector: {matchLabels: {pool: np1}}, protection: {privateReverse: {mode: NxDomain}}}'),
+  );
+  const ranges = await localdns(
+    ['render', '-f', reverse, '--node', '-', '-o', 'json', '--cluster-dns', '10.96.0.10'],
+    podNode,
+  );
+  assert.deepEqual(rendered(ranges.stdout).privateReverse, { exceptRanges: ['10.244.0.0/16', '10.96.0.0/12'] });
 });
 
 test('each command says how it is used', async () => {

@@ -270,6 +270,40 @@ services:
     match(missing.stderr, /^localdns: .*profile\.yaml\.none: cannot be read\n$/);
   });
 
+  test('leaves out or refuses by mode what an operator would have to judge: patterns, and Services, which it does not know', async () => {
+    const upstream = await upstreamWith('192.0.2.1');
+    const wanted = [
+      'spec.redirects[0].match.patterns[0]: not a pattern of the RE2 syntax: invalid escape sequence at character 4: \\1',
+      'spec.redirects[1].target.serviceRef: a stand-alone agent knows no Services: name addresses in place of the serviceRef',
+    ];
+    const redirecting = (mode: string) => `${profile(upstream.endpoint)}  mode: ${mode}
+  redirects:
+    - name: a
+      match: { patterns: ['(a)\\1', 'a\\.example'] }
+      target: { addresses: [192.0.2.7] }
+    - name: b
+      match: { suffixes: [b.example] }
+      target: { serviceRef: { namespace: emulator, name: cloud } }
+`;
+    const path = profileFile(redirecting('Preferred'));
+    const program = start(path, ...anyPorts, '--cluster-dns', 'embedded');
+    const port = await program.port();
+    deepEqual((await program.said('parts of the profile are left out; the rest is served')).leftOut, wanted);
+    match((await ask(port, 'a.example')).answers.join(), / A 192\.0\.2\.7$/);
+    match((await ask(port, 'b.example')).answers.join(), / A 192\.0\.2\.1$/);
+
+    writeFileSync(path, redirecting('Required'));
+    const refusal = await program.said('the profile is refused; the old one keeps serving', editMs);
+    deepEqual(
+      refusal.errors,
+      wanted.map((error) => `${path}: ${error}`),
+    );
+    match((await ask(port, 'a.example')).answers.join(), / A 192\.0\.2\.7$/);
+    const another = start(path, ...anyPorts, '--cluster-dns', 'embedded');
+    equal(await another.exit, 2);
+    equal(another.stderr, wanted.map((error) => `localdns: ${path}: ${error}\n`).join(''));
+  });
+
   test('ends with 2 and says which port is taken and how to find out by whom', async () => {
     const path = profileFile(profile('127.0.0.1:9'));
     const socket = createSocket('udp4');

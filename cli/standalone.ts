@@ -5,6 +5,8 @@ import { FileFollower } from '../agent/config/file-follower.ts';
 import type { AgentOptions } from '../agent/options.ts';
 import { formatEndpoint } from '../api/v1alpha1/address.ts';
 import { defaultProfileSpec } from '../api/v1alpha1/profile-defaults.ts';
+import { type ServiceTarget, settleParts } from '../api/v1alpha1/profile-parts.ts';
+import { formatFieldError } from '../api/v1alpha1/profile-validation.ts';
 import { renderNodeConfig } from '../operator/profile/render.ts';
 import { parseDocument } from './manifest.ts';
 import { parseProfileText } from './profile-file.ts';
@@ -13,6 +15,12 @@ import { defaultServices, parseServices, type ServiceList } from './quickstart/s
 
 /** No Service: the servers are given by option. */
 const noService = { namespace: '', service: '', addresses: [] };
+
+/** A Service is followed through the API server. */
+const needsCluster: ServiceTarget = {
+  kind: 'unusable',
+  reason: 'a stand-alone agent knows no Services: name addresses in place of the serviceRef',
+};
 
 const loopback = '127.0.0.1';
 
@@ -71,12 +79,20 @@ export class ProfileSource implements ConfigSource {
     const { profile: path } = this.#options;
     const read = contents === undefined ? unreadable(path) : parseProfileText(path, contents);
     if ('errors' in read) {
-      if (!this.#accepted) this.#sink.fatal(read.errors);
-      else this.#sink.log.error({ errors: read.errors }, 'the profile is refused; the old one keeps serving');
+      this.#refuse(read.errors);
+      return;
+    }
+    const settled = settleParts(read.profile.spec, () => needsCluster);
+    if (settled.kind !== 'settled') {
+      this.#refuse(
+        settled.kind === 'refused' ? settled.errors.map((error) => `${path}: ${formatFieldError(error)}`) : [],
+      );
       return;
     }
     this.#accepted = true;
-    const spec = defaultProfileSpec(read.profile.spec);
+    const leftOut = settled.leftOut.map(formatFieldError);
+    if (leftOut.length > 0) this.#sink.log.warn({ leftOut }, 'parts of the profile are left out; the rest is served');
+    const spec = defaultProfileSpec(settled.spec);
     this.#clusterDomain = spec.clusterDomain;
     this.#sink.log.info({ path, mode: spec.mode }, 'profile read');
     if (spec.mode === 'Disabled') {
@@ -88,6 +104,11 @@ export class ProfileSource implements ConfigSource {
       ...(read.profile.spec.listeners === undefined && { listen: defaultListen }),
       clusterDns: await this.#clusterDns(spec.clusterDomain),
     });
+  }
+
+  #refuse(errors: string[]): void {
+    if (!this.#accepted) this.#sink.fatal(errors);
+    else this.#sink.log.error({ errors }, 'the profile is refused; the old one keeps serving');
   }
 
   /** The servers given, or the embedded one, which is started anew for another cluster domain. */

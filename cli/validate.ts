@@ -1,4 +1,7 @@
 import { parseArgs } from 'node:util';
+import type { ProfileSpec } from '../api/v1alpha1/profile.ts';
+import { settleParts } from '../api/v1alpha1/profile-parts.ts';
+import { type FieldError, formatFieldError } from '../api/v1alpha1/profile-validation.ts';
 import { exitCode, UsageError } from './command.ts';
 import { fileLabel, readProfileFile } from './profile-file.ts';
 
@@ -23,6 +26,29 @@ export async function run(argv: string[]): Promise<number> {
     for (const line of read.invalid) console.error(line);
     return exitCode.foundWrong;
   }
+  const wrong = brokenParts(read.profile.spec);
+  if (wrong.length > 0) {
+    for (const error of wrong) console.error(`${fileLabel(values.file)}: ${formatFieldError(error)}`);
+    console.error(`${fileLabel(values.file)}: ${consequence(read.profile.spec.mode)}`);
+    return exitCode.foundWrong;
+  }
   console.log(`${fileLabel(values.file)}: profile ${read.profile.metadata.name} is valid`);
   return exitCode.good;
+}
+
+/** What the API server takes and the operator does not. Which Services there are is not known here. */
+function brokenParts(spec: ProfileSpec): readonly FieldError[] {
+  const settled = settleParts({ ...spec, mode: 'Preferred' }, () => ({ kind: 'addresses', addresses: [] }));
+  return settled.kind === 'settled' ? settled.leftOut : [];
+}
+
+function consequence(mode: ProfileSpec['mode']): string {
+  switch (mode) {
+    case 'Required':
+      return 'with mode Required the whole profile is refused for this, and nodes keep the last good configuration';
+    case 'Disabled':
+      return 'with mode Disabled nothing is served';
+    default:
+      return 'with mode Preferred this is left out, and the rest is served';
+  }
 }

@@ -302,8 +302,10 @@ function keyOf({ metadata }: Stored): string {
   return metadata.namespace === undefined ? metadata.name : `${metadata.namespace}/${metadata.name}`;
 }
 
-/** `key=value` alone, which is all that we ask for. */
+/** `key=value` alone, which is all that we ask for; of fields the name. */
 function matches(object: Stored, query: URLSearchParams): boolean {
+  const [, name] = query.get('fieldSelector')?.split('metadata.name=') ?? [];
+  if (name !== undefined && object.metadata.name !== name) return false;
   const selector = query.get('labelSelector');
   if (selector === null) return true;
   const [label = '', value] = selector.split('=');

@@ -60,6 +60,14 @@ export function keyOf(metadata: ObjectMeta): string {
 
 export const NODES: Resource = { group: '', version: 'v1', plural: 'nodes', kind: 'Node', namespaced: false };
 export const SERVICES: Resource = { group: '', version: 'v1', plural: 'services', kind: 'Service', namespaced: true };
+/** Since Kubernetes 1.33; older API servers do not know it. */
+export const SERVICE_CIDRS: Resource = {
+  group: 'networking.k8s.io',
+  version: 'v1',
+  plural: 'servicecidrs',
+  kind: 'ServiceCIDR',
+  namespaced: false,
+};
 export const EVENTS: Resource = {
   group: 'events.k8s.io',
   version: 'v1',

@@ -51,8 +51,7 @@ async function run(options: OperatorOptions, log: Log): Promise<number> {
 
   const { world, controller } = assemble(options, client, metrics, log);
   for (const store of world.stores) store.start();
-  const synced = Promise.all(world.stores.map((store) => store.synced)).then(() => undefined);
-  if ((await Promise.race([stopped, synced])) === undefined) {
+  if ((await Promise.race([stopped, world.synced])) === undefined) {
     controller.start();
     metrics.isReady = true;
     const { clusterDns, isFound } = world.clusterDns();
@@ -62,7 +61,7 @@ async function run(options: OperatorOptions, log: Log): Promise<number> {
 
   log.info({ signal: await stopped }, 'stopping');
   metrics.close();
-  const ended = Promise.all([...world.stores.map((store) => store.stop()), controller.stop()]);
+  const ended = Promise.all([world.stop(), controller.stop()]);
   client.close();
   await within(STOP_MS, ended);
   return 0;
@@ -104,7 +103,7 @@ function assemble(
     queueDepth: () => queue.depth,
     reconciles: () => controller.tally,
     stores: () =>
-      world.stores.map(({ plural, size, trouble }) => ({ plural, size, isFollowing: trouble === undefined })),
+      world.followable.map(({ plural, size, trouble }) => ({ plural, size, isFollowing: trouble === undefined })),
   });
   return { world, controller };
 }

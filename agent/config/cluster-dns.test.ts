@@ -1,6 +1,7 @@
 import { deepEqual } from 'node:assert/strict';
 import { test } from 'node:test';
-import { type EndpointSlice, readyEndpoints } from './cluster-dns.ts';
+import type { EndpointSlice } from '../../kube/endpoint-slice.ts';
+import { readyEndpoints } from './cluster-dns.ts';
 
 const ports = [
   { name: 'metrics', port: 9153, protocol: 'TCP' },

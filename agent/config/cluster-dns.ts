@@ -2,29 +2,16 @@
 import { dnsPort, formatEndpoint } from '../../api/v1alpha1/address.ts';
 import { serviceNameLabel } from '../../api/v1alpha1/labels.ts';
 import type { KubeClient } from '../../kube/client.ts';
-import { ENDPOINT_SLICES, type KubeObject } from '../../kube/resource.ts';
+import { type EndpointSlice, keptOfSlice, readyAddresses } from '../../kube/endpoint-slice.ts';
+import { ENDPOINT_SLICES } from '../../kube/resource.ts';
 import { Store, type Trouble } from '../../kube/store.ts';
 
-/** discovery.k8s.io/v1 EndpointSlice, as far as it is read here. */
-export interface EndpointSlice extends KubeObject {
-  readonly addressType: string;
-  readonly endpoints?: readonly {
-    readonly addresses: readonly string[];
-    readonly conditions?: { readonly ready?: boolean };
-  }[];
-  readonly ports?: readonly { readonly name?: string; readonly port?: number; readonly protocol?: string }[];
-}
-
-/** `ip:port` of each ready endpoint, sorted. `ready` absent means ready (discovery.k8s.io/v1, EndpointConditions). */
+/** `ip:port` of each ready endpoint, sorted. */
 export function readyEndpoints(slices: Iterable<EndpointSlice>): string[] {
   const found = new Set<string>();
-  for (const { addressType, endpoints, ports } of slices) {
-    if (addressType === 'FQDN') continue;
-    const port = portOf(ports ?? []);
-    for (const { addresses, conditions } of endpoints ?? []) {
-      if (conditions?.ready === false) continue;
-      for (const address of addresses) found.add(formatEndpoint({ address, port }));
-    }
+  for (const slice of slices) {
+    const port = portOf(slice.ports ?? []);
+    for (const address of readyAddresses(slice)) found.add(formatEndpoint({ address, port }));
   }
   return [...found].sort();
 }
@@ -56,12 +43,7 @@ export class ClusterDns {
       resource: ENDPOINT_SLICES,
       namespace,
       labelSelector: `${serviceNameLabel}=${service}`,
-      keep: ({ metadata, addressType, endpoints, ports }) => ({
-        metadata: { name: metadata.name },
-        addressType,
-        ...(endpoints && { endpoints }),
-        ...(ports && { ports }),
-      }),
+      keep: keptOfSlice,
       onTrouble,
     });
     const tell = () => onEndpoints(readyEndpoints(this.#store.list()));

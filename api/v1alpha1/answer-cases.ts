@@ -1,6 +1,8 @@
 /** Cases of what the node answers itself, and of the servers that a profile names; see ./profile-cases.ts. */
 import type { ProfileCase } from './profile-cases.ts';
 
+const notBoth = 'a target is either addresses or a serviceRef';
+const cloud = { namespace: 'emulator', name: 'cloud' };
 const notAnAddress = 'addresses are IP addresses without a port';
 
 export const answerCases: readonly ProfileCase[] = [
@@ -80,6 +82,20 @@ export const answerCases: readonly ProfileCase[] = [
   ...(
     [
       ['no names to match', { match: {} }, 'match', 'a redirect needs names to match'],
+      ['no target', { target: {} }, 'target', notBoth],
+      ['two targets', { target: { addresses: ['192.0.2.1'], serviceRef: cloud } }, 'target', notBoth],
+      [
+        'a Service in capitals',
+        { target: { serviceRef: { ...cloud, name: 'Cloud' } } },
+        'target.serviceRef.name',
+        'should match',
+      ],
+      [
+        'a Service of no namespace',
+        { target: { serviceRef: { name: 'cloud' } } },
+        'target.serviceRef.namespace',
+        'equired',
+      ],
       ['a target that is no address', { target: { addresses: ['localstack'] } }, 'target.addresses[0]', notAnAddress],
       ['a name in capitals', { match: { exact: ['A.example'] } }, 'match.exact[0]', 'should match'],
       ['other types of its own', { otherTypes: 'Drop' }, 'otherTypes', 'nsupported value'],
@@ -93,6 +109,11 @@ export const answerCases: readonly ProfileCase[] = [
       refused: { field: `spec.redirects[0].${field}`, message },
     }),
   ),
+  // What is no pattern is for the operator to judge, for which no schema can.
+  {
+    title: 'a redirect to a Service, by what is no pattern',
+    spec: { redirects: [{ name: 'a', match: { patterns: ['(?=x)'] }, target: { serviceRef: cloud } }] },
+  },
   {
     title: 'two redirects of one name',
     spec: {

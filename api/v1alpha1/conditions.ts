@@ -13,6 +13,7 @@ export const reasons = {
   // LocalDnsProfile, Accepted
   valid: 'Valid',
   invalid: 'Invalid',
+  partiallyInvalid: 'PartiallyInvalid',
   // Programmed, Progressing
   allNodesProgrammed: 'AllNodesProgrammed',
   noNodesSelected: 'NoNodesSelected',

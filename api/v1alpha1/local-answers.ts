@@ -29,8 +29,23 @@ const redirect = z.strictObject({
   match: names('Which names are redirected.'),
   except: names('Which of these are not.').optional(),
   target: z
-    .strictObject({ addresses: addresses('IP addresses that clients get, each for queries of its family.') })
-    .describe('Where the names lead.'),
+    .strictObject({
+      addresses: addresses('IP addresses that clients get, each for queries of its family.').optional(),
+      serviceRef: z
+        .strictObject({
+          namespace: withKeywords(z.string().max(63).regex(new RegExp(dnsLabelPattern)), {
+            description: 'The namespace of the Service.',
+          }),
+          name: withKeywords(z.string().max(63).regex(new RegExp(dnsLabelPattern)), {
+            description: 'The name of the Service.',
+          }),
+        })
+        .optional()
+        .describe(
+          'In place of addresses: a Service of the cluster, followed as it changes. Its cluster IPs; of a headless one the ready endpoints.',
+        ),
+    })
+    .describe('Where the names lead: addresses or a serviceRef.'),
   ttlSeconds: count().optional().describe('TTL of the answers in seconds. Default: 30.'),
   otherTypes: z
     .enum(['NoData', 'Forward'])
@@ -119,6 +134,7 @@ export const localAnswerFields = {
     .describe('What is not asked of servers, and what is not believed.'),
 };
 
+export type RedirectSpec = z.output<typeof redirect>;
 type Names = z.output<typeof redirect>['match'];
 
 /** With nothing left out. */

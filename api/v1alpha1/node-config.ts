@@ -73,7 +73,8 @@ const localAnswers = {
         name: z.string(),
         match: names,
         except: names,
-        addresses: z.array(ipAddress).min(1),
+        /** None where the Service that it leads to has no ready endpoint: the names are nobody else's meanwhile. */
+        addresses: z.array(ipAddress),
         ttlSeconds: seconds,
         otherTypes: z.enum(['NoData', 'Forward']),
       }),

@@ -51,7 +51,7 @@ export interface DefaultedRedirect {
   otherTypes: 'NoData' | 'Forward';
 }
 
-/** `spec` must have passed validateProfileSpec. */
+/** `spec` must have passed validateProfileSpec, and settleParts where a redirect may lead to a Service. */
 export function defaultProfileSpec(spec: ProfileSpec): DefaultedProfileSpec {
   const { cluster, node }: NonNullable<ProfileSpec['listeners']> = spec.listeners ?? defaultListeners;
   return {
@@ -70,7 +70,7 @@ export function defaultProfileSpec(spec: ProfileSpec): DefaultedProfileSpec {
       name,
       match: defaultedNames(match),
       except: defaultedNames(except),
-      target: { addresses: target.addresses.map(canonicalAddress) },
+      target: { addresses: (target.addresses ?? []).map(canonicalAddress) },
       ttlSeconds: ttlSeconds ?? 30,
       otherTypes: otherTypes ?? 'NoData',
     })),

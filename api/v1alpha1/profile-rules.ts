@@ -218,12 +218,21 @@ export const profileRules: readonly Rule[] = [
       ),
   },
   {
-    rule: '!has(self.redirects) || self.redirects.all(r, r.target.addresses.all(a, isIP(a)))',
+    rule: '!has(self.redirects) || self.redirects.all(r, !has(r.target.addresses) || r.target.addresses.all(a, isIP(a)))',
     message: notAnAddress,
     fieldPath: '.redirects',
     broken: (spec) =>
       (spec.redirects ?? []).flatMap(({ target }, at) =>
-        malformed(target.addresses, `spec.redirects[${at}].target.addresses`),
+        malformed(target.addresses ?? [], `spec.redirects[${at}].target.addresses`),
+      ),
+  },
+  {
+    rule: '!has(self.redirects) || self.redirects.all(r, has(r.target.addresses) != has(r.target.serviceRef))',
+    message: 'a target is either addresses or a serviceRef',
+    fieldPath: '.redirects',
+    broken: (spec) =>
+      (spec.redirects ?? []).flatMap(({ target }, at) =>
+        (target.addresses === undefined) === (target.serviceRef === undefined) ? [`spec.redirects[${at}].target`] : [],
       ),
   },
   {

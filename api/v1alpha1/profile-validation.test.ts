@@ -45,25 +45,3 @@ test('another kind or version in a file is refused with its field', () => {
     ['apiVersion', 'kind'],
   );
 });
-
-test('a pattern that would have to backtrack, or is none, is refused with its place and the reason', () => {
-  const errors = validateProfileSpec({
-    redirects: [
-      {
-        name: 'a',
-        match: { patterns: ['good.*', '(?=look)', '['] },
-        except: { patterns: ['(a)\\1'] },
-        target: { addresses: ['192.0.2.1'] },
-      },
-    ],
-  });
-  assert.deepEqual(
-    errors.map(({ field }) => field),
-    [
-      'spec.redirects[0].match.patterns[1]',
-      'spec.redirects[0].match.patterns[2]',
-      'spec.redirects[0].except.patterns[0]',
-    ],
-  );
-  assert.match(errors[0]?.message ?? '', /invalid or unsupported Perl syntax: `\(\?=`/);
-});

@@ -1,5 +1,4 @@
 /** Every error of a profile, each with its field path. Shared by the operator, the stand-alone agent and the command line. */
-import { compilePattern } from './pattern.ts';
 import { type LocalDnsProfile, type ProfileSpec, profileManifest, profileSpec } from './profile.ts';
 import { profileRules, rootRules } from './profile-rules.ts';
 import type { z } from './schema.ts';
@@ -47,7 +46,6 @@ function ruleErrors(spec: unknown): FieldError[] {
           broken(of).map((field) => ({ field, message })),
     ),
     duplicates,
-    patterns,
   ];
   return checks.flatMap((check) => {
     try {
@@ -56,20 +54,6 @@ function ruleErrors(spec: unknown): FieldError[] {
       return [];
     }
   });
-}
-
-/** What no schema can judge: whether a text is a pattern that can be matched in linear time. */
-function patterns(spec: ProfileSpec): FieldError[] {
-  return (spec.redirects ?? []).flatMap(({ match, except }, at) =>
-    Object.entries({ match, except }).flatMap(([part, names]) =>
-      (names?.patterns ?? []).flatMap((text, of) => {
-        const pattern = compilePattern(text);
-        return 'error' in pattern
-          ? [{ field: `spec.redirects[${at}].${part}.patterns[${of}]`, message: pattern.error }]
-          : [];
-      }),
-    ),
-  );
 }
 
 /** What the CRD says with list types: sets hold each value once, maps each key. */
@@ -93,7 +77,7 @@ function duplicates(spec: ProfileSpec): FieldError[] {
           list ?? [],
         ]),
       ),
-      [`spec.redirects[${at}].target.addresses`, target.addresses],
+      [`spec.redirects[${at}].target.addresses`, target.addresses ?? []],
     ]),
     ...(spec.hosts ?? []).flatMap(({ hostnames, addresses }, at): [string, readonly string[]][] => [
       [`spec.hosts[${at}].hostnames`, hostnames],

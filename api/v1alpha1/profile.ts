@@ -143,7 +143,7 @@ export const profileSpec = withKeywords(
       .enum(['Required', 'Preferred', 'Disabled'])
       .default('Preferred')
       .describe(
-        'Required and Preferred serve the selected nodes, in this version alike. Disabled keeps the claim on its nodes and does not serve them: their DNS is as if LocalDNS were not installed.',
+        'Required and Preferred serve the selected nodes. Of a part that only the operator can judge, such as a pattern or a Service, and that is not valid, Preferred leaves out that part, and Required refuses the whole: nodes keep what they have. Disabled keeps the claim on its nodes and does not serve them: their DNS is as if LocalDNS were not installed.',
       ),
     nodeSelector: labelSelector.optional(),
     priority: withKeywords(z.int().min(-2_147_483_648).max(2_147_483_647), { format: 'int32' })

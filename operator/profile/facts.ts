@@ -13,14 +13,16 @@ export interface NodeFacts {
   readonly uid: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly isReachable: boolean;
+  readonly podCIDRs: readonly string[];
 }
 
 /** core/v1 Node, as far as it is read here. */
 export interface Node extends KubeObject {
+  readonly spec?: { readonly podCIDRs?: readonly string[] };
   readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
 }
 
-export function nodeFacts({ metadata, status }: Node): NodeFacts {
+export function nodeFacts({ metadata, spec, status }: Node): NodeFacts {
   const ready = status?.conditions?.find(({ type }) => type === 'Ready');
   return {
     name: metadata.name,
@@ -28,6 +30,7 @@ export function nodeFacts({ metadata, status }: Node): NodeFacts {
     labels: metadata.labels ?? {},
     // A node that never reported (no kubelet yet, or none at all) cannot be told from a healthy one: it counts.
     isReachable: ready === undefined || ready.status === 'True',
+    podCIDRs: spec?.podCIDRs ?? [],
   };
 }
 

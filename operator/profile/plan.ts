@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type NodeConfig, revisionOf } from '../../api/v1alpha1/node-config.ts';
 import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
 import { defaultProfileSpec } from '../../api/v1alpha1/profile-defaults.ts';
+import { type ServiceRef, type ServiceTarget, settleParts } from '../../api/v1alpha1/profile-parts.ts';
 import { type FieldError, validateProfileSpec } from '../../api/v1alpha1/profile-validation.ts';
 import type { ClusterDns } from './cluster-dns.ts';
 import type { NodeFacts, WrittenFacts } from './facts.ts';
@@ -20,6 +21,10 @@ export type Intent =
 export interface ProfilePlan {
   /** Empty where the profile is accepted. */
   readonly errors: readonly FieldError[];
+  /** Parts of an accepted profile that are not served. */
+  readonly leftOut: readonly FieldError[];
+  /** Something is not known yet of what it refers to: there is nothing to report. */
+  readonly isUnknown: boolean;
   /** Of the rendered configuration; undefined where nothing is served. */
   readonly revision: string | undefined;
   readonly isDisabled: boolean;
@@ -41,20 +46,34 @@ export interface World {
   readonly profiles: readonly LocalDnsProfile[];
   readonly nodes: readonly NodeFacts[];
   readonly written: (node: string) => WrittenFacts | undefined;
+  readonly cluster: ClusterFacts;
+}
+
+/** What is the same for all nodes. */
+export interface ClusterFacts {
   readonly clusterDns: ClusterDns;
+  /** The networks of pods and Services. */
+  readonly ranges: readonly string[];
+  readonly serviceTarget: (ref: ServiceRef) => ServiceTarget;
 }
 
 /** What one profile means before nodes are looked at: refused, serving nothing, or a configuration. */
 export type Verdict =
   | { readonly kind: 'refused'; readonly errors: readonly FieldError[] }
   | { readonly kind: 'disabled' }
-  | { readonly kind: 'rendered'; readonly config: NodeConfig; readonly revision: string };
+  | { readonly kind: 'unknown' }
+  | {
+      readonly kind: 'rendered';
+      readonly config: NodeConfig;
+      readonly revision: string;
+      readonly leftOut: readonly FieldError[];
+    };
 
-export type Judge = (profile: LocalDnsProfile, clusterDns: ClusterDns) => Verdict;
+export type Judge = (profile: LocalDnsProfile, cluster: ClusterFacts) => Verdict;
 
 /** validate → select → render → roll out, for the whole world. Pure. */
-export function makePlan({ profiles, nodes, written, clusterDns }: World, judgeProfile: Judge = judge): Plan {
-  const verdicts = new Map(profiles.map((profile) => [profile.metadata.name, judgeProfile(profile, clusterDns)]));
+export function makePlan({ profiles, nodes, written, cluster }: World, judgeProfile: Judge = judge): Plan {
+  const verdicts = new Map(profiles.map((profile) => [profile.metadata.name, judgeProfile(profile, cluster)]));
   const { choices, conflicts } = select(profiles, nodes);
 
   const intents = new Map<string, Intent>();
@@ -81,6 +100,8 @@ export function makePlan({ profiles, nodes, written, clusterDns }: World, judgeP
     }
     plans.set(name, {
       errors: verdict.kind === 'refused' ? verdict.errors : [],
+      leftOut: verdict.kind === 'rendered' ? verdict.leftOut : [],
+      isUnknown: verdict.kind === 'unknown',
       revision,
       isDisabled: verdict.kind === 'disabled',
       selected: mine,
@@ -90,23 +111,28 @@ export function makePlan({ profiles, nodes, written, clusterDns }: World, judgeP
   return { intents, profiles: plans, batch, missing };
 }
 
-function judge({ spec }: LocalDnsProfile, clusterDns: ClusterDns): Verdict {
+function judge({ spec }: LocalDnsProfile, { clusterDns, ranges, serviceTarget }: ClusterFacts): Verdict {
   const errors = validateProfileSpec(spec);
   if (errors.length > 0) return { kind: 'refused', errors };
-  const defaulted = defaultProfileSpec(spec);
+  const settled = settleParts(spec, serviceTarget);
+  if (settled.kind !== 'settled') return settled;
+  const defaulted = defaultProfileSpec(settled.spec);
   if (defaulted.mode === 'Disabled') return { kind: 'disabled' };
-  const config = renderNodeConfig(defaulted, clusterDns);
-  return { kind: 'rendered', config, revision: revisionOf(config) };
+  const config = renderNodeConfig(defaulted, clusterDns, ranges);
+  return { kind: 'rendered', config, revision: revisionOf(config), leftOut: settled.leftOut };
 }
 
-/** Judges each profile once for as long as neither it nor the cluster DNS changes: nodes come and go far more often. */
+/** Judges each profile once for as long as neither it nor what it refers to changes: nodes come and go far more often. */
 export function rememberingJudge(): Judge {
-  const known = new WeakMap<LocalDnsProfile, { readonly clusterDns: ClusterDns; readonly verdict: Verdict }>();
-  return (profile, clusterDns) => {
+  const known = new WeakMap<LocalDnsProfile, { readonly facts: unknown; readonly verdict: Verdict }>();
+  return (profile, cluster) => {
+    const { clusterDns, ranges, serviceTarget } = cluster;
+    const refs = (profile.spec.redirects ?? []).flatMap(({ target }) => target.serviceRef ?? []);
+    const facts = [clusterDns, ranges, refs.map(serviceTarget)];
     const before = known.get(profile);
-    if (before !== undefined && isDeepStrictEqual(before.clusterDns, clusterDns)) return before.verdict;
-    const verdict = judge(profile, clusterDns);
-    known.set(profile, { clusterDns, verdict });
+    if (before !== undefined && isDeepStrictEqual(before.facts, facts)) return before.verdict;
+    const verdict = judge(profile, cluster);
+    known.set(profile, { facts, verdict });
     return verdict;
   };
 }

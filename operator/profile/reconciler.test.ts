@@ -22,7 +22,7 @@ let world: World;
 let controller: Controller;
 
 beforeEach(async () => {
-  server = new FakeApiServer(['localdnsprofiles', 'localdnsnodes', 'nodes', 'services', 'events']);
+  server = new FakeApiServer(['localdnsprofiles', 'localdnsnodes', 'nodes', 'services', 'endpointslices', 'events']);
   const url = await server.start();
   client = new KubeClient({
     access: () => ({ server: url, origin: '', tls: {} }),
@@ -231,6 +231,141 @@ test('two profiles that claim the same node alike both say so, and one of them s
   await until(() => profileOf('n1') === 'b');
 });
 
+const cloud = { namespace: 'emulator', name: 'cloud' };
+const toCloud = (mode: 'Preferred' | 'Required', priority = 0) => ({
+  ...{ mode, priority },
+  redirects: [{ name: 'cloud', match: { suffixes: ['cloud.example'] }, target: { serviceRef: cloud } }],
+});
+const targetOf = (name: string) => specOf(name)?.config.redirects?.map(({ addresses }) => addresses);
+
+function target(clusterIPs: string[], type = 'ClusterIP'): void {
+  server.put('services', { metadata: cloud, spec: { type, clusterIPs } });
+}
+
+function endpoints(...ready: [address: string, ready: boolean][]): void {
+  server.put('endpointslices', {
+    metadata: { ...cloud, labels: { 'kubernetes.io/service-name': cloud.name } },
+    ...{
+      addressType: 'IPv4',
+      endpoints: ready.map(([address, ready]) => ({ addresses: [address], conditions: { ready } })),
+    },
+  } as Stored);
+}
+
+function acceptance(): string {
+  const { status, reason } = statusOf('default')?.conditions?.find(({ type }) => type === 'Accepted') ?? {};
+  return `${status} ${reason}`;
+}
+
+test('a redirect to a Service leads to its addresses, and follows them', async () => {
+  target(['10.96.0.50', 'fd00::50']);
+  profile('default', toCloud('Required'));
+  node('n1', { 'localdns.dev/profile': 'default' });
+  await until(() => isMarked('n1'));
+  assert.deepEqual(targetOf('n1'), [['10.96.0.50', 'fd00::50']]);
+  target(['10.96.0.51']);
+  await until(() => targetOf('n1')?.[0]?.[0] === '10.96.0.51');
+  assert.equal(acceptance(), 'True Valid');
+});
+
+test('of a headless Service it leads to the ready endpoints, and to nobody else where there are none', async () => {
+  endpoints(['10.244.0.9', true], ['10.244.0.7', false], ['10.244.0.8', true]);
+  target(['None']);
+  profile('default', toCloud('Preferred'));
+  node('n1', { 'localdns.dev/profile': 'default' });
+  await until(() => isMarked('n1'));
+  assert.deepEqual(targetOf('n1'), [['10.244.0.8', '10.244.0.9']]);
+  endpoints(['10.244.0.9', false]);
+  await until(() => targetOf('n1')?.[0]?.length === 0);
+  assert.equal(acceptance(), 'True Valid');
+});
+
+test('Preferred leaves out a redirect to a Service that there is not, says so, and takes it in when it comes', async () => {
+  profile('default', toCloud('Preferred'));
+  node('n1', { 'localdns.dev/profile': 'default' });
+  await until(() => isMarked('n1') && server.all('events').length > 0);
+  assert.equal(acceptance(), 'True PartiallyInvalid');
+  assert.equal(targetOf('n1'), undefined);
+  const [event] = server.all('events') as (Stored & { reason: string; note: string })[];
+  assert.equal(event?.reason, 'PartiallyInvalid');
+  assert.equal(
+    event?.note,
+    'spec.redirects[0].target.serviceRef: Service emulator/cloud does not exist. This is left out, and the rest is served.',
+  );
+  target(['10.96.0.50']);
+  await until(() => targetOf('n1')?.[0]?.[0] === '10.96.0.50' && acceptance() === 'True Valid');
+  target([], 'ExternalName');
+  await until(() => targetOf('n1') === undefined && acceptance() === 'True PartiallyInvalid');
+});
+
+test('Required refuses the profile when its Service goes, and nodes keep what they have until it is back', async () => {
+  target(['10.96.0.50']);
+  profile('default', toCloud('Required'));
+  node('n1', { 'localdns.dev/profile': 'default' });
+  await until(() => isMarked('n1'));
+  server.remove('services', 'emulator/cloud');
+  await until(() => acceptance() === 'False Invalid');
+  profile('default', toCloud('Required', 7));
+  await quiet();
+  assert.deepEqual(targetOf('n1'), [['10.96.0.50']]);
+  target(['10.96.0.51']);
+  await until(() => targetOf('n1')?.[0]?.[0] === '10.96.0.51' && acceptance() === 'True Valid');
+});
+
+test('after a restart nothing is written before the Service is known, and a Service that nobody names is not watched', async () => {
+  target(['10.96.0.50']);
+  profile('default', toCloud('Preferred'));
+  node('n1', { 'localdns.dev/profile': 'default' });
+  await until(() => isMarked('n1') && acceptance() === 'True Valid');
+  await quiet();
+  const before = writes().length;
+  await stopOperator();
+  await startOperator();
+  node('n2');
+  await quiet();
+  assert.equal(writes().length, before);
+  const watches = () => server.requests('watch', 'services').filter(({ query }) => query.has('fieldSelector')).length;
+  await until(() => watches() === 2);
+  const open = server.watchCount;
+  profile('default', {});
+  await until(() => targetOf('n1') === undefined && server.watchCount === open - 1);
+});
+
+test('without the right to read Services that is what is said about them', async () => {
+  server.script = ({ plural, query }, response) => {
+    if (plural !== 'services' || !query.has('fieldSelector')) return false;
+    fail(response, 403, 'Forbidden', 'services is forbidden', {});
+    return true;
+  };
+  profile('default', toCloud('Preferred'));
+  node('n1', { 'localdns.dev/profile': 'default' });
+  await until(() => isMarked('n1') && acceptance() === 'True PartiallyInvalid');
+  const message = statusOf('default')?.conditions?.find(({ type }) => type === 'Accepted')?.message;
+  assert.match(message ?? '', /serviceRef: Service emulator\/cloud cannot be read: .*forbidden/);
+});
+
+test('names of pods and Services are left to cluster DNS, and a new node of the same network changes nothing', async () => {
+  server.know('servicecidrs');
+  server.put('servicecidrs', { metadata: { name: 'kubernetes' }, spec: { cidrs: ['10.96.0.0/12'] } });
+  await stopOperator();
+  await startOperator();
+  profile('default', { protection: { privateReverse: { mode: 'NxDomain' } } });
+  const podNode = (name: string, cidr: string) => {
+    const labels = { 'localdns.dev/profile': 'default', ...server.get('nodes', name)?.metadata.labels };
+    server.put('nodes', { metadata: { name, labels }, spec: { podCIDRs: [cidr] } });
+  };
+  const ranges = () => specOf('n1')?.config.privateReverse?.exceptRanges;
+  podNode('n1', '10.244.0.0/24');
+  await until(() => isMarked('n1'));
+  await until(() => ranges()?.join() === '10.244.0.0/16,10.96.0.0/12');
+  const { revision } = specOf('n1') ?? {};
+  podNode('n2', '10.244.1.0/24');
+  await until(() => isMarked('n2'));
+  assert.equal(specOf('n1')?.revision, revision);
+  podNode('n3', '10.245.0.0/24');
+  await until(() => ranges()?.join() === '10.244.0.0/16,10.245.0.0/16,10.96.0.0/12');
+});
+
 async function startOperator(): Promise<void> {
   const queue = new WorkQueue(clock);
   world = new World({ client, clock, onTrouble: () => {} });
@@ -243,12 +378,12 @@ async function startOperator(): Promise<void> {
     onFailure: () => {},
   });
   for (const store of world.stores) store.start();
-  await Promise.all(world.stores.map(({ synced }) => synced));
+  await world.synced;
   controller.start();
 }
 
 async function stopOperator(): Promise<void> {
-  await Promise.all([...world.stores.map((store) => store.stop()), controller.stop()]);
+  await Promise.all([world.stop(), controller.stop()]);
 }
 
 function profile(name: string, spec: object): Stored {

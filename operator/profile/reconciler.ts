@@ -66,9 +66,10 @@ export class Reconciler {
       profiles: [...world.profiles.list()],
       nodes: [...world.nodes.list()],
       written: (node: string) => world.written.get(node),
-      clusterDns: world.clusterDns().clusterDns,
+      cluster: world.clusterFacts(),
     };
     const plan = makePlan(facts, this.#judge);
+    world.serviceTargets.forgetUnasked();
     this.#plan = plan;
 
     const differing = [...plan.intents.keys(), ...orphans(world, plan)].filter((name) => this.#differs(name));
@@ -100,7 +101,7 @@ export class Reconciler {
     const { world, client, events, clock } = this.#options;
     const profile = world.profiles.get(name);
     const plan = this.#plan?.profiles.get(name);
-    if (profile === undefined || plan === undefined) return;
+    if (profile === undefined || plan === undefined || plan.isUnknown) return;
 
     const { clusterDns, isFound } = world.clusterDns();
     const status = profileStatus({

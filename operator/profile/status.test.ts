@@ -19,8 +19,12 @@ const profile: LocalDnsProfile = { metadata: { name: 'p', generation: 3 }, spec:
 function status({ plan, unreachable = [], reports = {}, ...more }: Scene): ProfileStatus {
   return profileStatus({
     profile,
-    plan: { errors: [], revision: 'r2', isDisabled: false, selected: ['a', 'b'], conflict: undefined, ...plan },
-    node: (name): NodeFacts => ({ name, uid: '', labels: {}, isReachable: !unreachable.includes(name) }),
+    plan: {
+      ...{ errors: [], leftOut: [], isUnknown: false, revision: 'r2', isDisabled: false },
+      ...{ selected: ['a', 'b'], conflict: undefined },
+      ...plan,
+    },
+    node: (name): NodeFacts => ({ name, uid: '', labels: {}, isReachable: !unreachable.includes(name), podCIDRs: [] }),
     written: (name) => {
       const report = reports[name];
       if (report === undefined) return undefined;
@@ -121,6 +125,29 @@ test('errors make it not Accepted with each field, and the nodes are measured by
   assert.equal(summary(refused).Programmed, 'False Invalid');
   assert.equal(refused.revision, 'r1');
   assert.equal(refused.nodes?.ready, 2);
+});
+
+test('what is left out is told with each field, and is told anew when it changes', () => {
+  const parts = (...fields: string[]) =>
+    status({
+      plan: { leftOut: fields.map((field) => ({ field, message: 'bad' })) },
+      reports: { a: serving, b: serving },
+    });
+  const one = parts('spec.redirects[0].target.serviceRef');
+  assert.equal(summary(one).Accepted, 'True PartiallyInvalid');
+  assert.equal(
+    condition(one, 'Accepted').message,
+    'spec.redirects[0].target.serviceRef: bad. This is left out, and the rest is served.',
+  );
+  assert.equal(summary(one).Programmed, 'True AllNodesProgrammed');
+  const told = (old: ProfileStatus | undefined, next: ProfileStatus) =>
+    newTroubles(old, next).map(({ reason }) => reason);
+  assert.deepEqual(told(undefined, one), ['PartiallyInvalid']);
+  assert.deepEqual(told(one, one), []);
+  assert.deepEqual(told(one, parts('spec.redirects[1].target.serviceRef')), ['PartiallyInvalid']);
+  assert.deepEqual(told(one, status({})), []);
+  const many = parts(...Array.from({ length: 25 }, (_, at) => `spec.redirects[${at}].match.patterns[0]`));
+  assert.match(condition(many, 'Accepted').message, /redirects\[19\][^;]*; and 5 more\. This/);
 });
 
 test('a disabled profile says so, and names the nodes that are still being taken out', () => {

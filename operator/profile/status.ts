@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Condition, nextCondition, type ProfileConditionType, reasons } from '../../api/v1alpha1/conditions.ts';
 import { profileLabel } from '../../api/v1alpha1/labels.ts';
 import type { LocalDnsProfile, ProfileStatus } from '../../api/v1alpha1/profile.ts';
-import { formatFieldError } from '../../api/v1alpha1/profile-validation.ts';
+import { type FieldError, formatFieldError } from '../../api/v1alpha1/profile-validation.ts';
 import type { ClusterDns } from './cluster-dns.ts';
 import type { NodeFacts, WrittenFacts } from './facts.ts';
 import type { ProfilePlan } from './plan.ts';
@@ -34,6 +34,8 @@ interface Progress {
   /** Nodes that hold a configuration at all. */
   readonly configured: readonly string[];
 }
+
+const maxListed = 20;
 
 type Verdict = Pick<Condition, 'status' | 'reason' | 'message'>;
 
@@ -69,15 +71,21 @@ export function isSameStatus(old: ProfileStatus | undefined, next: ProfileStatus
   return old !== undefined && isDeepStrictEqual(sorted(old), sorted(next));
 }
 
-/** Conditions that went to their bad side between two statuses: what a person wants an Event for. */
+/**
+ * Conditions that went to their bad side between two statuses: what a person wants an Event for. A part that is left out is one
+ * too, though the condition stays good.
+ */
 export function newTroubles(old: ProfileStatus | undefined, next: ProfileStatus): Condition[] {
   const bad: Readonly<Record<string, Condition['status']>> = {
     Accepted: 'False',
     Degraded: 'True',
     Conflicted: 'True',
   };
-  const before = new Map((old?.conditions ?? []).map(({ type, status }) => [type, status]));
-  return (next.conditions ?? []).filter(({ type, status }) => bad[type] === status && before.get(type) !== status);
+  const before = new Map((old?.conditions ?? []).map((condition) => [condition.type, condition]));
+  return (next.conditions ?? []).filter(({ type, status, reason, message }) => {
+    if (reason === reasons.partiallyInvalid) return before.get(type)?.message !== message;
+    return bad[type] === status && before.get(type)?.status !== status;
+  });
 }
 
 function progressOf({ profile, plan, node, written }: StatusInput): Progress {
@@ -107,10 +115,22 @@ function progressOf({ profile, plan, node, written }: StatusInput): Progress {
   };
 }
 
-function accepted({ errors }: ProfilePlan): Verdict {
-  if (errors.length === 0) return { status: 'True', reason: reasons.valid, message: 'The profile is valid.' };
-  const listed = errors.map(formatFieldError).join('; ');
-  return { status: 'False', reason: reasons.invalid, message: `${listed}. Nodes keep the last good configuration.` };
+function accepted({ errors, leftOut }: ProfilePlan): Verdict {
+  if (errors.length > 0) {
+    const message = `${listed(errors)}. Nodes keep the last good configuration.`;
+    return { status: 'False', reason: reasons.invalid, message };
+  }
+  if (leftOut.length > 0) {
+    const message = `${listed(leftOut)}. This is left out, and the rest is served.`;
+    return { status: 'True', reason: reasons.partiallyInvalid, message };
+  }
+  return { status: 'True', reason: reasons.valid, message: 'The profile is valid.' };
+}
+
+/** A condition's message has its bound in the schema, and a person reads the first few. */
+function listed(errors: readonly FieldError[]): string {
+  const shown = errors.slice(0, maxListed).map(formatFieldError).join('; ');
+  return errors.length > maxListed ? `${shown}; and ${errors.length - maxListed} more` : shown;
 }
 
 function programmed(

@@ -3,7 +3,7 @@ import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
 import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { Clock } from '../../kube/clock.ts';
-import { type KubeObject, NODES, type Resource, SERVICES } from '../../kube/resource.ts';
+import { type KubeObject, NODES, type Resource, SERVICE_CIDRS, SERVICES } from '../../kube/resource.ts';
 import { Store, type StoreTiming, type Trouble } from '../../kube/store.ts';
 import {
   type ClusterDns,
@@ -15,6 +15,9 @@ import {
   serviceFacts,
 } from './cluster-dns.ts';
 import { type Node, type NodeFacts, nodeFacts, type WrittenFacts, writtenFacts } from './facts.ts';
+import type { ClusterFacts } from './plan.ts';
+import { clusterRanges, type ServiceCidr } from './ranges.ts';
+import { ServiceTargets } from './service-targets.ts';
 
 export const PROFILES: Resource = { group, version, ...profileKind, namespaced: false };
 export const LOCAL_DNS_NODES: Resource = { group, version, ...nodeKind, namespaced: false };
@@ -38,13 +41,22 @@ export interface Changes {
   report(profile: string): void;
 }
 
-/** All that the operator knows of the cluster: four stores, and what they mean. */
+/** A kind that is optional: neither that it is missing nor that it may not be read is worth a word, and it is looked for seldom. */
+const OPTIONAL_CODES = ['KUBE_RESOURCE_MISSING', 'KUBE_API_403'];
+const OPTIONAL_RETRY_MS = 60_000;
+
+/** All that the operator knows of the cluster: its stores, and what they mean. */
 export class World {
   readonly profiles: Store<Profile, Profile>;
   readonly nodes: Store<Node, NodeFacts>;
   readonly written: Store<LocalDnsNode & KubeObject, WrittenFacts>;
   readonly services: Store<Service, ServiceFacts>;
+  readonly serviceCidrs: Store<ServiceCidr, readonly string[]>;
+  readonly serviceTargets: ServiceTargets;
+  /** All is known that decisions are made of, as far as there is such a thing here. */
+  readonly synced: Promise<void>;
   readonly #wantedDns: ServiceName;
+  #changed = (): void => {};
 
   constructor({ client, clusterDnsService, clock, onTrouble, timing = {} }: WorldOptions) {
     const common = (resource: Resource) => ({
@@ -66,13 +78,36 @@ export class World {
       ...(clusterDnsService === undefined ? marked : named),
       keep: serviceFacts,
     });
+    let isMissing = (): void => {};
+    const missing = new Promise<void>((resolve) => {
+      isMissing = resolve;
+    });
+    this.serviceCidrs = new Store({
+      ...common(SERVICE_CIDRS),
+      timing: { missingKindMaxMs: OPTIONAL_RETRY_MS, ...timing },
+      onTrouble: (trouble) => {
+        if (OPTIONAL_CODES.includes(trouble?.code ?? '')) isMissing();
+        else onTrouble(SERVICE_CIDRS.plural, trouble);
+      },
+      keep: ({ spec }: ServiceCidr) => spec?.cidrs ?? [],
+    });
+    this.serviceTargets = new ServiceTargets({ client, clock, timing, onTrouble, onChange: () => this.#changed() });
+    const needed = [this.profiles, this.nodes, this.written, this.services].map(({ synced }) => synced);
+    this.synced = Promise.all([...needed, Promise.race([this.serviceCidrs.synced, missing])]).then(() => undefined);
   }
 
   get stores(): readonly Pick<
     Store<KubeObject, unknown>,
     'start' | 'stop' | 'synced' | 'trouble' | 'plural' | 'size'
   >[] {
-    return [this.profiles, this.nodes, this.written, this.services];
+    return [this.profiles, this.nodes, this.written, this.services, this.serviceCidrs];
+  }
+
+  /** Those that there are objects for. */
+  get followable(): World['stores'] {
+    return this.stores.filter(
+      (store) => store !== this.serviceCidrs || !OPTIONAL_CODES.includes(store.trouble?.code ?? ''),
+    );
   }
 
   /** Tells `changes` of whatever may matter; more often than needed rather than less, since reconciling compares. */
@@ -85,10 +120,25 @@ export class World {
     });
     this.nodes.onChange(() => changes.plan());
     this.services.onChange(() => changes.plan());
+    this.serviceCidrs.onChange(() => changes.plan());
+    this.#changed = () => changes.plan();
     this.written.onChange((_name, old, now) => {
       if (!isSameWriting(old, now)) changes.plan();
       for (const profile of new Set([old?.profile, now?.profile])) if (profile !== undefined) changes.report(profile);
     });
+  }
+
+  clusterFacts(): ClusterFacts {
+    const { clusterDns } = this.clusterDns();
+    return {
+      clusterDns,
+      ranges: clusterRanges(this.serviceCidrs.list(), this.nodes.list(), clusterDns.addresses),
+      serviceTarget: (ref) => this.serviceTargets.get(ref),
+    };
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.stores.map((store) => store.stop()), this.serviceTargets.stop()]);
   }
 
   /** The cluster DNS Service, or where we looked for it. */

@@ -1,0 +1,156 @@
+import { canonicalAddress } from '../../api/v1alpha1/address.ts';
+import { serviceNameLabel } from '../../api/v1alpha1/labels.ts';
+import type { ServiceRef, ServiceTarget } from '../../api/v1alpha1/profile-parts.ts';
+import type { KubeClient } from '../../kube/client.ts';
+import type { Clock } from '../../kube/clock.ts';
+import { type EndpointSlice, keptOfSlice, readyAddresses } from '../../kube/endpoint-slice.ts';
+import { ENDPOINT_SLICES, type KubeObject, keyOf, SERVICES } from '../../kube/resource.ts';
+import { Store, type StoreTiming, type Trouble } from '../../kube/store.ts';
+
+export interface ServiceTargetsOptions {
+  readonly client: Pick<KubeClient, 'list' | 'watch'>;
+  readonly clock: Clock;
+  readonly timing: Partial<StoreTiming>;
+  /** A store by its name is in trouble, or rid of it. */
+  readonly onTrouble: (store: string, trouble: Trouble | undefined) => void;
+  /** What a Service means may have changed. */
+  readonly onChange: () => void;
+}
+
+/** core/v1 Service, as far as it is read here. */
+interface Service extends KubeObject {
+  readonly spec?: { readonly type?: string; readonly clusterIP?: string; readonly clusterIPs?: readonly string[] };
+}
+
+type Kept = NonNullable<Service['spec']>;
+
+const headless = 'None';
+const unknown: ServiceTarget = { kind: 'unknown' };
+
+/**
+ * The Services that redirects lead to, each followed by itself from the moment it is asked about: a cluster has thousands, and
+ * profiles name a few.
+ */
+export class ServiceTargets {
+  readonly #options: ServiceTargetsOptions;
+  readonly #followed = new Map<string, FollowedService>();
+  readonly #asked = new Set<string>();
+
+  constructor(options: ServiceTargetsOptions) {
+    this.#options = options;
+  }
+
+  get({ namespace, name }: ServiceRef): ServiceTarget {
+    const key = `${namespace}/${name}`;
+    this.#asked.add(key);
+    let service = this.#followed.get(key);
+    if (service === undefined) {
+      service = new FollowedService({ namespace, name }, this.#options);
+      this.#followed.set(key, service);
+    }
+    return service.target;
+  }
+
+  /** Follows no longer what nobody has asked about since the last time. */
+  forgetUnasked(): void {
+    for (const [key, service] of this.#followed) {
+      if (this.#asked.has(key)) continue;
+      this.#followed.delete(key);
+      void service.stop();
+    }
+    this.#asked.clear();
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#followed.values()].map((service) => service.stop()));
+  }
+}
+
+class FollowedService {
+  readonly #ref: ServiceRef;
+  readonly #service: Store<Service, Kept>;
+  /** Of one without an address of its own. */
+  #slices: Store<EndpointSlice, EndpointSlice> | undefined;
+  readonly #makeSlices: () => Store<EndpointSlice, EndpointSlice>;
+  readonly #synced = new WeakSet<object>();
+  readonly #onChange: () => void;
+
+  constructor(ref: ServiceRef, { client, clock, timing, onTrouble, onChange }: ServiceTargetsOptions) {
+    const { namespace, name } = ref;
+    this.#ref = ref;
+    this.#onChange = onChange;
+    const common = (kind: string) => ({
+      ...{ client, clock, timing, namespace },
+      onTrouble: (trouble: Trouble | undefined) => {
+        onTrouble(`${kind} of ${namespace}/${name}`, trouble);
+        onChange();
+      },
+    });
+    this.#service = new Store({
+      ...common('services'),
+      resource: SERVICES,
+      fieldSelector: `metadata.name=${name}`,
+      keep: ({ spec }: Service): Kept => ({
+        ...(spec?.type !== undefined && { type: spec.type }),
+        clusterIPs: spec?.clusterIPs ?? (spec?.clusterIP === undefined ? [] : [spec.clusterIP]),
+      }),
+    });
+    this.#makeSlices = () =>
+      new Store({
+        ...common('endpointslices'),
+        resource: ENDPOINT_SLICES,
+        labelSelector: `${serviceNameLabel}=${name}`,
+        keep: keptOfSlice,
+      });
+    this.#start(this.#service);
+  }
+
+  get target(): ServiceTarget {
+    const { namespace, name } = this.#ref;
+    const title = `Service ${namespace}/${name}`;
+    if (!this.#synced.has(this.#service)) return this.#refusal(this.#service) ?? unknown;
+    const spec = this.#service.get(keyOf(this.#ref));
+    if (spec === undefined) return unusable(`${title} does not exist`);
+    if (spec.type === 'ExternalName') return unusable(`${title} is of type ExternalName, which has no address`);
+    const addresses = (spec.clusterIPs ?? []).filter((address) => address !== '' && address !== headless);
+    if (addresses.length > 0) return found(addresses);
+    return this.#ready();
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.#service.stop(), this.#slices?.stop()]);
+  }
+
+  #ready(): ServiceTarget {
+    if (this.#slices === undefined) {
+      this.#slices = this.#makeSlices();
+      this.#start(this.#slices);
+    }
+    if (!this.#synced.has(this.#slices)) return this.#refusal(this.#slices) ?? unknown;
+    return found([...this.#slices.list()].flatMap(readyAddresses));
+  }
+
+  /** An API server that is away comes back; a right that is missing has to be given by somebody who is told. */
+  #refusal({ trouble }: { readonly trouble: Trouble | undefined }): ServiceTarget | undefined {
+    if (trouble?.code !== 'KUBE_API_403') return undefined;
+    return unusable(`Service ${this.#ref.namespace}/${this.#ref.name} cannot be read: ${trouble.message}`);
+  }
+
+  #start<T extends KubeObject, K>(store: Store<T, K>): void {
+    store.onChange(this.#onChange);
+    void store.synced.then(() => {
+      this.#synced.add(store);
+      this.#onChange();
+    });
+    store.start();
+  }
+}
+
+/** Sorted, so that equal sets render equally. */
+function found(addresses: readonly string[]): ServiceTarget {
+  return { kind: 'addresses', addresses: [...new Set(addresses.map(canonicalAddress))].sort() };
+}
+
+function unusable(reason: string): ServiceTarget {
+  return { kind: 'unusable', reason };
+}

@@ -1,0 +1,132 @@
+/**
+ * What only the operator can judge, on a real control plane: redirects to Services, which come and go, and patterns. Each test goes
+ * on from where the one before it has left the cluster.
+ */
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+import { profileLabel } from '../../api/v1alpha1/labels.ts';
+import { eventually } from '../tools/eventually.ts';
+import { answerOf, clusterListener, type LocalDnsProfile, promptlyMs, Scene } from './scene.ts';
+
+const cloud = { namespace: 'emulator', name: 'cloud' };
+const redirected = 'api.cloud.example';
+const redirects = [
+  { name: 'service', match: { suffixes: ['cloud.example'] }, target: { serviceRef: cloud } },
+  { name: 'pattern', match: { patterns: ['(?=x)', 'good[.]example'] }, target: { addresses: ['192.0.2.50'] } },
+];
+const patternError =
+  'spec.redirects[1].match.patterns[0]: not a pattern of the RE2 syntax: invalid or unsupported Perl syntax at character 1: (?=';
+const serviceError = 'spec.redirects[0].target.serviceRef: Service emulator/cloud does not exist';
+
+let scene: Scene;
+
+before(async () => {
+  scene = await Scene.start();
+  await scene.cluster.applyOk([{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: cloud.namespace } }]);
+});
+
+after(() => scene?.stop());
+
+afterEach((context) => {
+  if ('passed' in context && !context.passed) console.log(scene?.lastWords);
+});
+
+async function acceptance(): Promise<string> {
+  const profile = await scene.cluster.get<LocalDnsProfile>('ldp/default');
+  const accepted = profile?.status?.conditions?.find(({ type }) => type === 'Accepted');
+  const isCurrent = profile?.status?.observedGeneration === profile?.metadata.generation;
+  return isCurrent ? `${accepted?.status} ${accepted?.reason}: ${accepted?.message}` : 'not seen yet';
+}
+
+const accepted = (wanted: string) =>
+  eventually(`Accepted is ${wanted}`, 5_000, async () => (await acceptance()).startsWith(wanted));
+const answers = (name: string, address: string) =>
+  eventually(`${name} leads to ${address}`, promptlyMs + 1_000, async () => {
+    return (await scene.addressOf(clusterListener, name)) === address;
+  });
+
+async function applyService(clusterIP: string): Promise<void> {
+  await scene.cluster.kubectlOk('delete', '--ignore-not-found', '-n', cloud.namespace, `service/${cloud.name}`);
+  const spec = { clusterIP, ports: [{ port: 4566 }] };
+  await scene.cluster.applyOk([{ apiVersion: 'v1', kind: 'Service', metadata: cloud, spec }]);
+}
+
+test('Preferred serves what is good, names each field that is not, and says so in an Event', async () => {
+  await scene.applyProfile({ redirects });
+  await scene.label('n1', profileLabel, 'default');
+  await accepted('True PartiallyInvalid');
+  assert.equal(
+    await acceptance(),
+    `True PartiallyInvalid: ${serviceError}; ${patternError}. This is left out, and the rest is served.`,
+  );
+  await eventually('the agent serves', 10_000, () => scene.applied());
+  await answers('good.example', '192.0.2.50');
+  assert.equal(await scene.addressOf(clusterListener, redirected), answerOf.clusterDns);
+  await eventually('the Event is there', 5_000, async () => {
+    const list = await scene.cluster.get<{ items: { reason: string; regarding?: { name: string } }[] }>(
+      'events.events.k8s.io',
+    );
+    return list?.items.some(({ reason, regarding }) => reason === 'PartiallyInvalid' && regarding?.name === 'default');
+  });
+});
+
+test('when the Service comes the names lead to its address at once, and to the new one when it changes', async () => {
+  await applyService('10.96.0.50');
+  await answers(redirected, '10.96.0.50');
+  await accepted(`True PartiallyInvalid: ${patternError}.`);
+  await applyService('10.96.0.51');
+  await answers(redirected, '10.96.0.51');
+});
+
+test('of a headless Service the names lead to the ready endpoints, and nowhere else where there are none', async () => {
+  await applyService('None');
+  const slice = (ready: boolean) => ({
+    ...{ apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', addressType: 'IPv4' },
+    metadata: { ...cloud, labels: { 'kubernetes.io/service-name': cloud.name } },
+    endpoints: [{ addresses: ['10.240.0.77'], conditions: { ready } }],
+    ports: [{ port: 4566 }],
+  });
+  await scene.cluster.applyOk([slice(true)]);
+  await answers(redirected, '10.240.0.77');
+  await scene.cluster.applyOk([slice(false)]);
+  await eventually('the names have no address', promptlyMs + 1_000, async () => {
+    return (await scene.addressOf(clusterListener, redirected)) === undefined;
+  });
+});
+
+test('Required refuses the whole, and the node keeps its last good configuration', async () => {
+  await applyService('10.96.0.50');
+  await answers(redirected, '10.96.0.50');
+  const before = await scene.localDnsNode('n1');
+  await scene.applyProfile({ mode: 'Required', redirects, blockedDomains: [{ domain: 'good.example' }] });
+  await accepted('False Invalid');
+  assert.equal(await acceptance(), `False Invalid: ${patternError}. Nodes keep the last good configuration.`);
+  assert.equal((await scene.localDnsNode('n1'))?.spec.revision, before?.spec.revision);
+  assert.equal(await scene.addressOf(clusterListener, 'good.example'), '192.0.2.50');
+
+  const [service] = redirects;
+  await scene.applyProfile({ mode: 'Required', redirects: [service] });
+  await accepted('True Valid');
+  await scene.cluster.kubectlOk('delete', '-n', cloud.namespace, `service/${cloud.name}`);
+  await accepted(`False Invalid: ${serviceError}. Nodes keep`);
+  assert.equal(await scene.addressOf(clusterListener, redirected), '10.96.0.50');
+});
+
+test('names of pods and Services are excepted from privateReverse, by what the API server says of them', async () => {
+  await scene.cluster.applyOk([
+    {
+      apiVersion: 'v1',
+      kind: 'Node',
+      metadata: { name: 'n3' },
+      spec: { podCIDRs: ['10.244.3.0/24'], podCIDR: '10.244.3.0/24' },
+    },
+  ]);
+  await scene.applyProfile({ protection: { privateReverse: { mode: 'NxDomain' } } });
+  const config = await eventually('the ranges are rendered', 5_000, async () => {
+    const node = await scene.localDnsNode('n1');
+    return (node?.spec.config as { privateReverse?: { exceptRanges: string[] } } | undefined)?.privateReverse;
+  });
+  const { stdout } = await scene.cluster.kubectl('get', 'servicecidrs', '-o', 'jsonpath={.items[*].spec.cidrs[*]}');
+  const services = stdout.trim() === '' ? ['10.96.0.0/12'] : stdout.trim().split(' ');
+  assert.deepEqual(config.exceptRanges, ['10.244.0.0/16', ...services].sort());
+});
