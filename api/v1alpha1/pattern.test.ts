@@ -23,3 +23,14 @@ test('no name takes long, whatever the pattern says', () => {
   // One that backtracks would need longer than the world has existed.
   assert.ok(performance.now() - startedAt < 5_000);
 });
+
+test('what is no pattern is refused with what is wrong and the place of it', () => {
+  for (const [text, error] of [
+    ['a(?<=b)', 'invalid named capture at character 2: (?<=b)'],
+    ['(a', 'missing closing ) at character 1: (a'],
+    ['x{2,1}', 'invalid repeat count at character 2: {2,1}'],
+    ['a\\', 'trailing backslash at end of expression at character 2'],
+  ] as const) {
+    assert.deepEqual(compilePattern(text), { error: `not a pattern of the RE2 syntax: ${error}` });
+  }
+});

@@ -179,6 +179,7 @@ test('the configuration of a node that is gone is deleted', async () => {
 test('what the agent reports becomes the status of the profile, which is written once', async () => {
   await serve('n1');
   await until(() => condition('default', 'Programmed') === 'False');
+  await quiet();
   report('n1', { appliedRevision: specOf('n1')?.revision });
   await until(() => condition('default', 'Programmed') === 'True');
   assert.deepEqual(statusOf('default')?.nodes, { selected: 1, updated: 1, ready: 1, failed: 0 });
@@ -191,6 +192,7 @@ test('what the agent reports becomes the status of the profile, which is written
 
 test('a cluster DNS Service that changes its address reaches every configuration', async () => {
   await serve('n1');
+  await quiet();
   service('kube-dns', '10.96.0.99');
   await until(() => JSON.stringify(configured('n1')?.spec).includes('10.96.0.99'));
 });
@@ -364,6 +366,9 @@ test('names of pods and Services are left to cluster DNS, and a new node of the 
   assert.equal(specOf('n1')?.revision, revision);
   podNode('n3', '10.245.0.0/24');
   await until(() => ranges()?.join() === '10.244.0.0/16,10.245.0.0/16,10.96.0.0/12');
+  await quiet();
+  server.put('servicecidrs', { metadata: { name: 'more' }, spec: { cidrs: ['10.112.0.0/16'] } });
+  await until(() => ranges()?.includes('10.112.0.0/16') === true);
 });
 
 async function startOperator(): Promise<void> {
