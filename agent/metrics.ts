@@ -12,6 +12,14 @@ interface Tally {
   counts: Float64Array;
 }
 
+const connectionsCut = [
+  ['refused_per_client', ListenerCount.refusedPerClient],
+  ['refused_in_all', ListenerCount.refusedInAll],
+  ['displaced', ListenerCount.displaced],
+  ['unread', ListenerCount.unread],
+  ['unfinished', ListenerCount.unfinished],
+] as const;
+
 const rcodeNames = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED'];
 
 export class Metrics {
@@ -82,13 +90,28 @@ export class Metrics {
     );
     this.#counter(
       'localdns_rejected_total',
-      'Packets that were not served: malformed ones are answered with an error, dropped ones are no queries, exceptions are bugs.',
+      'Packets that were not served: malformed ones are answered with an error, dropped ones are no queries, forged ones come from port 0, exceptions are bugs.',
       ['listener', 'reason'],
       () =>
         tallies.flatMap(({ labels, counts }) =>
-          (['malformed', 'dropped', 'exceptions'] as const).map(
+          (['malformed', 'dropped', 'forged', 'exceptions'] as const).map(
             (reason): Sample => [{ ...labels, reason }, counts[ListenerCount[reason]]],
           ),
+        ),
+    );
+    this.#counter(
+      'localdns_unsent_answers_total',
+      'Answers that the kernel did not take, or whose connection was gone.',
+      ['listener'],
+      () => tallies.map(({ labels, counts }) => [labels, counts[ListenerCount.unsent]]),
+    );
+    this.#counter(
+      'localdns_connections_cut_total',
+      'TCP connections that were not taken, or closed before their time.',
+      ['listener', 'reason'],
+      () =>
+        tallies.flatMap(({ labels, counts }) =>
+          connectionsCut.map(([reason, at]): Sample => [{ ...labels, reason }, counts[at]]),
         ),
     );
     this.#counter('localdns_truncated_total', 'Answers sent with TC=1.', ['listener'], () =>

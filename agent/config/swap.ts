@@ -6,7 +6,7 @@ import type { Transport } from '../forward/transport.ts';
 import { type ListenerName, Listeners, type ListeningAddress } from '../listen/listeners.ts';
 import type { Answerer } from '../listen/steering.ts';
 import { heartbeat, identityQuery } from '../self-query.ts';
-import { type ListenerPlan, listenerCounts } from '../server/plan.ts';
+import { bump, ListenerCount, type ListenerPlan, listenerCounts } from '../server/plan.ts';
 import { Server, type ServerLog } from '../server/server.ts';
 import type { Tallies } from '../tallies.ts';
 import * as header from '../wire/header.ts';
@@ -31,7 +31,10 @@ export class Swap {
   readonly #log: ServerLog;
   readonly #proof: SelfProof | undefined;
   readonly #servers = new Map<ListenerName, Server>();
-  readonly #listeners = new Listeners((name, packet, reply) => this.#servers.get(name)?.serve(packet, reply));
+  readonly #listeners = new Listeners(
+    (name, packet, reply) => this.#servers.get(name)?.serve(packet, reply),
+    (name, what) => bump(this.#counts(name), ListenerCount[what]),
+  );
 
   constructor(
     builder: Builder,
@@ -127,8 +130,11 @@ export class Swap {
   }
 
   #server(name: ListenerName, plan: ListenerPlan): Server {
-    const counts = this.#tallies.open('listener', { listener: name }, listenerCounts);
-    return new Server(plan, this.#clock, counts, this.#log);
+    return new Server(plan, this.#clock, this.#counts(name), this.#log);
+  }
+
+  #counts(name: ListenerName): Float64Array {
+    return this.#tallies.open('listener', { listener: name }, listenerCounts);
   }
 
   /** Each new plan must answer a query before it may serve; the trial is not counted. */

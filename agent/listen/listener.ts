@@ -23,6 +23,22 @@ export interface Listener {
   close(graceMs: number): Promise<void>;
 }
 
+/** What clients and the network do to us; each is counted. */
+export type Mishap =
+  /** A packet from port 0, where nothing can be sent. */
+  | 'forged'
+  /** An answer that the kernel did not take, or whose connection was gone. */
+  | 'unsent'
+  /** Connections that were not taken: something is under way on all that the client may have, or on all. */
+  | 'refusedPerClient'
+  | 'refusedInAll'
+  /** Connections that were closed: an idle one for a new one, one whose client does not read, one whose query never got whole. */
+  | 'displaced'
+  | 'unread'
+  | 'unfinished';
+
+export type TellMishap = (what: Mishap) => void;
+
 export type ServePacket = (packet: Buffer, reply: Reply) => void;
 
 /** Why an address cannot be listened on, in a sentence that says where to look. */

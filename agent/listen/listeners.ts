@@ -1,7 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { type ListenAddress, ListenError, type Listener, type ServePacket } from './listener.ts';
+import { type ListenAddress, ListenError, type Listener, type Mishap, type ServePacket } from './listener.ts';
 import { type Answerer, steerAway, steerToSelf } from './steering.ts';
 import { openTcp } from './tcp.ts';
+import { TcpLoad } from './tcp-load.ts';
 import { openUdp } from './udp.ts';
 
 export type ListenerName = 'cluster' | 'node';
@@ -42,9 +43,12 @@ const nextSteeredMs = 50;
 export class Listeners {
   readonly #open = new Map<string, Open>();
   readonly #serve: ServeListener;
+  readonly #tell: (name: ListenerName, what: Mishap) => void;
+  readonly #tcpLoad = new TcpLoad();
 
-  constructor(serve: ServeListener) {
+  constructor(serve: ServeListener, tell: (name: ListenerName, what: Mishap) => void = () => {}) {
     this.#serve = serve;
+    this.#tell = tell;
   }
 
   /** What is listened on. */
@@ -137,10 +141,11 @@ export class Listeners {
   async #openBoth(name: ListenerName, at: ListenAddress): Promise<Open> {
     const open: Open = { name, at, sockets: [], steered: new Set() };
     const serve: ServePacket = (packet, reply) => this.#serve(open.name, packet, reply);
+    const tell = (what: Mishap) => this.#tell(open.name, what);
     for (let left = openTries; ; left -= 1) {
-      const udp = await openUdp(at, serve);
+      const udp = await openUdp(at, serve, tell);
       try {
-        open.sockets = [udp, await openTcp({ ...at, port: udp.port }, serve)];
+        open.sockets = [udp, await openTcp({ ...at, port: udp.port }, serve, tell, this.#tcpLoad)];
         return open;
       } catch (error) {
         await udp.close(0);

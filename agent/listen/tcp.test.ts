@@ -1,105 +1,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
-import { afterEach, test } from 'node:test';
-import type { Reply } from '../server/server.ts';
-import { ListenError, type Listener, type ServePacket } from './listener.ts';
-import { openTcp, type TcpBounds } from './tcp.ts';
-
-const loopback = { address: '127.0.0.1', port: 0 };
-/** Longer than any of these tests may take. */
-const longMs = 100_000;
-
-/** Everything that one test opened. */
-let opened: { listeners: Listener[]; sockets: Socket[] } = { listeners: [], sockets: [] };
-
-afterEach(async () => {
-  for (const socket of opened.sockets) socket.destroy();
-  await Promise.all(opened.listeners.map((listener) => listener.close(0)));
-  opened = { listeners: [], sockets: [] };
-});
-
-async function listen(serve: ServePacket, bounds: Partial<TcpBounds> = {}): Promise<Listener> {
-  const listener = await openTcp(loopback, serve, { idleTimeoutMs: longMs, drainIdleMs: longMs, ...bounds });
-  opened.listeners.push(listener);
-  return listener;
-}
-
-/** A client that collects frames; `ended` once the server has closed its half, or everything. */
-class Client {
-  readonly socket: Socket;
-  readonly frames: string[] = [];
-  ended = false;
-  #received = Buffer.alloc(0);
-  #changed: () => void = () => {};
-
-  constructor(port: number) {
-    this.socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
-    opened.sockets.push(this.socket);
-    this.socket.on('data', (chunk: Buffer) => {
-      this.#received = Buffer.concat([this.#received, chunk]);
-      while (this.#received.length >= 2 && this.#received.length >= 2 + this.#received.readUInt16BE(0)) {
-        const end = 2 + this.#received.readUInt16BE(0);
-        this.frames.push(this.#received.toString('latin1', 2, end));
-        this.#received = this.#received.subarray(end);
-      }
-      this.#changed();
-    });
-    const end = () => {
-      this.ended = true;
-      this.#changed();
-    };
-    this.socket.on('end', end).on('close', end).on('error', end);
-  }
-
-  write(...chunks: Buffer[]): void {
-    for (const chunk of chunks) this.socket.write(chunk);
-  }
-
-  /** Waits for a state of this client, not for a time. */
-  async until(condition: () => boolean): Promise<void> {
-    while (!condition()) {
-      await new Promise<void>((resolve) => {
-        this.#changed = resolve;
-      });
-    }
-  }
-}
-
-function frame(text: string): Buffer {
-  const octets = Buffer.from(text, 'latin1');
-  return Buffer.concat([Buffer.of(octets.length >> 8, octets.length & 0xff), octets]);
-}
-
-const echo: ServePacket = (packet, reply) => reply.send(packet, packet.length);
-
-/** Keeps the replies, for the test to send them. */
-function held(): {
-  serve: ServePacket;
-  queries: { text: string; reply: Reply }[];
-  until(count: number): Promise<void>;
-} {
-  const queries: { text: string; reply: Reply }[] = [];
-  let changed = () => {};
-  return {
-    queries,
-    serve: (packet, reply) => {
-      queries.push({ text: packet.toString('latin1'), reply });
-      changed();
-    },
-    until: async (count) => {
-      while (queries.length < count) {
-        await new Promise<void>((resolve) => {
-          changed = resolve;
-        });
-      }
-    },
-  };
-}
-
-function send({ reply }: { reply: Reply }, text: string): void {
-  reply.send(Buffer.from(text, 'latin1'), text.length);
-}
+import { connect } from 'node:net';
+import { test } from 'node:test';
+import { ListenError } from './listener.ts';
+import { openTcp } from './tcp.ts';
+import { bystander, Client, echo, frame, held, listen, longMs, opened, room, send } from './tcp-client.fake.ts';
 
 test('frames that are split at every octet, and frames that are joined in one chunk, are served one by one', async () => {
   const { port } = await listen(echo);
@@ -171,28 +76,10 @@ test('a connection without traffic is closed', async () => {
   assert.deepEqual(client.frames, ['one']);
 });
 
-test('one client has no more than its bound of connections; when one of them closes there is room again', async () => {
-  const { port } = await listen(echo, { maxConnectionsPerClient: 2 });
-  const [first, second] = [new Client(port), new Client(port)];
-  for (const client of [first, second]) {
-    client.write(frame('in'));
-    await client.until(() => client.frames.length === 1);
-  }
-  const third = new Client(port);
-  await third.until(() => third.ended);
-
-  first.socket.end();
-  await first.until(() => first.ended);
-  const fourth = new Client(port);
-  fourth.write(frame('in'));
-  await fourth.until(() => fourth.frames.length === 1 || fourth.ended);
-  assert.deepEqual(fourth.frames, ['in']);
-});
-
 test('no more is taken from a client than the bound while its queries wait, and all of it afterwards', async () => {
   const { serve, queries, until } = held();
   const { port } = await listen((packet, reply) => (packet.length === 1 ? echo : serve)(packet, reply), {
-    maxWaiting: 4,
+    maxWaiting: { ...room, connection: 4 },
   });
   const client = new Client(port);
   const asked = Array.from({ length: 100 }, (_, number) => `query ${number}`);
@@ -212,16 +99,9 @@ test('no more is taken from a client than the bound while its queries wait, and 
   );
 });
 
-/** One round trip of somebody else: by then the listener has read all that it is going to read from the others. */
-async function bystander(port: number): Promise<void> {
-  const other = new Client(port);
-  other.write(frame('b'));
-  await other.until(() => other.frames.length === 1);
-}
-
 test('queries that are dropped make room for those behind them', async () => {
   const { serve, queries, until } = held();
-  const { port } = await listen(serve, { maxWaiting: 2 });
+  const { port } = await listen(serve, { maxWaiting: { ...room, connection: 2 } });
   const client = new Client(port);
   client.write(Buffer.concat(['a', 'b', 'c', 'd'].map(frame)));
   await until(2);
@@ -237,7 +117,7 @@ test('a client that does not read its answers is not read from, and gets all of 
       served += 1;
       reply.send(Buffer.from(answer), answer.length);
     },
-    { maxBacklogBytes: 100_000 },
+    { maxBacklogBytes: { ...room, connection: 100_000 } },
   );
   const client = new Client(port);
   await once(client.socket, 'connect');

@@ -135,11 +135,13 @@ test('a packet from port 0, where no answer can go, is not served', async () => 
     return Reflect.apply(bind, this, at);
   });
   const served: string[] = [];
-  listeners.push(await openUdp(loopback, (packet) => served.push(packet.toString())));
+  const told: string[] = [];
+  const serve: ServePacket = (packet) => served.push(packet.toString());
+  listeners.push(await openUdp(loopback, serve, (what) => told.push(what)));
   mock.restoreAll();
   bound[0]?.emit('message', Buffer.from('forged'), { address: '127.0.0.1', family: 'IPv4', port: 0, size: 6 });
   bound[0]?.emit('message', Buffer.from('real'), { address: '127.0.0.1', family: 'IPv4', port: 9, size: 4 });
-  assert.deepEqual(served, ['real']);
+  assert.deepEqual([served, told], [['real'], ['forged']]);
 });
 
 test('a client that has gone away costs the others nothing', async () => {

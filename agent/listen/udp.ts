@@ -1,7 +1,7 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import type { Reply } from '../server/server.ts';
-import { type ListenAddress, ListenError, type Listener, type ServePacket } from './listener.ts';
+import { type ListenAddress, ListenError, type Listener, type ServePacket, type TellMishap } from './listener.ts';
 import { keepToGroup, openSocket, steer } from './sockets.ts';
 
 const receiveBufferBytes = 1 << 20;
@@ -10,7 +10,7 @@ const receiveBufferBytes = 1 << 20;
 const drainPollMs = 5;
 
 /** Opens a UDP socket through Node's own `dgram`; rejects with a {@link ListenError}. */
-export function openUdp(at: ListenAddress, serve: ServePacket): Promise<Listener> {
+export function openUdp(at: ListenAddress, serve: ServePacket, tell: TellMishap = () => {}): Promise<Listener> {
   return new Promise((resolve, reject) => {
     // A throw rejects.
     const fd = at.transparent ? openSocket(at, 'UDP') : undefined;
@@ -19,8 +19,8 @@ export function openUdp(at: ListenAddress, serve: ServePacket): Promise<Listener
     const ready = () => {
       socket.removeAllListeners('error');
       // A client that went away shows as an error of the socket; it concerns no other client.
-      socket.on('error', () => {});
-      resolve(new UdpListener(socket, serve, fd));
+      socket.on('error', () => tell('unsent'));
+      resolve(new UdpListener(socket, serve, tell, fd));
     };
     if (fd !== undefined) {
       socket.bind({ fd }, ready);
@@ -73,14 +73,14 @@ class UdpListener implements Listener {
   readonly #open = new Set<UdpReply>();
   #received = 0;
 
-  constructor(socket: Socket, serve: ServePacket, fd: number | undefined) {
+  constructor(socket: Socket, serve: ServePacket, tell: TellMishap, fd: number | undefined) {
     this.#socket = socket;
     this.port = socket.address().port;
     this.steer = fd === undefined ? undefined : (index) => steer(fd, index);
     socket.on('message', (packet, remote) => {
       this.#received += 1;
-      // Port 0 is forged: nothing can be sent there.
-      if (remote.port !== 0) serve(packet, new UdpReply(socket, remote, this.#open));
+      if (remote.port === 0) tell('forged');
+      else serve(packet, new UdpReply(socket, remote, this.#open));
     });
   }
 

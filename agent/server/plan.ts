@@ -75,6 +75,14 @@ export const ListenerCount = {
   /** The agent's own heartbeats, which are among the queries: over UDP, and over TCP. */
   heartbeats: 8,
   tcpHeartbeats: 9,
+  /** What clients and the network do: see the listeners. */
+  forged: 10,
+  unsent: 11,
+  refusedPerClient: 12,
+  refusedInAll: 13,
+  displaced: 14,
+  unread: 15,
+  unfinished: 16,
 } as const;
 export const firstRcodeCount = Object.keys(ListenerCount).length;
 export const listenerCounts = firstRcodeCount + 16;

@@ -6,7 +6,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { openTcp, type TcpBounds } from '../../../agent/listen/tcp.ts';
+import { openTcp } from '../../../agent/listen/tcp.ts';
+import { type TcpBounds, TcpLoad } from '../../../agent/listen/tcp-load.ts';
 import { FakeAgent } from '../../fake/agent.ts';
 import { readMessage } from '../../fake/message.ts';
 import { a, ednsQuery, query, questionEnd, questionName, reply, u16 } from '../../fake/octets.ts';
@@ -32,7 +33,12 @@ async function connected(
   act: (ask: (packet: Buffer) => Promise<Buffer>, socket: Socket, close: () => Promise<void>) => Promise<void>,
 ): Promise<void> {
   const at = { address: '127.0.0.1', port: 0 };
-  const listener = await openTcp(at, (packet, to) => agent.server.serve(packet, to), bounds);
+  const listener = await openTcp(
+    at,
+    (packet, to) => agent.server.serve(packet, to),
+    () => {},
+    new TcpLoad(bounds),
+  );
   const socket = connect({ port: listener.port, host: '127.0.0.1' });
   const ask = async (packet: Buffer) => {
     socket.write(Buffer.concat([u16(packet.length), packet]));

@@ -1,0 +1,258 @@
+import type { Socket } from 'node:net';
+import { setU16, u16 } from '../wire/octets.ts';
+import type { Mishap, ServePacket, TellMishap } from './listener.ts';
+import { type Load, longPartBytes, type Sharer, type TcpLoad } from './tcp-load.ts';
+
+/**
+ * One client's connection: frames of a two-octet length and a message (RFC 1035 §4.2.2), split over and joined in chunks; answers
+ * leave as they come, in any order (RFC 7766 §7). A client that has closed its half still gets its answers.
+ */
+export class TcpConnection implements Sharer {
+  readonly client: Load;
+  usedAt: number;
+  readonly #socket: Socket;
+  readonly #address: string;
+  readonly #serve: ServePacket;
+  readonly #load: TcpLoad;
+  readonly #tell: TellMishap;
+  #received: Buffer = Buffer.alloc(0);
+  #waiting = 0;
+  /** Octets of answers that are charged to this connection. */
+  #backlogBytes = 0;
+  /** Octets of a query that is not whole yet, as they are charged; and when it began, 0 where there is none. */
+  #partBytes = 0;
+  #partSinceMs = 0;
+  #taking = false;
+  /** The client asks nothing more. */
+  #ended = false;
+  #draining = false;
+  /** We answer nothing more. */
+  #finished = false;
+  #corked = false;
+
+  constructor(
+    socket: Socket,
+    address: string,
+    serve: ServePacket,
+    load: TcpLoad,
+    tell: TellMishap,
+    onClosed: () => void,
+  ) {
+    this.client = load.clientAt(address);
+    this.usedAt = load.use();
+    this.#socket = socket;
+    this.#address = address;
+    this.#serve = serve;
+    this.#load = load;
+    this.#tell = tell;
+    load.add(this);
+    socket.setTimeout(load.bounds.idleTimeoutMs);
+    socket.on('timeout', () => this.#beIdle());
+    socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    socket.on('end', () => {
+      this.#ended = true;
+      // It is told of a full connection as well, whose last queries have not been taken yet.
+      this.#resume();
+      this.#endIfDone();
+    });
+    socket.on('drain', () => {
+      this.#chargeBacklog(0);
+      this.#resume();
+    });
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => {
+      this.#leave();
+      onClosed();
+    });
+  }
+
+  get isIdle(): boolean {
+    return this.#waiting === 0 && this.#backlogBytes === 0 && this.#received.length === 0;
+  }
+
+  giveWay(): void {
+    this.#cut('displaced');
+  }
+
+  #cut(why: Mishap): void {
+    this.#tell(why);
+    this.#leave();
+    this.#socket.destroy();
+  }
+
+  /** What is charged to a connection that is no more is free again. */
+  #leave(): void {
+    this.#chargeBacklog(0);
+    this.#chargePart(0);
+    this.#load.remove(this, this.#address);
+  }
+
+  #chargeBacklog(bytes: number): void {
+    const more = bytes - this.#backlogBytes;
+    if (more === 0) return;
+    this.#backlogBytes = bytes;
+    this.client.backlogBytes += more;
+    this.#load.all.backlogBytes += more;
+  }
+
+  #chargePart(bytes: number): void {
+    this.#load.all.partBytes += bytes - this.#partBytes;
+    this.#partBytes = bytes;
+  }
+
+  #chargeWaiting(more: number): void {
+    this.#waiting += more;
+    this.client.waiting += more;
+    this.#load.all.waiting += more;
+  }
+
+  /**
+   * The client is to go elsewhere, and must not lose a query that is on its way: what comes is answered, and the end follows on
+   * the heels of an answer, when the next query is as far off as it ever is, or after a silence.
+   */
+  drain(): void {
+    this.#draining = true;
+    this.#socket.setTimeout(this.#load.bounds.drainIdleMs);
+  }
+
+  /** No further queries; ends once what was asked is answered. */
+  finish(): void {
+    this.#ended = true;
+    this.#finished = true;
+    // What still comes is read and thrown away: unread, it would turn our end into a reset that overtakes the last answers, and
+    // the client's end would not be seen. A connection that is full reads on once its answers have left.
+    this.#resume();
+    this.#endIfDone();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  get hasAsked(): boolean {
+    return this.#socket.bytesRead > 0;
+  }
+
+  #read(chunk: Buffer): void {
+    if (this.#finished) return;
+    this.#received = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk]);
+    this.#takeFrames();
+  }
+
+  /** Takes the frames that are complete, for as long as there is room for their answers; the others stay for later. */
+  #takeFrames(): void {
+    if (this.#taking) return; // an answer or a drop within take() has made room: the loop below sees it
+    this.#taking = true;
+    const data = this.#received;
+    let at = 0;
+    while (at + 2 <= data.length && !this.#isFull()) {
+      const end = at + 2 + u16(data, at);
+      if (end > data.length) break;
+      this.#take(data.subarray(at + 2, end));
+      at = end;
+    }
+    this.#received = data.subarray(at);
+    this.#taking = false;
+    if (this.#isFull()) this.#socket.pause();
+    else this.#seePart(at > 0);
+  }
+
+  /** A query that never gets whole is idleness in disguise, and memory (RFC 7766 §6.2.3). */
+  #seePart(others: boolean): void {
+    const part = this.#received.length;
+    if (part !== this.#partBytes) this.#chargePart(part);
+    if (part === 0) {
+      this.#partSinceMs = 0;
+      return;
+    }
+    const nowMs = performance.now();
+    if (others || this.#partSinceMs === 0) this.#partSinceMs = nowMs;
+    const { idleTimeoutMs, maxPartBytes } = this.#load.bounds;
+    const isLate = nowMs - this.#partSinceMs > idleTimeoutMs;
+    if (isLate || (part > longPartBytes && this.#load.all.partBytes > maxPartBytes)) this.#cut('unfinished');
+  }
+
+  #take(packet: Buffer): void {
+    this.#chargeWaiting(1);
+    this.usedAt = this.#load.use();
+    this.#serve(packet, {
+      overTcp: true,
+      client: this.#address,
+      // RFC 7828 §3.3.2: 0 where the connection is to end as soon as may be.
+      idleMs: this.#draining ? 0 : this.#load.bounds.idleTimeoutMs,
+      send: (message, length) => this.#write(message, length),
+      drop: () => {
+        this.#chargeWaiting(-1);
+        this.#resume();
+        this.#endIfDone();
+      },
+    });
+  }
+
+  #write(message: Buffer, length: number): void {
+    this.#chargeWaiting(-1);
+    if (this.#socket.destroyed) {
+      this.#tell('unsent');
+      return;
+    }
+    if (!this.#corked) {
+      this.#corked = true;
+      this.#socket.cork();
+      setImmediate(() => this.#flush());
+    }
+    const frame = Buffer.allocUnsafe(2 + length);
+    setU16(frame, 0, length);
+    message.copy(frame, 2, 0, length);
+    this.#socket.write(frame);
+    this.#chargeBacklog(this.#backlogBytes + frame.length);
+  }
+
+  #flush(): void {
+    this.#corked = false;
+    this.#socket.uncork();
+    // What the kernel has taken waits no more; for the rest there will be a `drain`.
+    this.#chargeBacklog(this.#socket.writableNeedDrain && !this.#socket.destroyed ? this.#socket.writableLength : 0);
+    this.#resume();
+    this.#endIfDone();
+    // One look at the socket later: whoever sends several queries in a row has sent the next one by now.
+    if (this.#draining) setImmediate(() => this.#finishIfQuiet());
+  }
+
+  /** Who has something under way waits where there is no room: what is under way ends, and then it goes on. */
+  #isFull(): boolean {
+    const { client } = this;
+    const { all, bounds } = this.#load;
+    const { maxWaiting, maxBacklogBytes } = bounds;
+    return (
+      this.#waiting >= maxWaiting.connection ||
+      this.#backlogBytes > maxBacklogBytes.connection ||
+      (this.#waiting > 0 && (client.waiting >= maxWaiting.client || all.waiting >= maxWaiting.all)) ||
+      (this.#backlogBytes > 0 &&
+        (client.backlogBytes > maxBacklogBytes.client || all.backlogBytes > maxBacklogBytes.all))
+    );
+  }
+
+  #resume(): void {
+    if (!this.#socket.isPaused()) return;
+    if (!this.#finished) this.#takeFrames();
+    if (this.#finished || !this.#isFull()) this.#socket.resume();
+  }
+
+  #endIfDone(): void {
+    const isTaken = this.#finished || !this.#socket.isPaused();
+    if (this.#ended && isTaken && this.#waiting === 0) this.#socket.end();
+  }
+
+  #finishIfQuiet(): void {
+    const hasMore = this.#received.length > 0 || this.#socket.isPaused();
+    if (this.#waiting === 0 && !this.#corked && !hasMore) this.finish();
+  }
+
+  #beIdle(): void {
+    if (this.#draining) {
+      if (this.#waiting === 0) this.finish();
+    } else if (this.#backlogBytes > 0) this.#cut('unread');
+    else if (this.#received.length > 0) this.#cut('unfinished');
+    else this.#socket.destroy();
+  }
+}

@@ -1,0 +1,216 @@
+/** What clients may have under way, and who gives way where that is all. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { bystander, Client, echo, frame, held, listen, longMs, mishaps, room, send } from './tcp-client.fake.ts';
+import { TcpLoad } from './tcp-load.ts';
+
+/** A connection on which one query has been answered. */
+async function idle(port: number, address?: string): Promise<Client> {
+  const client = new Client(port, address);
+  client.write(frame('i'));
+  await client.until(() => client.frames.length === 1);
+  return client;
+}
+
+const short = (serve: ReturnType<typeof held>['serve']): typeof serve => {
+  return (packet, reply) => (packet.length === 1 ? echo : serve)(packet, reply);
+};
+
+test('one client has no more than its bound of connections where something is under way on all of them, and others have theirs', async () => {
+  const { serve, queries, until } = held();
+  const { port } = await listen(short(serve), { maxConnectionsPerClient: 2 });
+  const busy = [new Client(port), new Client(port)];
+  for (const client of busy) client.write(frame('busy'));
+  await until(2);
+  const refused = new Client(port);
+  await refused.until(() => refused.ended);
+  assert.deepEqual(mishaps, ['refusedPerClient']);
+  await idle(port, '127.0.0.2');
+
+  send(queries[0] as (typeof queries)[0], 'done');
+  await Promise.race(busy.map((client) => client.until(() => client.frames.length === 1)));
+  await idle(port);
+  assert.deepEqual(mishaps, ['refusedPerClient', 'displaced']);
+});
+
+test('of a client that has all its connections the one that was used longest ago gives way to a new one', async () => {
+  const { port } = await listen(echo, { maxConnectionsPerClient: 3 });
+  const [first, second, third] = [await idle(port), await idle(port), await idle(port)];
+  first.write(frame('i'));
+  await first.until(() => first.frames.length === 2);
+  await idle(port);
+  await second.until(() => second.ended);
+  assert.deepEqual([first.ended, third.ended, mishaps], [false, false, ['displaced']]);
+});
+
+test('where no connection is left in all, over all listeners, an idle one of the client that has most gives way', async () => {
+  const load = new TcpLoad({ idleTimeoutMs: longMs, drainIdleMs: longMs, maxConnections: 4 });
+  const { serve, until } = held();
+  const listeners = [await listen(short(serve), {}, load), await listen(short(serve), {}, load)] as const;
+  const modest = await idle(listeners[0].port, '127.0.0.2');
+  const greedy = [await idle(listeners[0].port), await idle(listeners[1].port), await idle(listeners[0].port)];
+  const newcomer = await idle(listeners[1].port, '127.0.0.3');
+  await (greedy[0] as Client).until(() => (greedy[0] as Client).ended);
+  assert.equal(modest.ended, false);
+
+  const left = [modest, ...greedy.slice(1), newcomer];
+  for (const client of left) client.write(frame('busy'));
+  await until(4);
+  const refused = new Client(listeners[0].port, '127.0.0.4');
+  await refused.until(() => refused.ended);
+  assert.deepEqual(mishaps, ['displaced', 'refusedInAll']);
+  assert.ok(left.every(({ ended }) => !ended));
+});
+
+test('a client with many queries under way is held up where it has its share, on any of its connections, and others are not', async () => {
+  const { serve, queries, until } = held();
+  const { port } = await listen(short(serve), { maxWaiting: { connection: 3, client: 4, all: 6 } });
+  const [one, two, other] = [new Client(port), new Client(port), new Client(port, '127.0.0.2')];
+  const many = Buffer.concat(Array.from({ length: 10 }, () => frame('query')));
+  one.write(many);
+  await until(3);
+  two.write(many);
+  await until(4);
+  await bystander(port);
+  assert.equal(queries.length, 4);
+  other.write(many);
+  await until(6);
+  await bystander(port);
+  assert.equal(queries.length, 6);
+  // Who has nothing under way is served all the same.
+  const late = new Client(port, '127.0.0.3');
+  late.write(many);
+  await until(7);
+
+  for (let answered = 0; answered < 40; answered += 1) {
+    await until(answered + 1);
+    send(queries[answered] as (typeof queries)[0], 'answer');
+  }
+  const all = [one, two, other, late];
+  await Promise.all(all.map((client) => client.until(() => client.frames.length === 10)));
+});
+
+test('queries that are dropped leave room for others', async () => {
+  const { serve, queries, until } = held();
+  const { port } = await listen(serve, { maxWaiting: { connection: 10, client: 2, all: 2 } });
+  const client = new Client(port);
+  client.write(Buffer.concat(['aa', 'bb', 'cc', 'dd'].map(frame)));
+  await until(2);
+  for (const { reply } of queries.slice(0, 2)) reply.drop();
+  await until(4);
+  for (const { reply } of queries.slice(2)) reply.drop();
+  const next = new Client(port);
+  next.write(Buffer.concat(['ee', 'ff'].map(frame)));
+  await until(6);
+});
+
+const answer = 'x'.repeat(60_000);
+
+/** Asks for 60 MB on one connection and reads nothing. */
+async function mute(port: number, address?: string): Promise<Client> {
+  const client = new Client(port, address);
+  await once(client.socket, 'connect');
+  client.socket.pause();
+  client.write(Buffer.concat(Array.from({ length: 1_000 }, () => frame('long'))));
+  return client;
+}
+
+for (const [whose, share] of [
+  ['a client', { connection: 1e9, client: 200_000, all: 1e9 }],
+  ['all', { connection: 1e9, client: 1e9, all: 200_000 }],
+] as const) {
+  test(`what waits in memory for those who do not read is bounded: of ${whose}; others are served, and closed connections free their share`, async () => {
+    let served = 0;
+    const load = new TcpLoad({ idleTimeoutMs: longMs, drainIdleMs: longMs, maxBacklogBytes: share });
+    const { port } = await listen(
+      short((_packet, reply) => {
+        served += 1;
+        reply.send(Buffer.from(answer), answer.length);
+      }),
+      {},
+      load,
+    );
+    const clients = [await mute(port), await mute(port)];
+    for (let before = -1; served > before; ) {
+      before = served;
+      await bystander(port);
+    }
+    // The kernel holds some megabytes of each.
+    assert.ok(load.all.backlogBytes < 500_000, `${load.all.backlogBytes} octets wait`);
+    await idle(port, '127.0.0.2');
+    for (const { socket } of clients) socket.resetAndDestroy();
+    while (load.all.backlogBytes > 0) await bystander(port);
+  });
+}
+
+test('a client that reads nothing is closed like an idle one, and told apart from it', async () => {
+  const { port } = await listen((_packet, reply) => reply.send(Buffer.from(answer), answer.length), {
+    idleTimeoutMs: 50,
+    maxBacklogBytes: { ...room, connection: 100_000 },
+  });
+  const client = await mute(port);
+  while (mishaps.length === 0) await new Promise(setImmediate);
+  assert.deepEqual(mishaps, ['unread']);
+  client.socket.destroy();
+});
+
+test('a query that comes octet by octet has as long as an idle connection; one that is whole in time begins it anew', async () => {
+  const { port } = await listen(echo, { idleTimeoutMs: 400 });
+  const [whole, never] = [new Client(port), new Client(port)];
+  const startMs = performance.now();
+  const drip = setInterval(() => {
+    never.write(Buffer.of(0xff));
+    for (const octet of frame('q')) whole.write(Buffer.of(octet));
+  }, 20);
+  await never.until(() => never.ended);
+  const lastedMs = performance.now() - startMs;
+  assert.deepEqual(mishaps, ['unfinished']);
+  assert.ok(lastedMs >= 390, `closed after ${lastedMs} ms`);
+  const before = whole.frames.length;
+  await whole.until(() => whole.frames.length > before);
+  clearInterval(drip);
+});
+
+test('parts of long queries are not collected without bound', async () => {
+  const { port } = await listen(echo, { maxPartBytes: 100_000 });
+  const long = frame('x'.repeat(60_000)).subarray(0, 40_000);
+  const clients = [new Client(port), new Client(port)];
+  for (const client of clients) client.write(long);
+  await bystander(port);
+  const honest = new Client(port);
+  honest.write(frame('query').subarray(0, 3));
+  const third = new Client(port);
+  third.write(long);
+  await third.until(() => third.ended);
+  assert.deepEqual(mishaps, ['unfinished']);
+  honest.write(frame('query').subarray(3));
+  await honest.until(() => honest.frames.length === 1);
+  assert.ok(clients.every(({ ended }) => !ended));
+});
+
+test('a client that has closed its half gets the answers to all that it asked, though they were too many at once', async () => {
+  const { serve, queries, until } = held();
+  const { port } = await listen(serve, { maxWaiting: { ...room, connection: 4 } });
+  const client = new Client(port);
+  client.socket.end(Buffer.concat(Array.from({ length: 50 }, (_, number) => frame(`query ${number}`))));
+  for (let number = 0; number < 50; number += 1) {
+    await until(number + 1);
+    send(queries[number] as (typeof queries)[0], `answer ${number}`);
+  }
+  await client.until(() => client.ended);
+  assert.equal(client.frames.length, 50);
+});
+
+test('an answer whose connection is gone is told', async () => {
+  const { serve, queries, until } = held();
+  const { port } = await listen(short(serve));
+  const client = new Client(port);
+  client.write(frame('query'));
+  await until(1);
+  client.socket.resetAndDestroy();
+  await bystander(port);
+  await bystander(port);
+  send(queries[0] as (typeof queries)[0], 'answer');
+  assert.deepEqual(mishaps, ['unsent']);
+});
