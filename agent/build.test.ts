@@ -8,7 +8,7 @@ import { FakeUpstreams } from '../test/fake/upstream.ts';
 import { Builder, type Plans } from './build.ts';
 import { ResponseCache } from './cache/response-cache.ts';
 import { byRendezvous } from './forward/rendezvous.ts';
-import { listenerCounts } from './server/plan.ts';
+import { listenerCounts, ZoneCount } from './server/plan.ts';
 import { Server } from './server/server.ts';
 import { Tallies, type TallyNotice } from './tallies.ts';
 
@@ -77,6 +77,16 @@ test('of the endpoints of cluster DNS each node has an order of its own, of othe
     upstreams.queries.map(({ server }) => server),
     [first, servers[0]],
   );
+});
+
+test('a query that is refused for its client’s share is counted as such', async () => {
+  const { builder, notices, ask, upstreams, destinations } = scene();
+  upstreams.respond = () => {};
+  const { plans } = builder.build(config(block('.', { maxConcurrent: 4 })), destinations);
+  for (const name of ['a', 'b', 'c', 'd', 'e']) await ask(plans, `${name}.example`);
+  const zone = notices.find(({ kind }) => kind === 'zone');
+  const counts = new Float64Array(zone?.buffer ?? new SharedArrayBuffer(0));
+  deepEqual([counts[ZoneCount.refused], counts[ZoneCount.overShare]], [2, 2]);
 });
 
 test('a server that is asked in two ways is counted and watched for each', () => {

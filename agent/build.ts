@@ -144,6 +144,7 @@ export class Builder {
             policy: () =>
               amongFirst(asked.atRest ?? asked.servers.length, upstreamPolicy(block.forwardPolicy, this.#random)),
             maxConcurrent: block.maxConcurrent,
+            onOverShare: () => bump(counts, ZoneCount.overShare),
             clock: this.#clock,
             destination: block.forwardDestination,
           }),

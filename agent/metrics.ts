@@ -147,6 +147,12 @@ export class Metrics {
         ),
     );
     this.#counter(
+      'localdns_over_share_total',
+      'Of the refused queries, those whose client had more than its share of maxConcurrent.',
+      ['listener', 'zone'],
+      () => tallies.map(({ labels, counts }) => [labels, counts[ZoneCount.overShare]]),
+    );
+    this.#counter(
       'localdns_coalesced_total',
       'Queries that shared the upstream query of an equal one.',
       ['listener', 'zone'],

@@ -79,7 +79,7 @@ test('what a connection is lost under, or holds up, is sent again within the bud
   const counts = new Float64Array(upstreamCounts);
   const repeats: boolean[] = [];
   const transport: Transport = {
-    exchange: async (_server, _overTcp, message, _timeoutMs, mayRepeat) => {
+    exchange: async (_server, _overTcp, message, _timeoutMs, _client, mayRepeat) => {
       repeats.push(mayRepeat?.() === true, mayRepeat?.() === true);
       return message;
     },

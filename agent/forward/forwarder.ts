@@ -4,6 +4,7 @@ import { extendedError } from '../wire/edns.ts';
 import * as header from '../wire/header.ts';
 import type { PendingQuery } from '../wire/query.ts';
 import { type RecordWalk, walkRecords } from '../wire/records.ts';
+import { ClientShares } from './client-shares.ts';
 import { ExchangeError } from './exchange-error.ts';
 import type { Upstream } from './upstream.ts';
 import type { UpstreamPolicy } from './upstream-policy.ts';
@@ -42,6 +43,8 @@ export interface ForwarderOptions {
   policy: () => UpstreamPolicy;
   /** Upstream queries in flight at most; 0 for no bound. */
   maxConcurrent: number;
+  /** A query was refused because its client has more than its share of them. */
+  onOverShare: () => void;
   clock: Clock;
   /** The destination's name, for people. */
   destination: string;
@@ -52,35 +55,42 @@ export class Forwarder {
   readonly #options: ForwarderOptions;
   readonly #policy: UpstreamPolicy;
   readonly #fallBackPolicy: UpstreamPolicy;
-  #inFlight = 0;
+  readonly #shares: ClientShares;
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
+    this.#shares = new ClientShares(options.maxConcurrent);
     this.#policy = options.policy();
     this.#fallBackPolicy = options.policy();
   }
 
   /** Exchanges under way. */
   get inFlight(): number {
-    return this.#inFlight;
+    return this.#shares.inFlight;
   }
 
-  /** Never rejects: a failure is an outcome. */
-  async forward(query: PendingQuery): Promise<Outcome> {
-    const { maxConcurrent, upstreams, destination } = this.#options;
-    if (maxConcurrent > 0 && this.#inFlight >= maxConcurrent) {
-      const reason = `${maxConcurrent} queries to ${destination} are in flight (maxConcurrent)`;
-      return failed(header.rcode.refused, extendedError.other, reason, false);
-    }
+  /** Never rejects: a failure is an outcome. @param client on whose behalf, by address */
+  async forward(query: PendingQuery, client: string): Promise<Outcome> {
+    const { upstreams, destination } = this.#options;
+    const excess = this.#shares.excess(client);
+    if (excess !== undefined) return this.#refuse(excess, client);
     if (upstreams.length === 0) {
       return failed(header.rcode.servFail, extendedError.notReady, `no server of ${destination} is known`, false);
     }
-    this.#inFlight += 1;
+    this.#shares.enter(client);
     try {
-      return await this.#race(query);
+      return await this.#race(query, client);
     } finally {
-      this.#inFlight -= 1;
+      this.#shares.leave(client);
     }
+  }
+
+  #refuse(excess: 'all' | 'share', client: string): Failed {
+    const { maxConcurrent, destination, onOverShare } = this.#options;
+    const queries = `queries to ${destination} are in flight (maxConcurrent ${maxConcurrent})`;
+    if (excess === 'all') return refused(`${this.inFlight} ${queries}`);
+    onOverShare();
+    return refused(`${this.inFlight} ${queries}, ${this.#shares.heldBy(client)} of them for one client`);
   }
 
   /**
@@ -88,7 +98,7 @@ export class Forwarder {
    * first good answer wins. Silence may be a lost packet, so over UDP a silent server is asked again; one that said no is not. A
    * server that was passed over for its silence, and has said nothing else since, counts as down until it answers a probe.
    */
-  #race(query: PendingQuery): Promise<Outcome> {
+  #race(query: PendingQuery, client: string): Promise<Outcome> {
     const { clock, destination } = this.#options;
     const message = writeUpstreamQuery(query);
     const order = this.#order();
@@ -126,7 +136,7 @@ export class Forwarder {
           if (!silent.has(upstream)) silent.set(upstream, askedAtMs);
           next();
         });
-        this.#ask(upstream, query, message, endsAtMs).then((result) => {
+        this.#ask(upstream, query, message, endsAtMs, client).then((result) => {
           waiting -= 1;
           if (ended) return;
           if (isGood(result)) {
@@ -154,12 +164,18 @@ export class Forwarder {
     return [...preferred.filter(isUp), ...other.filter(isUp), ...preferred.filter(isDown), ...other.filter(isDown)];
   }
 
-  async #ask(upstream: Upstream, query: PendingQuery, message: Buffer, endsAtMs: number): Promise<Outcome> {
+  async #ask(
+    upstream: Upstream,
+    query: PendingQuery,
+    message: Buffer,
+    endsAtMs: number,
+    client: string,
+  ): Promise<Outcome> {
     const { clock } = this.#options;
     try {
-      let reply = await upstream.ask(message, endsAtMs - clock.nowMs());
+      let reply = await upstream.ask(message, endsAtMs - clock.nowMs(), client);
       if (!upstream.overTcp && (header.flags(reply) & header.flag.truncated) !== 0) {
-        reply = await upstream.ask(message, Math.max(1, endsAtMs - clock.nowMs()), true);
+        reply = await upstream.ask(message, Math.max(1, endsAtMs - clock.nowMs()), client, true);
       }
       const walk =
         header.questionCount(reply) === 1
@@ -199,6 +215,10 @@ function isGood(outcome: Outcome): boolean {
 
 function servFail(info: number, reason: string): Failed {
   return failed(header.rcode.servFail, info, reason, true);
+}
+
+function refused(reason: string): Failed {
+  return failed(header.rcode.refused, extendedError.other, reason, false);
 }
 
 function failed(rcode: number, info: number, reason: string, isOfServers: boolean): Failed {

@@ -13,9 +13,9 @@ function scene(habits: ServerHabits) {
   const server = new SerialServer(clock, habits);
   const pools = new TcpPools(clock, server.outgoing(roundTripMs));
   const elapsed = new Map<string, number>();
-  const ask = async (name: string, mayRepeat?: () => boolean) => {
+  const ask = async (name: string, { client, mayRepeat }: { client?: string; mayRepeat?: () => boolean } = {}) => {
     const startedAtMs = clock.nowMs();
-    await pools.exchange({ address: '192.0.2.1', port: 53 }, buildQuery({ name, id: 0 }), timeoutMs, mayRepeat);
+    await pools.exchange({ address: '192.0.2.1', port: 53 }, buildQuery({ name, id: 0 }), timeoutMs, client, mayRepeat);
     elapsed.set(name, clock.nowMs() - startedAtMs);
   };
   const asked = (name: string) => server.received.filter((query) => query.name === name).length;
@@ -91,7 +91,7 @@ suite('towards a server that answers one after the other', () => {
 
   test('nothing is sent twice where whoever counts what is sent says no', async () => {
     const { clock, ask, asked, elapsed } = scene({ workMs: (name) => (isSlow(name) ? 1_000 : 0) });
-    const replies = ['slow.example', 'one.example'].map((name) => ask(name, () => false));
+    const replies = ['slow.example', 'one.example'].map((name) => ask(name, { mayRepeat: () => false }));
     await clock.advance(1_100);
     await Promise.all(replies);
     ok((elapsed.get('one.example') ?? 0) >= 1_000);
@@ -147,6 +147,17 @@ suite('towards a server that answers one after the other', () => {
     await clock.advance(1_900);
     await Promise.all(replies);
     ok(server.received.length <= 600, `${server.received.length} queries`);
+  });
+
+  test('where queries have to wait, clients take turns: one pod’s flood waits behind itself', async () => {
+    const { clock, ask, elapsed } = scene({ workMs: () => 150 });
+    const flood = names('slow', 500).map((name) => ask(name, { client: 'flood' }).catch(() => {}));
+    await clock.advance(300);
+    const others = ['one', 'two'].flatMap((client) => names(client, 3).map((name) => ask(name, { client })));
+    await clock.advance(1_900);
+    await Promise.all([...others, ...flood]);
+    // What was sent before they came is before them, and nothing else: all of the flood would take 2.3 s.
+    for (const [name, ms] of elapsed) ok(isSlow(name) || ms <= 1_000, `${name} took ${ms} ms`);
   });
 
   test('a pause of our own process is nobody else’s slowness', async () => {

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { ServerAddress } from './exchange-error.ts';
+import { FairQueue } from './fair-queue.ts';
 import { type Outgoing, unmarked } from './outgoing.ts';
 import { type ConnectionOwner, TcpConnection } from './tcp-connection.ts';
 import { type MayRepeat, TcpQuery } from './tcp-query.ts';
@@ -34,7 +35,7 @@ class TcpPool implements ConnectionOwner {
   /** The oldest first: it is used first, so that the youngest fall idle. */
   readonly #connections: TcpConnection[] = [];
   /** Without a connection so far. */
-  readonly #waiting = new Set<TcpQuery>();
+  readonly #waiting = new FairQueue();
   #movesSaved = maxMovesSaved;
   #looks = false;
   #closed = false;
@@ -45,14 +46,14 @@ class TcpPool implements ConnectionOwner {
     this.#outgoing = outgoing;
   }
 
-  exchange(message: Buffer, timeoutMs: number, mayRepeat?: MayRepeat): Promise<Buffer> {
+  exchange(message: Buffer, timeoutMs: number, client: string, mayRepeat?: MayRepeat): Promise<Buffer> {
     return new Promise((resolve, reject) => {
-      const query = new TcpQuery(message, resolve, reject, mayRepeat);
+      const query = new TcpQuery(message, resolve, reject, client, mayRepeat);
       this.#movesSaved = Math.min(maxMovesSaved, this.#movesSaved + movesPerQuery);
       const sinceMs = this.#clock.nowMs();
       query.timer = this.#clock.after(timeoutMs, () => this.#expire(query, sinceMs, timeoutMs));
-      // What came before goes before.
-      if (this.#waiting.size > 0 || !this.#place(query)) this.#wait(query);
+      // Who waits already goes before.
+      if (!this.#waiting.isEmpty || !this.#place(query)) this.#wait(query);
     });
   }
 
@@ -64,9 +65,9 @@ class TcpPool implements ConnectionOwner {
 
   /** Where there is room, queries that wait are sent. */
   progressed(): void {
-    for (const query of this.#waiting) {
+    for (let query = this.#waiting.next; query !== undefined; query = this.#waiting.next) {
       if (!this.#place(query)) return;
-      this.#waiting.delete(query);
+      this.#waiting.serve(query);
     }
   }
 
@@ -99,7 +100,7 @@ class TcpPool implements ConnectionOwner {
 
   #failWaiting(reason: string): void {
     for (const query of [...this.#waiting]) {
-      this.#waiting.delete(query);
+      this.#waiting.remove(query);
       query.fail('NETWORK', reason);
     }
   }
@@ -111,7 +112,7 @@ class TcpPool implements ConnectionOwner {
   }
 
   #expire(query: TcpQuery, sinceMs: number, timeoutMs: number): void {
-    this.#waiting.delete(query);
+    this.#waiting.remove(query);
     query.fail('TIMEOUT', `no reply over TCP within ${Math.round(timeoutMs)} ms`);
     for (const connection of [...this.#connections]) if (connection.carries(query)) connection.expired(sinceMs);
   }
@@ -180,7 +181,7 @@ class TcpPool implements ConnectionOwner {
     for (const connection of this.#connections) connection.look(nowMs);
     this.#moveHeld();
     this.progressed();
-    if (this.#waiting.size > 0 || this.#connections.some(({ ahead }) => ahead > 0)) this.#lookSoon();
+    if (!this.#waiting.isEmpty || this.#connections.some(({ ahead }) => ahead > 0)) this.#lookSoon();
   }
 
   /** What was sent behind a slow query is sent again over a connection that gets on; if that fails it, to where nothing is ahead. */
@@ -212,7 +213,13 @@ export class TcpPools {
   }
 
   /** @param mayRepeat for whoever counts what is sent */
-  exchange(server: ServerAddress, message: Buffer, timeoutMs: number, mayRepeat?: MayRepeat): Promise<Buffer> {
+  exchange(
+    server: ServerAddress,
+    message: Buffer,
+    timeoutMs: number,
+    client = '',
+    mayRepeat?: MayRepeat,
+  ): Promise<Buffer> {
     const { serverName = '', caBundle = '' } = server.tls ?? {};
     const key = [server.address, server.port, serverName, caBundle].join('#');
     let pool = this.#pools.get(key);
@@ -220,7 +227,7 @@ export class TcpPools {
       pool = new TcpPool(server, this.#clock, this.#outgoing);
       this.#pools.set(key, pool);
     }
-    return pool.exchange(message, timeoutMs, mayRepeat);
+    return pool.exchange(message, timeoutMs, client, mayRepeat);
   }
 
   close(): void {

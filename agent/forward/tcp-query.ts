@@ -10,6 +10,8 @@ export type MayRepeat = () => boolean;
 export class TcpQuery {
   readonly message: Buffer;
   readonly question: Buffer;
+  /** On whose behalf; empty for our own. */
+  readonly client: string;
   /** Its connection was lost; a query survives that once. */
   wasLost = false;
   /** It was sent again because a slow one was before it. */
@@ -27,10 +29,12 @@ export class TcpQuery {
     message: Buffer,
     resolve: (reply: Buffer) => void,
     reject: (error: ExchangeError) => void,
+    client: string,
     mayRepeat?: MayRepeat,
   ) {
     this.message = message;
     this.question = message.subarray(header.headerLength, questionEnd(message));
+    this.client = client;
     this.#resolve = resolve;
     this.#reject = reject;
     this.#mayRepeat = mayRepeat;

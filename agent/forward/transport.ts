@@ -12,6 +12,7 @@ export interface Transport {
   /**
    * Sends `message` under an unpredictable id (RFC 5452 §4) and resolves with the reply that has this id, comes from there
    * and answers this question. Rejects with an ExchangeError after `timeoutMs` or when the network says no.
+   * @param client on whose behalf, for where queries have to wait
    * @param mayRepeat asked before the query is sent again: a connection was lost, or is held up
    */
   exchange(
@@ -19,6 +20,7 @@ export interface Transport {
     overTcp: boolean,
     message: Buffer,
     timeoutMs: number,
+    client?: string,
     mayRepeat?: MayRepeat,
   ): Promise<Buffer>;
   close(): void;
@@ -37,9 +39,9 @@ export function loopbackTransport(clock: Clock, mark: number): Transport {
 export function transportOver(clock: Clock, outgoing: Outgoing): Transport {
   const pools = new TcpPools(clock, outgoing);
   return {
-    exchange: (server, overTcp, message, timeoutMs, mayRepeat) =>
+    exchange: (server, overTcp, message, timeoutMs, client, mayRepeat) =>
       overTcp
-        ? pools.exchange(server, message, timeoutMs, mayRepeat)
+        ? pools.exchange(server, message, timeoutMs, client, mayRepeat)
         : udpExchange(server, message, timeoutMs, clock, outgoing),
     close: () => pools.close(),
   };

@@ -85,7 +85,7 @@ test('queries are counted by the transport they took, answers with their time, f
   const reply = upstream.ask(message, 500);
   await clock.advance(25);
   await reply;
-  await rejects(upstream.ask(message, 500, true));
+  await rejects(upstream.ask(message, 500, '', true));
   await settle();
   deepEqual(
     [

@@ -78,12 +78,12 @@ export class Upstream {
   }
 
   /** @param overTcp false only where this server is asked over UDP first; a truncated answer is repeated over TCP */
-  async ask(message: Buffer, timeoutMs: number, overTcp = this.overTcp): Promise<Buffer> {
+  async ask(message: Buffer, timeoutMs: number, client = '', overTcp = this.overTcp): Promise<Buffer> {
     if (!this.#mayAsk()) throw new ExchangeError('BUDGET', this.#budget?.exceeded ?? '');
     this.#count(overTcp ? UpstreamCount.tcpQueries : UpstreamCount.udpQueries);
     const startedAtMs = this.#clock.nowMs();
     try {
-      const reply = await this.#transport.exchange(this.server, overTcp, message, timeoutMs, this.#mayRepeat);
+      const reply = await this.#transport.exchange(this.server, overTcp, message, timeoutMs, client, this.#mayRepeat);
       this.#succeeded(this.#clock.nowMs() - startedAtMs);
       return reply;
     } catch (error) {

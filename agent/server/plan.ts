@@ -58,6 +58,8 @@ export const ZoneCount = {
   /** Answers with private addresses for names of the public Internet: withheld, or only counted. */
   rebindBlocked: 9,
   rebindReported: 10,
+  /** Of those that were refused: because their client has more than its share. */
+  overShare: 11,
 } as const;
 export const zoneCounts = Object.keys(ZoneCount).length;
 

@@ -20,7 +20,7 @@ export interface Reply {
   readonly overTcp: boolean;
   /** Over TCP: how long the connection stays open without a query. */
   readonly idleMs?: number;
-  /** The client's address, for logs. */
+  /** The client's address. */
   readonly client: string;
   /** Takes `message[0, length)` before it returns; the buffer is used again. */
   send(message: Buffer, length: number): void;
@@ -126,7 +126,7 @@ export class Server {
     const nowMs = this.#clock.nowMs();
     const entry = find(zone.cache, query, nowMs);
     if (entry?.isFresh(nowMs)) {
-      if (zone.prefetch && isPrefetchDue(entry, nowMs)) this.#refresh(query, zone, entry);
+      if (zone.prefetch && isPrefetchDue(entry, nowMs)) this.#refresh(query, zone, entry, reply);
       this.#answer(entry, query, zone, reply, nowMs, origin.cache);
       return;
     }
@@ -145,14 +145,14 @@ export class Server {
       void this.#verify(query.detach(), zone, entry, reply, nowMs);
       return;
     }
-    if (isDue) this.#refresh(query, zone, entry);
+    if (isDue) this.#refresh(query, zone, entry, reply);
     this.#answer(entry, query, zone, reply, nowMs, origin.stale);
   }
 
   /** Behind the answer; once for all who would. */
-  #refresh(query: Query, zone: Zone, entry: Entry): void {
+  #refresh(query: Query, zone: Zone, entry: Entry, { client }: Reply): void {
     if (zone.inFlight.find(query.key) !== undefined) return;
-    this.#resolve(query.detach(), zone, entry).catch((error) => this.#failed(error));
+    this.#resolve(query.detach(), zone, client, entry).catch((error) => this.#failed(error));
   }
 
   /** The part that waits, on a copy of the query. */
@@ -160,7 +160,7 @@ export class Server {
     const shared = zone.inFlight.find(query.key);
     if (shared !== undefined) bump(zone.counts, ZoneCount.coalesced);
     try {
-      const result = await (shared ?? this.#resolve(query, zone));
+      const result = await (shared ?? this.#resolve(query, zone, reply.client));
       if (result instanceof Entry) {
         this.#answer(result, query, zone, reply, startedAtMs, origin.forwarded);
         return;
@@ -178,7 +178,7 @@ export class Server {
     const shared = zone.inFlight.find(query.key);
     if (shared !== undefined) bump(zone.counts, ZoneCount.coalesced);
     try {
-      const fresh = await within(clientTimerMs, this.#clock, shared ?? this.#resolve(query, zone, stale));
+      const fresh = await within(clientTimerMs, this.#clock, shared ?? this.#resolve(query, zone, reply.client, stale));
       if (fresh instanceof Entry && !isFailure(fresh.rcode)) {
         this.#answer(fresh, query, zone, reply, startedAtMs, origin.forwarded);
       } else this.#answer(stale, query, zone, reply, this.#clock.nowMs(), origin.stale);
@@ -191,10 +191,10 @@ export class Server {
    * Asks upstream once for all who wait, and moves the answer into the cache. Rejects with bugs alone.
    * @param known serves on where nothing better comes
    */
-  #resolve(query: PendingQuery, zone: Zone, known?: Entry): Promise<Entry | Failed> {
+  #resolve(query: PendingQuery, zone: Zone, client: string, known?: Entry): Promise<Entry | Failed> {
     return zone.inFlight.start(query.key, async () => {
       zone.counts[ZoneCount.inFlight] = zone.forwarder.inFlight + 1;
-      const outcome = await zone.forwarder.forward(query);
+      const outcome = await zone.forwarder.forward(query, client);
       zone.counts[ZoneCount.inFlight] = zone.forwarder.inFlight;
       const nowMs = this.#clock.nowMs();
       if (outcome.kind === 'failed') {

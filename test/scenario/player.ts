@@ -189,8 +189,13 @@ class Player {
     const flags: Flag[] = ['RD', ...(['CD', 'AD'] as const).filter((flag) => words.has.has(flag))];
     const edns = plain ? (false as const) : { asksOrigin: true, dnssecOk: words.has.has('DO') };
     const listener: ListenerName = words.has.has('node') ? 'node' : 'cluster';
-    this.#stage.ask(listener, words.has.has('tcp'), buildQuery({ name: spelled, type, id, flags, edns }), (message) =>
-      asked.answers.push(readMessage(message)),
+    const from = `127.0.0.${words.numbers.get('pod') ?? 1}`;
+    this.#stage.ask(
+      listener,
+      words.has.has('tcp'),
+      from,
+      buildQuery({ name: spelled, type, id, flags, edns }),
+      (message) => asked.answers.push(readMessage(message)),
     );
   }
 

@@ -12,7 +12,7 @@
  *     swap                                     the configuration as it stands now comes into force; the first step does so by itself
  *     restart                                  the same in a new process, which restores the snapshot of the old one's cache (memory alone)
  *
- *     client q1 asks www.example A             more words: node, tcp, plain (no EDNS), DO, CD, AD, id N; q1..q9 for nine of them
+ *     client q1 asks www.example A             more words: node, tcp, plain (no EDNS), DO, CD, AD, id N, pod N (whose); q1..q9 for nine of them
  *     client q1 gets NOERROR forwarded         more words: cache, stale, local, TC, AD, EDE N; below it the records, all of them
  *       www.example 300 A 192.0.2.1
  *       authority: example 300 SOA …
@@ -58,7 +58,7 @@ export type StepKind =
 
 export interface Words {
   has: ReadonlySet<string>;
-  /** `EDE 3`, `id 7`. */
+  /** `EDE 3`, `id 7`, `pod 2`. */
   numbers: ReadonlyMap<string, number>;
 }
 
@@ -69,7 +69,7 @@ export interface Records {
 }
 
 const flagWords = ['node', 'tcp', 'udp', 'plain', 'DO', 'CD', 'AD', 'AA', 'TC', 'forwarded', 'cache', 'stale', 'local'];
-const numberWords = ['EDE', 'id'];
+const numberWords = ['EDE', 'id', 'pod'];
 
 export function parseScript(text: string): Script {
   const script: Script = { places: ['memory'], chances: [], steps: [] };

@@ -28,7 +28,13 @@ export interface Stage {
   apply(config: NodeConfig, destinations: Destinations): Promise<void>;
   /** The agent ends, and the next one restores its cache when it applies its first configuration. */
   restart(): void;
-  ask(listener: ListenerName, overTcp: boolean, packet: Buffer, onAnswer: (message: Buffer) => void): void;
+  ask(
+    listener: ListenerName,
+    overTcp: boolean,
+    from: string,
+    packet: Buffer,
+    onAnswer: (message: Buffer) => void,
+  ): void;
   /** Until nothing happens any more without time. */
   settle(): Promise<void>;
   end(): Promise<void>;
@@ -131,12 +137,18 @@ class MemoryStage implements Stage {
     this.#snapshot = undefined;
   }
 
-  ask(listener: ListenerName, overTcp: boolean, packet: Buffer, onAnswer: (message: Buffer) => void): void {
+  ask(
+    listener: ListenerName,
+    overTcp: boolean,
+    from: string,
+    packet: Buffer,
+    onAnswer: (message: Buffer) => void,
+  ): void {
     const server = this.#servers.get(listener);
     if (server === undefined) throw new Error(`there is no ${listener} listener`);
     server.serve(packet, {
       overTcp,
-      client: '127.0.0.1',
+      client: from,
       send: (message, length) => onAnswer(Buffer.from(message.subarray(0, length))),
       drop: () => {},
     });
@@ -230,17 +242,23 @@ class SocketStage implements Stage {
     throw new Error('a restart is played in memory');
   }
 
-  ask(listener: ListenerName, overTcp: boolean, packet: Buffer, onAnswer: (message: Buffer) => void): void {
+  ask(
+    listener: ListenerName,
+    overTcp: boolean,
+    from: string,
+    packet: Buffer,
+    onAnswer: (message: Buffer) => void,
+  ): void {
     const at = this.#swap.listening.find(({ name }) => name === listener);
     if (at === undefined) throw new Error(`there is no ${listener} listener`);
     if (!overTcp) {
       const socket = createSocket('udp4');
       this.#clients.add(socket);
       socket.on('message', (message) => onAnswer(message));
-      socket.send(packet, at.port, at.address);
+      socket.bind(0, from, () => socket.send(packet, at.port, at.address));
       return;
     }
-    const socket = connect({ host: at.address, port: at.port });
+    const socket = connect({ host: at.address, port: at.port, localAddress: from });
     this.#clients.add({ close: () => socket.destroy() });
     const length = Buffer.alloc(2);
     length.writeUInt16BE(packet.length);

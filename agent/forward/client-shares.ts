@@ -1,0 +1,45 @@
+/** So much of the bound is kept for clients that have less than an equal part of it. */
+const keptPart = 1 / 4;
+
+/** The queries that clients have in flight, against one bound, so that one client's flood leaves room for the others. */
+export class ClientShares {
+  readonly #bound: number;
+  readonly #open: number;
+  readonly #held = new Map<string, number>();
+  #inFlight = 0;
+
+  /** @param bound in all; 0 for none */
+  constructor(bound: number) {
+    this.#bound = bound;
+    this.#open = bound - Math.floor(bound * keptPart);
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /** Whether this client's next query is one too many, and for what: all of them, or one client's share. */
+  excess(client: string): 'all' | 'share' | undefined {
+    if (this.#bound === 0 || this.#inFlight < this.#open) return undefined;
+    if (this.#inFlight >= this.#bound) return 'all';
+    // One more than there are: whoever comes next finds room as well.
+    const share = Math.max(1, Math.floor(this.#bound / (this.#held.size + 1)));
+    return this.heldBy(client) < share ? undefined : 'share';
+  }
+
+  heldBy(client: string): number {
+    return this.#held.get(client) ?? 0;
+  }
+
+  enter(client: string): void {
+    this.#inFlight += 1;
+    this.#held.set(client, this.heldBy(client) + 1);
+  }
+
+  leave(client: string): void {
+    this.#inFlight -= 1;
+    const left = this.heldBy(client) - 1;
+    if (left > 0) this.#held.set(client, left);
+    else this.#held.delete(client);
+  }
+}
