@@ -95,7 +95,8 @@ export function labelsOf(wire: string): string[] | undefined {
 
 /**
  * The name at `at`, in canonical wire form. What a pointer leads to has not been looked at before: each must lead further back
- * than where the part before it began, so that no chain of them goes on for ever; a name that is none ends there.
+ * than where the part before it began, so that no chain of them goes on for ever. A name that is none ends there, as does one that
+ * is too long: pointers that share their ends make a few octets of an answer a long name, in each of its thousands of records.
  */
 export function nameAt(message: Buffer, at: number): string {
   let name = '';
@@ -109,7 +110,7 @@ export function nameAt(message: Buffer, at: number): string {
       position = target;
       continue;
     }
-    if (octet === 0 || octet > maxLabelLength) break;
+    if (octet === 0 || octet > maxLabelLength || name.length + octet + 1 >= maxNameLength) break;
     for (let offset = 0; offset <= octet; offset += 1) {
       name += String.fromCharCode(lowerCase(u8(message, position + offset)));
     }

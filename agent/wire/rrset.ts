@@ -15,7 +15,9 @@ export function evenTtls(message: Buffer, { ttlOffsets }: RecordWalk, questionEn
   for (const at of ttlOffsets) {
     const type = u16(message, at - 4);
     const key = `${type} ${u16(message, at - 2)} ${nameAt(message, start)}`;
-    if (type !== typeRrsig) sets.set(key, [...(sets.get(key) ?? []), at]);
+    const set = sets.get(key);
+    if (set !== undefined) set.push(at);
+    else if (type !== typeRrsig) sets.set(key, [at]);
     start = at + 6 + u16(message, at + 4);
   }
   for (const set of sets.values()) {

@@ -11,12 +11,23 @@ import { packetsOfRun, Random, seedOfRun } from './random.ts';
 const exchanges = packetsOfRun(30_000, 1_000_000);
 const cacheBytes = 1 << 20;
 const names = 60;
+const domains = ['example', 'example', 'example', 'verify.example', 'tcp.example', 'x.y.z.ns.svc.cluster.local'];
 
 test(`${exchanges} hostile upstream answers: no exception, every client answered in form and in time`, async (t) => {
   const random = new Random(seedOfRun());
   t.diagnostic(`FUZZ_SEED=${random.seed}`);
   const agent = new FakeAgent({
     root: { serveStale: 'Immediate', maxConcurrent: 1_000 },
+    blocks: [
+      { zone: 'verify.example', serveStale: 'Verify' },
+      { zone: 'tcp.example', protocol: 'ForceTCP' },
+      { zone: 'cluster.local', serveStale: 'Immediate' },
+    ],
+    // Whatever looks into answers looks into these.
+    local: {
+      searchPath: 'Spec',
+      rebind: { mode: 'Enforce', allowedDomains: [], allowLoopback: true, extraPrefixes: [] },
+    },
     destinations: { nodeDns: ['192.0.2.1:53', '192.0.2.2:53'] },
     cacheBytes,
   });
@@ -30,7 +41,7 @@ test(`${exchanges} hostile upstream answers: no exception, every client answered
   const seen = { records: 0, cached: 0, failed: 0 };
 
   for (let number = 0; number < exchanges; number += 1) {
-    const name = `n${random.below(names)}.example`;
+    const name = `n${random.below(names)}.${random.pick(domains)}`;
     const parts = { id: random.below(0x10000), type: random.pick([1, 1, 28, rrType.ANY, rrType.CNAME, 65]) };
     const packet = random.once(3) ? query(name, parts) : ednsQuery(name, { dnssecOk: random.once(2) }, parts);
     const is = (what: string) =>

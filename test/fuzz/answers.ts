@@ -69,6 +69,68 @@ function wellCounted(random: Random, query: Buffer): Buffer {
   });
 }
 
+/** Aliases that lead back, or nowhere, or on and on. */
+function aliases(random: Random, query: Buffer): Buffer {
+  const names = ['a', 'b', 'c', 'd'].map((name) => `${name}.example`);
+  const links = Array.from({ length: 1 + random.below(200) }, () => cname(random.pick(names), 60, random.pick(names)));
+  return reply(query, { rcode: random.pick([0, 0, 3]), answers: [cname('n1.example', 60, 'a.example'), ...links] });
+}
+
+/** Each name is one label and a pointer to the name before it; or to itself, or to what comes after it. */
+function chainOfPointers(random: Random, query: Buffer): Buffer {
+  const links: Buffer[] = [];
+  let at = query.length - 11;
+  let before = 12;
+  const length = 1 + random.below(63);
+  for (let left = 1 + random.below(800); left > 0 && at < 0x3fff; left -= 1) {
+    const to = random.once(50) ? random.pick([at, at + 1, at + length + 1, 0x3fff, 0]) : before;
+    const label = Buffer.concat([Buffer.of(length), Buffer.alloc(length, 0x61)]);
+    const link = a(Buffer.concat([label, u16(0xc000 | to)]), random.below(4), '192.0.2.7');
+    before = at;
+    at += link.length;
+    links.push(link);
+  }
+  return reply(query, { answers: links });
+}
+
+/** OPT records where they must not be, with options that are none. */
+function oddOpt(random: Random, query: Buffer): Buffer {
+  const options = Array.from({ length: random.below(4) }, () => ({
+    code: random.pick([3, 8, 10, 11, 12, 15, 65_001]),
+    data: random.octets(random.below(40)),
+  }));
+  const odd = () =>
+    opt({ udpSize: random.below(0x10000), version: random.below(3), dnssecOk: random.once(2), options });
+  const named = record('x.example', 41, random.below(0x10000), random.octets(random.below(20)), 512);
+  return reply(query, {
+    answers: random.once(4) ? [odd()] : [a(questionName, 60, '192.0.2.7')],
+    authorities: random.once(4) ? [odd()] : [],
+    additionals: random.pick([[odd()], [odd(), odd()], [named], [odd(), a(questionName, 60, '192.0.2.7')]]),
+  });
+}
+
+/** A record whose length says something else than there is. */
+function lengthLie(random: Random, query: Buffer): Buffer {
+  const [first, second] = [a(questionName, 60, '192.0.2.7'), soa('example', 60, 60)];
+  const lying = Buffer.from(random.once(2) ? first : second);
+  const at = lying.equals(first) ? 10 : encodeName('example').length + 8;
+  lying.writeUInt16BE(random.pick([0, 1, 3, 5, 21, 200, 0xffff]), at);
+  return reply(query, random.once(2) ? { answers: [lying, first] } : { rcode: 3, authorities: [lying] });
+}
+
+/** Everything is right but class or type: of the question, or of what answers it. */
+function mismatch(random: Random, query: Buffer): Buffer {
+  const answer = Buffer.from(reply(query, { answers: [a(questionName, 60, '192.0.2.66')] }));
+  const field = random.pick([
+    query.length - 11 - 4,
+    query.length - 11 - 2,
+    query.length - 11 + 2,
+    query.length - 11 + 4,
+  ]);
+  answer.writeUInt16BE(random.pick([0, 1, 2, 3, 254, 255, 0xffff]), field);
+  return answer;
+}
+
 /** As much as a message holds: thousands of records, of which most are nothing but a header. */
 function huge(random: Random, query: Buffer): Buffer {
   const smallest = record(questionName, 1, 60, Buffer.alloc(0));
@@ -108,6 +170,15 @@ export function hostileAnswer(random: Random, query: Buffer): Buffer {
     case 5:
     case 6:
       return anotherQuestion(random, query);
+    case 7:
+    case 8:
+      return random.pick([aliases, oddOpt])(random, query);
+    case 9:
+      return chainOfPointers(random, query);
+    case 10:
+    case 11:
+    case 12:
+      return random.pick([lengthLie, mismatch])(random, query);
     default:
       if (random.once(4)) return badlyCounted(random, query);
       return random.once(2) ? wellCounted(random, query) : mutate(random, wellCounted(random, query));
