@@ -3,6 +3,7 @@ import { parseEndpoint } from '../api/v1alpha1/address.ts';
 import type { ListenerConfig, NodeConfig, RedirectNames, ServerBlockConfig } from '../api/v1alpha1/node-config.ts';
 import { compilePattern } from '../api/v1alpha1/pattern.ts';
 import { isWithin } from '../api/v1alpha1/profile-rules.ts';
+import { NxdomainCuts } from './cache/nxdomain-cuts.ts';
 import { prefixLength, type ResponseCache } from './cache/response-cache.ts';
 import { SnapshotReader, writeSnapshot } from './cache/snapshot.ts';
 import type { Clock } from './clock.ts';
@@ -129,6 +130,7 @@ export class Builder {
         {
           name: block.zone,
           cache: this.#cache.partition(this.#prefix(blockIdentity(listener, block, config), used.identities)),
+          cuts: new NxdomainCuts(nameFromText(block.zone)),
           bounds: {
             maxTtlSeconds: block.cacheDurationInSeconds,
             maxNegativeTtlSeconds: block.negativeCacheDurationInSeconds,

@@ -111,8 +111,8 @@ export function send({ reply }: { reply: Reply }, text: string): void {
 }
 
 /** One round trip of somebody else: by then the listener has read all that it is going to read from the others. */
-export async function bystander(port: number): Promise<void> {
-  const other = new Client(port);
+export async function bystander(port: number, address?: string): Promise<void> {
+  const other = new Client(port, address);
   other.write(frame('b'));
   await other.until(() => other.frames.length === 1);
 }

@@ -51,13 +51,12 @@ export class TcpConnection implements Sharer {
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('end', () => {
       this.#ended = true;
-      // It is told of a full connection as well, whose last queries have not been taken yet.
-      this.#resume();
       this.#endIfDone();
     });
     socket.on('drain', () => {
       this.#chargeBacklog(0);
       this.#resume();
+      this.#endIfDone();
     });
     socket.on('error', () => socket.destroy());
     socket.on('close', () => {
@@ -121,7 +120,6 @@ export class TcpConnection implements Sharer {
     this.#finished = true;
     // What still comes is read and thrown away: unread, it would turn our end into a reset that overtakes the last answers, and
     // the client's end would not be seen. A connection that is full reads on once its answers have left.
-    this.#resume();
     this.#endIfDone();
   }
 
@@ -239,6 +237,7 @@ export class TcpConnection implements Sharer {
   }
 
   #endIfDone(): void {
+    // The client's end is told of a full connection as well, whose last queries have not been taken yet.
     const isTaken = this.#finished || !this.#socket.isPaused();
     if (this.#ended && isTaken && this.#waiting === 0) this.#socket.end();
   }

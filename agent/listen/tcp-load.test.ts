@@ -34,8 +34,19 @@ test('one client has no more than its bound of connections where something is un
   assert.deepEqual(mishaps, ['refusedPerClient', 'displaced']);
 });
 
+test('a connection that was closed leaves room for another', async () => {
+  const { port } = await listen(echo, { maxConnectionsPerClient: 2 });
+  const [gone, stays] = [await idle(port), await idle(port)];
+  gone.socket.end();
+  await gone.until(() => gone.ended);
+  await bystander(port, '127.0.0.2');
+  await idle(port);
+  assert.deepEqual([stays.ended, mishaps], [false, []]);
+});
+
 test('of a client that has all its connections the one that was used longest ago gives way to a new one', async () => {
   const { port } = await listen(echo, { maxConnectionsPerClient: 3 });
+  for (let older = 0; older < 3; older += 1) await idle(port, '127.0.0.2');
   const [first, second, third] = [await idle(port), await idle(port), await idle(port)];
   first.write(frame('i'));
   await first.until(() => first.frames.length === 2);
@@ -157,23 +168,29 @@ test('a client that reads nothing is closed like an idle one, and told apart fro
 
 test('a query that comes octet by octet has as long as an idle connection; one that is whole in time begins it anew', async () => {
   const { port } = await listen(echo, { idleTimeoutMs: 400 });
-  const [whole, never] = [new Client(port), new Client(port)];
+  const [whole, joined, never] = [new Client(port), new Client(port), new Client(port)];
+  const [head, tail] = [frame('q').subarray(0, 1), frame('q').subarray(1)];
+  joined.write(head);
   const startMs = performance.now();
   const drip = setInterval(() => {
     never.write(Buffer.of(0xff));
     for (const octet of frame('q')) whole.write(Buffer.of(octet));
+    joined.write(Buffer.concat([tail, head]));
   }, 20);
   await never.until(() => never.ended);
   const lastedMs = performance.now() - startMs;
   assert.deepEqual(mishaps, ['unfinished']);
   assert.ok(lastedMs >= 390, `closed after ${lastedMs} ms`);
-  const before = whole.frames.length;
-  await whole.until(() => whole.frames.length > before);
+  for (const client of [whole, joined]) {
+    const before = client.frames.length;
+    await client.until(() => client.frames.length > before || client.ended);
+    assert.ok(!client.ended);
+  }
   clearInterval(drip);
 });
 
 test('parts of long queries are not collected without bound', async () => {
-  const { port } = await listen(echo, { maxPartBytes: 100_000 });
+  const { port } = await listen(echo, { maxPartBytes: 80_002 });
   const long = frame('x'.repeat(60_000)).subarray(0, 40_000);
   const clients = [new Client(port), new Client(port)];
   for (const client of clients) client.write(long);
@@ -200,6 +217,18 @@ test('a client that has closed its half gets the answers to all that it asked, t
   }
   await client.until(() => client.ended);
   assert.equal(client.frames.length, 50);
+});
+
+test('so does one that reads them late', async () => {
+  const { port } = await listen((_packet, reply) => reply.send(Buffer.from(answer), answer.length), {
+    maxBacklogBytes: { ...room, connection: 100_000 },
+  });
+  const client = await mute(port);
+  client.socket.end();
+  await bystander(port);
+  client.socket.resume();
+  await client.until(() => client.ended);
+  assert.equal(client.frames.length, 1_000);
 });
 
 test('an answer whose connection is gone is told', async () => {

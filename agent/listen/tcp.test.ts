@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { ListenError } from './listener.ts';
 import { openTcp } from './tcp.ts';
 import { bystander, Client, echo, frame, held, listen, longMs, opened, room, send } from './tcp-client.fake.ts';
@@ -219,6 +220,23 @@ async function bystanderRefused(port: number): Promise<void> {
   const [error] = (await once(socket, 'error')) as [NodeJS.ErrnoException];
   assert.equal(error.code, 'ECONNREFUSED');
 }
+
+test('close() sees the end of a client from which it had taken all that may wait', async () => {
+  const { serve, queries, until } = held();
+  const listener = await listen(serve, { maxWaiting: { ...room, connection: 1 } });
+  const client = new Client(listener.port);
+  client.write(Buffer.concat(['taken', 'too many'].map(frame)));
+  await until(1);
+  const beganAtMs = performance.now();
+  const closed = listener.close(1_000);
+  await pause(600);
+  send(queries[0] as (typeof queries)[0], 'answer');
+  await client.until(() => client.ended);
+  client.socket.end();
+  await closed;
+  assert.ok(performance.now() - beganAtMs < 950);
+  assert.deepEqual(client.frames, ['answer']);
+});
 
 test('close() ends idle connections after a short silence, also those of clients that wait for our end first', async () => {
   const listener = await listen(echo, { drainIdleMs: 20 });

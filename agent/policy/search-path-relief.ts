@@ -1,15 +1,15 @@
 /** Saves cluster DNS the names that search paths make, as far as the specification rules them out; see ./search-path.ts. */
 import * as header from '../wire/header.ts';
 import { type LocalRecord, writeLocalAnswer } from '../wire/local-answer.ts';
-import { nameAt, skipName } from '../wire/name.ts';
+import { nameAt } from '../wire/name.ts';
 import { classIn, type PendingQuery } from '../wire/query.ts';
-import { type RecordWalk, ttlAt, typeSoa } from '../wire/records.ts';
+import type { RecordWalk } from '../wire/records.ts';
+import { soaOf } from '../wire/soa.ts';
 import { ruledOutBy } from './search-path.ts';
 
 /** Of the names that one ruling is about, the first and every so many after it are asked about all the same. */
 const sampleEvery = 64;
 const maxRulings = 1_024;
-const soaFixedLength = 20;
 
 interface Ruling {
   /** Names so far. */
@@ -77,18 +77,4 @@ export class SearchPathRelief {
     this.#rulings.set(suffix, ruling);
     return ruling;
   }
-}
-
-/** RFC 1035 §3.3.13, its names written out; undefined where it is malformed. */
-function soaOf(message: Buffer, { soaTtlOffset }: RecordWalk): LocalRecord | undefined {
-  const data = soaTtlOffset + 6;
-  const responsible = skipName(message, data);
-  const fixed = responsible < 0 ? -1 : skipName(message, responsible);
-  if (fixed < 0 || fixed + soaFixedLength > message.length) return undefined;
-  const names = Buffer.from(nameAt(message, data) + nameAt(message, responsible), 'latin1');
-  return {
-    type: typeSoa,
-    ttlSeconds: ttlAt(message, soaTtlOffset),
-    data: Buffer.concat([names, message.subarray(fixed, fixed + soaFixedLength)]),
-  };
 }

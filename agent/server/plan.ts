@@ -1,6 +1,7 @@
 /** What one listener serves by: built aside from a configuration, and swapped whole. */
 import type { CacheBounds } from '../cache/cacheability.ts';
 import type { Entry } from '../cache/entry.ts';
+import type { NxdomainCuts } from '../cache/nxdomain-cuts.ts';
 import type { CachePartition } from '../cache/response-cache.ts';
 import type { Failed, Forwarder } from '../forward/forwarder.ts';
 import type { InFlight } from '../forward/in-flight.ts';
@@ -14,6 +15,8 @@ export interface Zone {
   /** Presentation form, for logs. */
   readonly name: string;
   readonly cache: CachePartition;
+  /** Names below which there is nothing. */
+  readonly cuts: NxdomainCuts;
   readonly bounds: CacheBounds;
   /** When an expired entry answers: at once, and is refreshed behind; where no server does in time; never. */
   readonly serveStale: 'Immediate' | 'Verify' | 'Disable';

@@ -130,7 +130,8 @@ export class Server {
       this.#answer(entry, query, zone, reply, nowMs, origin.cache);
       return;
     }
-    const relieved = zone.searchPath?.answer(query, out, limit) ?? 0;
+    const cut = entry === undefined ? zone.cuts.answer(query, out, limit, nowMs) : 0;
+    const relieved = cut > 0 ? cut : (zone.searchPath?.answer(query, out, limit) ?? 0);
     if (relieved > 0) {
       this.#count(ListenerCount.local);
       this.#send(reply, relieved);
@@ -218,6 +219,7 @@ export class Server {
       const ofName = isAboutName(message, walk);
       if (ofName) askForAnyType(message, questionEnd);
       const seconds = cacheableSeconds(message, walk, query.type, zone.bounds);
+      zone.cuts.learn(query, message, walk, seconds, nowMs);
       const entry = new Entry(message, walk, nowMs, seconds, zone.bounds.staleSeconds);
       if (seconds > 0) keep(zone.cache, query, entry, ofName);
       else if (!isFailure(entry.rcode)) forget(zone.cache, query);
