@@ -1,0 +1,172 @@
+/** What a person reads for each kind of bad input that documentation names, word for word: the field, what is wrong, and the remedy. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { sampleBlock, sampleConfig } from '../../test/fake/node-config.ts';
+import { parseNodeConfig } from './node-config.ts';
+import { formatFieldError, validateProfileSpec } from './profile-validation.ts';
+
+const to = (forwardDestination: string) => ({ forwardDestination });
+const server = (...servers: string[]) => ({ upstreams: [{ name: 'a', servers }] });
+const zone =
+  'zones are lower-case domain names without a trailing dot, such as corp.example, or "." for everything else';
+const toVnet =
+  "the cluster domain and what is below it cannot be forwarded to VnetDNS, because the node's resolvers do not know it: set forwardDestination to ClusterCoreDNS or to an upstream";
+const loop =
+  "a zone outside the cluster domain cannot be forwarded to ClusterCoreDNS here, because cluster DNS asks the node's resolvers in turn, which is a loop: set forwardDestination to VnetDNS or to an upstream";
+const undeclared =
+  'forwardDestination names an upstream that is not declared: declare it in upstreams, or use ClusterCoreDNS or VnetDNS';
+const ownAddress =
+  'an upstream cannot be an address that LocalDNS itself listens on, which is a loop: name the real resolver';
+const notAServer =
+  'servers are IP addresses with an optional port: 192.0.2.1, 192.0.2.1:53, 2001:db8::1 or [2001:db8::1]:53';
+const notAListener = 'listener addresses are unicast IP addresses without a port, such as 169.254.10.11';
+const notAnAddress = 'addresses are IP addresses without a port, such as 192.0.2.1 or 2001:db8::1';
+
+for (const [title, spec, ...lines] of [
+  [
+    'an unknown word',
+    { mode: 'Maybe' },
+    'spec.mode: unsupported value "Maybe": supported values are "Required", "Preferred", "Disabled"',
+  ],
+  [
+    'an unknown word of a server block',
+    { kubeDNSOverrides: { '.': { serveStale: 'Disabled' } } },
+    'spec.kubeDNSOverrides["."].serveStale: unsupported value "Disabled": supported values are "Verify", "Immediate", "Disable"',
+  ],
+  [
+    'a negative number',
+    { vnetDNSOverrides: { 'a.example': { ...to('VnetDNS'), maxConcurrent: -1 } } },
+    'spec.vnetDNSOverrides["a.example"].maxConcurrent: -1 is too small: should be at least 0',
+  ],
+  ['a field that there is not', { upstrems: [] }, 'spec.upstrems: unknown field: is it misspelt?'],
+  [
+    'a malformed zone',
+    { kubeDNSOverrides: { 'Corp.example.': {} } },
+    `spec.kubeDNSOverrides["Corp.example."]: ${zone}`,
+  ],
+  ['a malformed server', server('192.0.2.1', 'dns.example'), `spec.upstreams[0].servers[1]: ${notAServer}`],
+  [
+    'a malformed listener',
+    { listeners: { node: { addresses: ['169.254.10.10:53'] } } },
+    `spec.listeners.node.addresses[0]: ${notAListener}`,
+  ],
+  [
+    'malformed addresses of hosts and redirects',
+    {
+      hosts: [{ hostnames: ['a.example'], addresses: ['192.0.2.1', 'b.example'] }],
+      redirects: [{ name: 'a', match: { exact: ['a.example'] }, target: { addresses: ['192.0.2.1:80'] } }],
+    },
+    `spec.redirects[0].target.addresses[0]: ${notAnAddress}`,
+    `spec.hosts[0].addresses[1]: ${notAnAddress}`,
+  ],
+  [
+    'the cluster domain, to the node’s resolvers',
+    { kubeDNSOverrides: { 'cluster.local': to('VnetDNS') } },
+    `spec.kubeDNSOverrides["cluster.local"]: ${toVnet}`,
+  ],
+  ['another zone, by whole labels', { kubeDNSOverrides: { 'notcluster.local': to('VnetDNS') } }],
+  [
+    'a zone of the node listener, to cluster DNS',
+    { vnetDNSOverrides: { 'corp.example': to('ClusterCoreDNS') } },
+    `spec.vnetDNSOverrides["corp.example"]: ${loop}`,
+  ],
+  ['a listener among its own upstreams', server('169.254.10.10'), `spec.upstreams[0].servers[0]: ${ownAddress}`],
+  [
+    'an upstream that is not declared',
+    { vnetDNSOverrides: { '.': to('onprem') } },
+    `spec.vnetDNSOverrides["."]: ${undeclared}`,
+  ],
+  [
+    'two upstreams of one name, one server twice',
+    {
+      upstreams: [
+        { name: 'a', servers: ['192.0.2.1', '192.0.2.1'] },
+        { name: 'a', servers: ['192.0.2.2'] },
+      ],
+    },
+    'spec.upstreams[1]: Duplicate value: "a"',
+    'spec.upstreams[0].servers[1]: Duplicate value: "192.0.2.1"',
+  ],
+  [
+    'two redirects of one name, one domain blocked twice',
+    {
+      redirects: ['a.example', 'b.example'].map((name) => ({
+        name: 'twice',
+        match: { exact: [name] },
+        target: { addresses: ['192.0.2.1'] },
+      })),
+      blockedDomains: [{ domain: 'ads.example' }, { domain: 'ads.example', response: 'NullAddress' }],
+    },
+    'spec.redirects[1]: Duplicate value: "twice"',
+    'spec.blockedDomains[1]: Duplicate value: "ads.example"',
+  ],
+  [
+    'an address of both listeners',
+    { listeners: { cluster: { addresses: ['10.0.0.1'] }, node: { addresses: ['10.0.0.1'] } } },
+    'spec.listeners.node.addresses[0]: an address can belong to one listener only: give listeners.cluster and listeners.node different addresses',
+  ],
+  [
+    'no listener',
+    { listeners: {} },
+    'spec.listeners: name at least one of listeners.cluster and listeners.node, or use mode Disabled to serve nothing',
+  ],
+  [
+    'an upstream of nothing',
+    { upstreams: [{ name: 'a' }] },
+    'spec.upstreams[0]: an upstream has either servers or a preset',
+  ],
+  [
+    'a redirect of nothing to nowhere',
+    { redirects: [{ name: 'a', match: {}, target: {} }] },
+    'spec.redirects[0].match: a redirect needs names to match: exact, suffixes or patterns',
+    'spec.redirects[0].target: a target is either addresses or a serviceRef',
+  ],
+  [
+    'a network that is none',
+    { protection: { rebind: { mode: 'Enforce', extraPrefixes: ['203.0.113.0'] } } },
+    'spec.protection.rebind.extraPrefixes[0]: prefixes are networks, such as 203.0.113.0/24 or 2001:db8::/32',
+  ],
+] as const) {
+  test(`a person is told of ${title}`, () => {
+    assert.deepEqual(validateProfileSpec(spec).map(formatFieldError), lines);
+  });
+}
+
+const config = sampleConfig();
+const [listener] = config.listeners;
+for (const [title, change, error] of [
+  ['a format of tomorrow', { formatVersion: 2 }, 'configuration format 2 is not known here, only 1: upgrade the agent'],
+  ['a field of tomorrow', { unheardOf: [] }, ': Unrecognized key: "unheardOf"'],
+  [
+    'no root zone',
+    { listeners: [{ ...listener, serverBlocks: [sampleBlock({ zone: 'a' })] }] },
+    `listener ${listener?.name} has no root zone`,
+  ],
+  [
+    'a destination that there is not',
+    { listeners: [{ ...listener, serverBlocks: [sampleBlock(to('lost'))] }] },
+    `zone . of listener ${listener?.name} is forwarded to lost, which is not defined`,
+  ],
+  [
+    'a pattern that it cannot build',
+    {
+      redirects: [
+        {
+          ...{ name: 'a', addresses: ['192.0.2.1'], ttlSeconds: 1, otherTypes: 'NoData' },
+          match: { exact: [], suffixes: [], patterns: ['(?=x)'] },
+          except: { exact: [], suffixes: [], patterns: [] },
+        },
+      ],
+    },
+    'redirects.0.match.patterns.0: not a pattern of the RE2 syntax: invalid or unsupported Perl syntax at character 1: (?=',
+  ],
+  [
+    'a network that is none',
+    { privateReverse: { exceptRanges: ['10.0.0.0/33'] } },
+    'privateReverse.exceptRanges.0: must be a network: an IP address, a slash and a number of bits',
+  ],
+] as const) {
+  test(`an agent refuses ${title}, and says so`, () => {
+    assert.deepEqual(parseNodeConfig({ ...config, ...change }), { error });
+  });
+}
