@@ -31,7 +31,11 @@ import {
   bump,
   ListenerCount,
   type ListenerPlan,
+  type LocalPolicy,
+  type LocalReason,
   listenerCounts,
+  localPolicy,
+  localReasons,
   type Zone,
   ZoneCount,
   zoneCounts,
@@ -157,19 +161,23 @@ export class Builder {
       ];
     });
     const self = identityOf(this.#nodeName, listener.name);
-    const policies = [...this.#probes(listener.name), identity(self), ...localPolicies(config, listener)];
+    const known = localPolicy('identity', identity(self));
+    const policies = [...this.#probes(listener.name), known, ...localPolicies(config, listener)];
     return { zones: new ZoneTable(zones), policies, identity: self };
   }
 
-  #probes(name: ListenerName): Policy[] {
+  #probes(name: ListenerName): LocalPolicy[] {
     if (this.#startKey === undefined) return [];
     const counts = this.#tallies.open('listener', { listener: name }, listenerCounts);
     return [
-      probe(this.#startKey, {
-        heartbeat: () => bump(counts, ListenerCount.heartbeats),
-        tcpHeartbeat: () => bump(counts, ListenerCount.tcpHeartbeats),
-        loop: () => bump(counts, ListenerCount.loops),
-      }),
+      localPolicy(
+        'probe',
+        probe(this.#startKey, {
+          heartbeat: () => bump(counts, ListenerCount.heartbeats),
+          tcpHeartbeat: () => bump(counts, ListenerCount.tcpHeartbeats),
+          loop: () => bump(counts, ListenerCount.loops),
+        }),
+      ),
     ];
   }
 
@@ -238,28 +246,26 @@ export class Builder {
   }
 }
 
-/** What is answered on the node itself, in the order in which it is looked for. Every packet passes it: what is empty is left out. */
-function localPolicies(config: NodeConfig, { serverBlocks }: ListenerConfig): Policy[] {
+/** What is answered on the node itself, in the order of {@link localReasons}. Every packet passes it: what is empty is left out. */
+function localPolicies(config: NodeConfig, { serverBlocks }: ListenerConfig): LocalPolicy[] {
   const zones = serverBlocks.map(({ zone }) => zone);
-  return [
-    minimalAny,
-    ...(config.hosts === undefined ? [] : [hosts(config.hosts)]),
-    ...(config.blockedDomains === undefined ? [] : [blocked(config.blockedDomains)]),
-    ...(config.redirects === undefined
-      ? []
-      : [
-          redirects(
-            config.redirects.map(({ match, except, ...rest }) => ({
-              match: names(match),
-              except: names(except),
-              ...rest,
-            })),
-          ),
-        ]),
-    ...(config.privateReverse === undefined ? [] : [privateReverse(config.privateReverse.exceptRanges, zones)]),
-    specialNames(zones),
-    ...(config.singleLabelNames === undefined ? [] : [singleLabels(zones)]),
-  ];
+  const policies: Partial<Record<LocalReason, Policy | undefined>> = {
+    any: minimalAny,
+    hosts: config.hosts && hosts(config.hosts),
+    blockedDomains: config.blockedDomains && blocked(config.blockedDomains),
+    redirects:
+      config.redirects &&
+      redirects(
+        config.redirects.map(({ match, except, ...rest }) => ({ match: names(match), except: names(except), ...rest })),
+      ),
+    privateReverse: config.privateReverse && privateReverse(config.privateReverse.exceptRanges, zones),
+    specialNames: specialNames(zones),
+    singleLabelNames: config.singleLabelNames && singleLabels(zones),
+  };
+  return localReasons.flatMap((reason) => {
+    const policy = policies[reason];
+    return policy === undefined ? [] : [localPolicy(reason, policy)];
+  });
 }
 
 function names({ exact, suffixes, patterns }: RedirectNames): Names {

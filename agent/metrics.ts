@@ -4,7 +4,7 @@ import { CacheCount } from './cache-tally.ts';
 import type { DatapathFacts } from './datapath/datapath.ts';
 import type { Counters } from './datapath/node-rules.ts';
 import { UpstreamCount } from './forward/upstream.ts';
-import { firstRcodeCount, ListenerCount, ZoneCount } from './server/plan.ts';
+import { firstRcodeCount, ListenerCount, localReasons, placeOf, ZoneCount } from './server/plan.ts';
 import type { TallyNotice } from './tallies.ts';
 
 interface Tally {
@@ -117,8 +117,10 @@ export class Metrics {
     this.#counter('localdns_truncated_total', 'Answers sent with TC=1.', ['listener'], () =>
       tallies.map(({ labels, counts }) => [labels, counts[ListenerCount.truncated]]),
     );
-    this.#counter('localdns_local_answers_total', 'Answers made on the node itself.', ['listener'], () =>
-      tallies.map(({ labels, counts }) => [labels, counts[ListenerCount.local]]),
+    this.#counter('localdns_local_answers_total', 'Answers made on the node itself.', ['listener', 'reason'], () =>
+      tallies.flatMap(({ labels, counts }) =>
+        localReasons.map((reason): Sample => [{ ...labels, reason }, counts[placeOf(reason)]]),
+      ),
     );
     this.#counter('localdns_heartbeats_total', "The agent's own heartbeats.", ['listener', 'transport'], () =>
       tallies.flatMap(({ labels, counts }) => [

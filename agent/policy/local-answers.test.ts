@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import type { NodeConfig, RedirectNames } from '../../api/v1alpha1/node-config.ts';
 import { FakeAgent } from '../../test/fake/agent.ts';
 import { a, ednsQuery, query, questionName, reply, type } from '../../test/fake/octets.ts';
+import { type LocalReason, placeOf } from '../server/plan.ts';
 import { reverseName } from './hosts.ts';
 
 const none: RedirectNames = { exact: [], suffixes: [], patterns: [] };
@@ -186,6 +187,41 @@ test('names of one label: addresses are not asked about, other types, zones and 
   }
   const usual = agentWith({});
   assert.deepEqual(await told(usual, 'db'), forwarded('db'));
+});
+
+test('each answer is counted for its reason, and logged where the zone of the name logs its queries', async () => {
+  const agent = new FakeAgent({
+    root: { queryLogging: 'Log' },
+    blocks: [{ zone: 'quiet.example' }, { zone: 'cluster.local' }],
+    local: {
+      hosts: [{ hostnames: ['a.example', 'b.quiet.example'], addresses: ['10.0.0.8'], ttlSeconds: 60 }],
+      blockedDomains: [{ domain: 'ads.example', response: 'NxDomain' }],
+      redirects: [{ ...redirect, match: { ...none, suffixes: ['cloud.example'] } }],
+      privateReverse: { exceptRanges: [] },
+      singleLabelNames: 'NxDomain',
+    },
+  });
+  const asked: [LocalReason, string, number?][] = [
+    ['hosts', 'a.example'],
+    ['blockedDomains', 'x.ads.example'],
+    ['redirects', 'x.cloud.example'],
+    ['privateReverse', '7.0.0.10.in-addr.arpa', ptr],
+    ['specialNames', 'printer.local'],
+    ['singleLabelNames', 'db'],
+    ['any', 'www.example', type.ANY],
+  ];
+  for (const [reason, name, of = type.A] of asked) {
+    await agent.answer(query(name, { type: of }));
+    assert.equal(agent.counts[placeOf(reason)], 1, reason);
+  }
+  await agent.answer(query('b.quiet.example'));
+  assert.deepEqual(
+    agent.queryLines.map(({ name, origin, rcode }) => `${name} ${origin} ${rcode}`),
+    asked.map(([reason, name]) => {
+      const exists = ['hosts', 'redirects', 'any'].includes(reason);
+      return `${name}. local ${exists ? 0 : 3}`;
+    }),
+  );
 });
 
 test('another class than IN has none of these names', async () => {

@@ -34,9 +34,22 @@ export interface Zone {
   readonly logQueries: boolean;
 }
 
+/** Why an answer is made here; each has a place of its own in a listener's tally. */
+export const localReasons = [
+  ...(['probe', 'identity', 'any', 'hosts', 'blockedDomains', 'redirects'] as const),
+  ...(['privateReverse', 'specialNames', 'singleLabelNames', 'searchPath'] as const),
+] as const;
+export type LocalReason = (typeof localReasons)[number];
+
+export interface LocalPolicy {
+  readonly answer: Policy;
+  /** Of the reason, in a listener's tally. */
+  readonly place: number;
+}
+
 export interface ListenerPlan {
   readonly zones: ZoneTable<Zone>;
-  readonly policies: readonly Policy[];
+  readonly policies: readonly LocalPolicy[];
   /** Who answers: node and listener. */
   readonly identity: Buffer;
 }
@@ -72,14 +85,13 @@ export const ListenerCount = {
   tcpQueries: 1,
   dropped: 2,
   malformed: 3,
-  local: 4,
-  exceptions: 5,
-  truncated: 6,
+  exceptions: 4,
+  truncated: 5,
   /** The agent's own queries upstream that came back to it. */
-  loops: 7,
+  loops: 6,
   /** The agent's own heartbeats, which are among the queries: over UDP, and over TCP. */
-  heartbeats: 8,
-  tcpHeartbeats: 9,
+  heartbeats: 7,
+  tcpHeartbeats: 8,
   /** What clients and the network do: see the listeners. */
   forged: 10,
   unsent: 11,
@@ -90,4 +102,14 @@ export const ListenerCount = {
   unfinished: 16,
 } as const;
 export const firstRcodeCount = Object.keys(ListenerCount).length;
-export const listenerCounts = firstRcodeCount + 16;
+const firstReasonCount = firstRcodeCount + 16;
+export const listenerCounts = firstReasonCount + localReasons.length;
+
+/** Where a listener's tally has the answers that are made here for this reason. */
+export function placeOf(reason: LocalReason): number {
+  return firstReasonCount + localReasons.indexOf(reason);
+}
+
+export function localPolicy(reason: LocalReason, answer: Policy): LocalPolicy {
+  return { answer, place: placeOf(reason) };
+}

@@ -13,7 +13,7 @@ import * as header from '../wire/header.ts';
 import { nameToText } from '../wire/name.ts';
 import { Accept, type PendingQuery, Query } from '../wire/query.ts';
 import { evenTtls } from '../wire/rrset.ts';
-import { bump, firstRcodeCount, ListenerCount, type ListenerPlan, type Zone, ZoneCount } from './plan.ts';
+import { bump, firstRcodeCount, ListenerCount, type ListenerPlan, placeOf, type Zone, ZoneCount } from './plan.ts';
 
 /** Where the answer to one packet goes. Exactly one of {@link Reply.send} and {@link Reply.drop} is called for each. */
 export interface Reply {
@@ -53,6 +53,8 @@ export interface QueryLine {
 }
 
 const failureLogMs = 1_000;
+const reliefPlace = placeOf('searchPath');
+const probePlace = placeOf('probe');
 const originNames = Object.fromEntries(Object.entries(origin).map(([name, value]) => [value, name])) as Record<
   Origin,
   keyof typeof origin
@@ -114,11 +116,10 @@ export class Server {
       return;
     }
     const limit = sizeLimit(query, reply.overTcp);
-    for (const policy of plan.policies) {
-      const length = policy(query, out, limit);
+    for (const { answer, place } of plan.policies) {
+      const length = answer(query, out, limit);
       if (length > 0) {
-        this.#count(ListenerCount.local);
-        this.#send(reply, length);
+        this.#local(place, reply, length, plan.zones.match(query.name));
         return;
       }
     }
@@ -133,8 +134,7 @@ export class Server {
     const cut = entry === undefined ? zone.cuts.answer(query, out, limit, nowMs) : 0;
     const relieved = cut > 0 ? cut : (zone.searchPath?.answer(query, out, limit) ?? 0);
     if (relieved > 0) {
-      this.#count(ListenerCount.local);
-      this.#send(reply, relieved);
+      this.#local(reliefPlace, reply, relieved, zone);
       return;
     }
     if (entry === undefined || zone.serveStale === 'Disable' || !isServableStale(entry, nowMs)) {
@@ -148,6 +148,14 @@ export class Server {
     }
     if (isDue) this.#refresh(query, zone, entry, reply);
     this.#answer(entry, query, zone, reply, nowMs, origin.stale);
+  }
+
+  /** Sends what was made here, for the reason that has this place in the tally. */
+  #local(place: number, reply: Reply, length: number, zone: Zone): void {
+    this.#count(place);
+    this.#send(reply, length);
+    // The agent's own heartbeats are no queries to anybody who reads a log.
+    if (zone.logQueries && place !== probePlace) this.#logQuery(this.#query, reply, origin.local, this.#clock.nowMs());
   }
 
   /** Behind the answer; once for all who would. */
