@@ -261,6 +261,27 @@ test('queries that pass all rules and reach no socket end interception', async (
   assert.deepEqual(scene.signs('alive'), []);
 });
 
+test('answers that do not leave the node end interception for five minutes; one that is between two hooks is not lost', async () => {
+  const scene = new Scene();
+  await scene.serve(own);
+  for (const [answered, left] of [
+    [100, 98],
+    [200, 200],
+    [300, 299],
+    [400, 400],
+  ] as const) {
+    scene.rules.counted = { answered, left };
+    await scene.clock.advance(beatMs);
+    assert.equal(scene.last?.intercepting, true, `${left} of ${answered}`);
+  }
+  scene.rules.counted = { answered: 403, left: 400 };
+  await scene.clock.advance(beatMs);
+  assert.deepEqual([scene.last?.intercepting, scene.last?.reason], [false, 'AnswersDropped']);
+  assert.deepEqual([scene.signs('alive'), scene.signs('holding'), scene.rules.doubts], [[], [], 1]);
+  await scene.clock.advance(5 * 60_000);
+  assert.deepEqual(scene.signs('alive'), [`${own} 1500`]);
+});
+
 test('a rule that begins to drop intercepted queries: everybody is doubted, and the condition says so', async () => {
   const scene = new Scene();
   await scene.serve(own);

@@ -66,6 +66,7 @@ export class Datapath {
   readonly #parts: DatapathParts;
   readonly #rules: Rules;
   readonly #inputs = new Map<Family, InputWatch>();
+  readonly #outputs = new Map<Family, InputWatch>();
   readonly #sockets = new SocketWatch();
   readonly #steering = new SteeringWatch();
   readonly #counters = new Map<Family, Counters>();
@@ -262,8 +263,20 @@ export class Datapath {
       },
       nowMs,
     );
+    await this.#watchOutput(family, counters, nowMs);
     if (!doubt) return;
     this.#parts.log.warn({ family }, 'intercepted queries do not arrive: each source is tried anew');
+    await this.#rules.doubtEverybody(family);
+  }
+
+  /** Queries that arrive and whose answers do not leave are lost for everybody: there is nobody whom a trial could tell apart. */
+  async #watchOutput(family: Family, { answered, left }: Counters, nowMs: number): Promise<void> {
+    const watch = this.#outputs.get(family) ?? new InputWatch();
+    this.#outputs.set(family, watch);
+    const counts = { intercepted: answered, arrived: left, tried: 0, proved: 0 };
+    if (!watch.observe(counts, nowMs)) return;
+    this.#standBack(nowMs, answersDropped);
+    // Connections of ours as well: cluster DNS resets them at once.
     await this.#rules.doubtEverybody(family);
   }
 
@@ -337,6 +350,13 @@ const inputDropped: Interception = {
   reason: reasons.inputDropped,
   message:
     'a rule of the node drops intercepted queries on their way to the agent (hook INPUT: firewalld, ufw, a network plugin): let UDP and TCP port 53 in from pods; until then they take the way they took without us',
+};
+
+const answersDropped: Interception = {
+  intercepting: false,
+  reason: reasons.answersDropped,
+  message:
+    "a rule of the node drops the agent's answers on their way to pods (hook OUTPUT): let UDP and TCP from port 53 of its addresses out, tracked or not, or set tracked: true; until then queries take the way they took without us",
 };
 
 const loopFound: Interception = {

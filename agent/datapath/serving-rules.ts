@@ -62,6 +62,8 @@ export const counterNames = [
   'arrived_tcp',
   'local_udp',
   'local_tcp',
+  'answered',
+  'left',
 ] as const;
 export type CounterName = (typeof counterNames)[number];
 
@@ -153,6 +155,7 @@ function servingChains(
   const ourSocket = loaded(socketTransparency(), 'eq', Buffer.from([1]));
   const fromOutside = loaded(metaLoad(metaKey.interfaceIn), 'neq', loopbackDevice);
   const toItself = loaded(metaLoad(metaKey.interfaceOut), 'eq', loopbackDevice);
+  const toOthers = loaded(metaLoad(metaKey.interfaceOut), 'neq', loopbackDevice);
   const marked = hasMarkBit(marks.intercept);
   // The gate's bit is taken off again: it is nobody's business.
   const passedTheGate = gated ? [...hasMarkBit(marks.gate), ...flipMarkBit(marks.gate)] : [];
@@ -203,6 +206,7 @@ function servingChains(
     },
     answers: {
       rules: [
+        [toOthers, counted('answered')],
         [toItself, untracked],
         [fromNoneOf('tracked'), untracked],
         [from('tracked'), ownZone],
@@ -237,6 +241,10 @@ function servingChains(
     input: {
       base: { type: 'filter', hook: 'input', priority: afterEverybody },
       rules: [[marked, fromOutside, jump('arrived')]],
+    },
+    leaving: {
+      base: { type: 'filter', hook: 'output', priority: afterEverybody },
+      rules: [[fromPort, from('served'), udpOrTcp(), toOthers, counted('left')]],
     },
   };
 }

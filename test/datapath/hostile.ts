@@ -18,6 +18,14 @@ export const dropsTcpFromPods = `table inet firewall {
   }
 }`;
 
+/** As one that lets out what it has let in, and knows nothing of what is untracked. */
+export const dropsAnswersToPods = `table inet firewall {
+  chain output {
+    type filter hook output priority filter; policy accept;
+    oifname "pod*" meta l4proto { tcp, udp } th sport 53 drop
+  }
+}`;
+
 /** What a network policy engine makes of "port 53 of these addresses alone" for the pod behind a device. */
 export function allowsOnly(device: string, addresses: readonly string[]): string {
   return `table inet allowed {

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { pause } from '../cluster/scene.ts';
 import { eventually } from '../tools/eventually.ts';
 import { answered, fast, lostOnlyBetween, lostOnlyCrossing, rightAnswers, untracked } from './goals.ts';
-import { dropsTcpFromPods, dropsWhatPodsSend } from './hostile.ts';
+import { dropsAnswersToPods, dropsTcpFromPods, dropsWhatPodsSend } from './hostile.ts';
 import { answerOf, nodeListeners, nodeName } from './lab.ts';
 import { addresses, nft } from './network.ts';
 import { answeredByAgent, bothKindsAndFamilies } from './served-lab.ts';
@@ -72,6 +72,13 @@ inEachMode((trial) => {
       }
       const { message } = (await trial.served.condition('Intercepting')) ?? {};
       assert.match(message ?? '', /over one transport/);
+    });
+  });
+
+  test('an OUTPUT chain that drops answers comes while the agent serves', async () => {
+    await whileDropping('OUTPUT chain drops', dropsAnswersToPods, async () => {
+      const { status, reason } = (await trial.served.condition('Intercepting')) ?? {};
+      assert.deepEqual([status, reason], ['False', 'AnswersDropped']);
     });
   });
 
