@@ -24,13 +24,20 @@ const atOnce = 100;
 const limitMs = 3_000;
 
 const honest = (to: Buffer) => reply(to, { answers: [a(questionName, 0, '192.0.2.7')] });
+/** The answer to another question, under this one's id: nobody may get this address. */
+const poison = Buffer.of(192, 0, 2, 99);
+function poisoned(to: Buffer): Buffer {
+  const asked = Buffer.from(to);
+  asked.writeUInt8(0x7a, 13);
+  return reply(asked, { answers: [a(questionName, 0, [...poison].join('.'))] });
+}
 const framed = (message: Buffer) => Buffer.concat([u16(message.length & 0xffff), message]);
 
 /** What a server does with one query that came over TCP. */
 function misbehave(random: Random, socket: Socket, asked: Buffer): void {
   const good = honest(asked);
   const whole = framed(good);
-  switch (random.below(14)) {
+  switch (random.below(15)) {
     case 0:
       return void socket.write(whole.subarray(0, 1 + random.below(whole.length - 1)), () => socket.destroy());
     case 1:
@@ -62,6 +69,8 @@ function misbehave(random: Random, socket: Socket, asked: Buffer): void {
       return void socket.write(
         framed(reply(asked, { answers: Array.from({ length: 230 }, () => txt(questionName, 0, 'x'.repeat(255))) })),
       );
+    case 13:
+      return void socket.write(framed(poisoned(asked)));
     case 12:
       return void socket.write(framed(hostileAnswer(random, asked)));
     default:
@@ -99,6 +108,7 @@ async function hostileServer(random: Random) {
     // From elsewhere, or under another id, it is nobody's answer; the right one may come after it.
     if (random.once(4)) stranger.send(good, to, '127.0.0.1');
     if (random.once(4)) send(wrongId);
+    if (random.once(4)) send(poisoned(asked));
     if (random.once(3)) send(hostileAnswer(random, asked).subarray(0, 60_000));
     if (random.once(3)) send(reply(asked, { flags: flag.tc | flag.ra }));
     if (random.once(2)) send(good);
@@ -160,6 +170,7 @@ test(`${exchanges} queries to servers that misbehave: all answered within ${limi
       next += 1;
       const answer = await ask(packet);
       assert.equal(complaintAbout(answer, packet), undefined, packet.toString('hex'));
+      assert.ok(!answer.includes(poison), `the answer to another question: ${packet.toString('hex')}`);
       const rcode = answer.readUInt16BE(2) & 0xf;
       rcodes.set(rcode, (rcodes.get(rcode) ?? 0) + 1);
     }
