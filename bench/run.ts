@@ -3,23 +3,31 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { benchDatapath, datapathBench } from './datapath.ts';
 import { memory } from './memory.ts';
+import { benchPools, poolsBench } from './pools.ts';
 import { writeResults } from './results.ts';
 import { type Bench, takeSample } from './sample.ts';
 import { start } from './start.ts';
 
 const benches: readonly Bench[] = [start, memory];
 
+/** They need built tools, or root, and write a page of their own: only where they are asked for. */
+const ownPages: Record<string, (say: (line: string) => void) => Promise<void>> = {
+  [datapathBench]: benchDatapath,
+  [poolsBench]: benchPools,
+};
+
 async function main(): Promise<number> {
   const wanted = process.argv.slice(2);
-  const names = [...benches.map(({ name }) => name), datapathBench];
+  const names = [...benches.map(({ name }) => name), ...Object.keys(ownPages)];
   const unknown = wanted.filter((name) => !names.includes(name));
   if (unknown.length > 0) {
     console.error(`no bench ${unknown.join(', ')}; there are ${names.join(', ')}`);
     return 2;
   }
-  // It needs root, and writes a page of its own: only where it is asked for.
-  if (wanted.includes(datapathBench)) await benchDatapath((line) => console.log(`  ${line}`));
-  if (wanted.length > 0 && wanted.every((name) => name === datapathBench)) {
+  for (const [name, run] of Object.entries(ownPages)) {
+    if (wanted.includes(name)) await run((line) => console.log(`  ${line}`));
+  }
+  if (wanted.length > 0 && wanted.every((name) => name in ownPages)) {
     formatSamples();
     return 0;
   }

@@ -156,11 +156,11 @@ export class TcpConnection {
     this.#stuck = nowMs - sinceMs >= limitMs + (this.#owner.roundTripMs ?? usualRoundTripMs);
   }
 
-  /** What waits behind the slow one. */
+  /** What waits behind the slow one, and nowhere else. */
   *held(): Generator<TcpQuery, void> {
     const head = this.#head();
-    for (const sent of this.#sent.values()) {
-      if (head !== undefined && sent.order > head.order && !sent.query.hasEnded) yield sent.query;
+    for (const { query, order } of this.#sent.values()) {
+      if (head !== undefined && order > head.order && query.latest === this && !query.hasEnded) yield query;
     }
   }
 
@@ -174,6 +174,7 @@ export class TcpConnection {
     this.#asked += 1;
     this.#lastQueryAtMs = this.#clock.nowMs();
     query.outOn += 1;
+    query.latest = this;
     const frame = Buffer.allocUnsafe(2 + message.length);
     setU16(frame, 0, message.length);
     message.copy(frame, 2);

@@ -69,6 +69,17 @@ suite('towards a server that answers one after the other', () => {
     equal(clock.pending, 0);
   });
 
+  test('slow queries that come all at once are taken from behind each other, and each is asked three times at most', async () => {
+    const { clock, server, ask, asked } = scene({ workMs: () => 500 });
+    const crowd = names('slow', 24);
+    const replies = crowd.map((name) => ask(name));
+    await clock.advance(400);
+    ok(server.mostConnections >= 24, `${server.mostConnections} connections`);
+    await clock.advance(1_500);
+    await Promise.all(replies);
+    ok(Math.max(...crowd.map(asked)) <= 3);
+  });
+
   test('few queries at a time share one connection', async () => {
     const { clock, server, ask } = scene({ workMs: () => 0.1 });
     for (let round = 0; round < 50; round += 1) {

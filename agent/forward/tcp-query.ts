@@ -16,6 +16,8 @@ export class TcpQuery {
   wasLost = false;
   /** It was sent again because a slow one was before it. */
   wasMoved = false;
+  /** The connection that it was sent over last. */
+  latest: object | undefined;
   /** Connections that may still bring the answer. */
   outOn = 0;
   /** Set by whoever gave it its time. */
