@@ -25,6 +25,31 @@ export interface Libc {
   /** The same under the lowest number from `least` on that is free. */
   duplicate(fd: number, least: number): number;
   close(fd: number): void;
+  /** The sockaddr that it is bound to. */
+  getsockname(fd: number): Buffer;
+  getsockopt(fd: number, level: number, option: number, octets: number): Buffer;
+  /** What batches of datagrams need; undefined where this machine is not laid out as they are. */
+  readonly batches: BatchCalls | undefined;
+}
+
+/** Memory that stands still. Whoever has it frees it once neither the kernel nor anybody else uses it. */
+export interface StillMemory {
+  octets: Buffer;
+  address: bigint;
+}
+
+/** Calls for every packet: they return what the kernel does, and throw nothing; -1 where it says no. */
+export interface BatchCalls {
+  /** recvmmsg(2) without waiting: `headers` is an array of struct mmsghdr in {@link StillMemory}. */
+  receive(fd: number, headers: Buffer, count: number): number;
+  /** sendmmsg(2) without waiting. */
+  send(fd: number, headers: Buffer, count: number): number;
+  allocate(octets: number): StillMemory;
+  /**
+   * Calls each time that the loop finds something to read, until it is stopped; on the loop itself, outside of Node's own callbacks:
+   * what it leaves to promises waits until something else of Node's calls back.
+   */
+  onReadable(fd: number, callback: () => void): { stop: () => void };
 }
 
 /** What the kernel answered: `code` as in errno(3). */
@@ -52,7 +77,12 @@ export const linux = {
   receiveBufferForce: 33,
   reusePort: 15,
   mark: 36,
+  receiveBuffer: 8,
+  memoryInformation: 55,
   attachReuseportProgram: 51,
+  ipPacketInformation: 8,
+  ipv6ReceivePacketInformation: 49,
+  ipv6PacketInformation: 50,
   ipTransparent: 19,
   ipv6Only: 26,
   ipv6Transparent: 75,
@@ -116,11 +146,43 @@ function octetsOfIpv6(address: string): number[] {
   return [...first, ...zeros, ...last].flatMap((group) => [group >> 8, group & 0xff]);
 }
 
+const maxSocketAddress = 28;
+/** MSG_DONTWAIT. */
+const doNotWait = 0x40;
+
+/** What a call writes, whose length it is told and tells in an int. */
+function filled(size: number, call: (octets: Buffer, length: Buffer) => void): Buffer {
+  const octets = Buffer.alloc(size);
+  const length = intOption(size);
+  call(octets, length);
+  return octets.subarray(0, endianness() === 'LE' ? length.readUInt32LE() : length.readUInt32BE());
+}
+
+type Koffi = typeof import('koffi');
+
+function batchCalls(koffi: Koffi, library: ReturnType<Koffi['load']>): BatchCalls {
+  const recvmmsg = library.func('int recvmmsg(int, uint8_t *, uint32_t, int, void *)');
+  const sendmmsg = library.func('int sendmmsg(int, uint8_t *, uint32_t, int)');
+  return {
+    receive: (fd, headers, count) => recvmmsg(fd, headers, count, doNotWait, null) as number,
+    send: (fd, headers, count) => sendmmsg(fd, headers, count, doNotWait) as number,
+    allocate: (octets) => {
+      // Of V8's own memory the kernel must not keep addresses: it is freed, or moved, without a word.
+      const memory = koffi.alloc('uint8_t', octets);
+      return { octets: Buffer.from(koffi.view(memory, octets)), address: koffi.address(memory) };
+    },
+    onReadable: (fd, callback) => {
+      const handle = koffi.node.poll(fd, () => callback());
+      return { stop: () => handle.close() };
+    },
+  };
+}
+
 function load(): Libc | { reason: string } {
   if (process.platform !== 'linux') return { reason: `this is ${process.platform}, not Linux` };
   try {
     // Loaded when it is needed: not every machine has a binary of it, and a bundle cannot hold one.
-    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
+    const koffi = createRequire(import.meta.url)('koffi') as Koffi;
     // The symbols of the process itself: whatever C library Node was linked with.
     const library = koffi.load(null);
     const call = (name: string, signature: string, native = library.func(signature)) => {
@@ -137,6 +199,8 @@ function load(): Libc | { reason: string } {
     const recv = call('recv', 'intptr_t recv(int, uint8_t *, size_t, int)');
     const close = call('close', 'int close(int)');
     const fcntl = call('fcntl', 'int fcntl(int, int, ...)');
+    const getsockname = call('getsockname', 'int getsockname(int, uint8_t *, uint8_t *)');
+    const getsockopt = call('getsockopt', 'int getsockopt(int, int, int, uint8_t *, uint8_t *)');
     // struct sock_fprog, which points to its instructions: the pointer is valid during the call, and copied by the kernel.
     const program = koffi.struct({ length: 'uint16_t', instructions: koffi.pointer('const uint8_t') });
     const attachSignature = ['int', 'int', 'int', koffi.pointer(program), 'uint32_t'];
@@ -163,6 +227,10 @@ function load(): Libc | { reason: string } {
       },
       duplicate: (fd, least) => fcntl(fd, duplicateClosedOnExec, 'int', least),
       close: (fd) => void close(fd),
+      getsockname: (fd) => filled(maxSocketAddress, (octets, length) => getsockname(fd, octets, length)),
+      getsockopt: (fd, level, option, size) =>
+        filled(size, (octets, length) => getsockopt(fd, level, option, octets, length)),
+      batches: koffi.sizeof('void *') === 8 && endianness() === 'LE' ? batchCalls(koffi, library) : undefined,
     };
   } catch (error) {
     return { reason: `koffi cannot be loaded: ${(error as Error).message}` };

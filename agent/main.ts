@@ -12,6 +12,7 @@ import { type Clock, systemClock } from './clock.ts';
 import { Swap } from './config/swap.ts';
 import { Descriptors } from './descriptors.ts';
 import { loopbackTransport, networkTransport } from './forward/transport.ts';
+import { hasBatches } from './listen/batched.ts';
 import { ListenError } from './listen/listener.ts';
 import type { ServerLog } from './server/server.ts';
 import { Tallies } from './tallies.ts';
@@ -20,6 +21,8 @@ import { WarmRestart } from './warm-restart.ts';
 /** Bytes of cached answers, over all server blocks. */
 const cacheBytes = 32 * 1024 * 1024;
 const workerRestartMs = 1_000;
+/** How often the kernel is asked what it has lost. */
+const overrunsMs = 1_000;
 /** How long the worker may take for its end once nothing is served: it removes rules, where none are to stay, and writes the last logs. */
 const flushMs = 1_500;
 /** How long the end may wait for the rules that lead queries here to go: a worker that is stuck must not lose what is in flight. */
@@ -79,12 +82,21 @@ class Agent {
     const builder = new Builder(nodeName, cache, transport, clock, this.#tallies, Math.random, startKey);
     const proof = marks && { startKey, openTransport: () => loopbackTransport(clock, marks.intercept) };
     this.#swap = new Swap(builder, clock, transport, this.#tallies, this.#serverLog(), proof);
+    this.#tellOverruns(clock);
+    if (!hasBatches()) this.#log('info', 'datagrams are taken one by one: system calls cannot be made here', {});
     if (options.stateDir === undefined) return;
     this.#warmRestart = new WarmRestart(options.stateDir, builder, () => cache.changes, cacheCounts, {
       clock,
       wallMs: Date.now,
       random: Math.random,
       log: (level, msg, fields) => this.#log(level, msg, fields),
+    });
+  }
+
+  #tellOverruns(clock: Clock): void {
+    clock.after(overrunsMs, () => {
+      this.#swap.tellOverruns();
+      this.#tellOverruns(clock);
     });
   }
 

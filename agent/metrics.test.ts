@@ -19,12 +19,23 @@ function scene() {
   return { metrics, tallies, samples };
 }
 
+test('each count has a place of its own, without gaps: what follows begins behind the last', () => {
+  for (const places of [ListenerCount, ZoneCount, UpstreamCount, CacheCount]) {
+    const taken = Object.values(places);
+    deepEqual(
+      taken.toSorted((a, b) => a - b),
+      taken.map((_, index) => index),
+    );
+  }
+});
+
 test('what the serving thread counts is what a scrape shows, each time anew', async () => {
   const { tallies, samples } = scene();
   const listener = tallies.open('listener', { listener: 'cluster' }, listenerCounts);
   listener[ListenerCount.udpQueries] = 5;
   listener[ListenerCount.tcpQueries] = 2;
   listener[ListenerCount.dropped] = 3;
+  listener[ListenerCount.overrun] = 7;
   listener[firstRcodeCount + 3] = 4;
   const zone = tallies.open('zone', { listener: 'cluster', zone: 'cluster.local' }, zoneCounts);
   zone[ZoneCount.stale] = 6;
@@ -34,6 +45,7 @@ test('what the serving thread counts is what a scrape shows, each time anew', as
   equal((await samples('localdns_queries_total'))[queries], 5, 'a scrape is no event');
   equal((await samples('localdns_queries_total'))['{listener="cluster",transport="tcp"}'], 2);
   equal((await samples('localdns_rejected_total'))['{listener="cluster",reason="dropped"}'], 3);
+  equal((await samples('localdns_overrun_queries_total'))['{listener="cluster"}'], 7);
   equal((await samples('localdns_answers_total'))['{listener="cluster",rcode="NXDOMAIN"}'], 4);
   const answers = await samples('localdns_zone_answers_total');
   equal(answers['{listener="cluster",zone="cluster.local",origin="stale"}'], 6);

@@ -114,6 +114,12 @@ export class Metrics {
           connectionsCut.map(([reason, at]): Sample => [{ ...labels, reason }, counts[at]]),
         ),
     );
+    this.#counter(
+      'localdns_overrun_queries_total',
+      'Datagrams that the kernel dropped because the buffer of the socket was full.',
+      ['listener'],
+      () => tallies.map(({ labels, counts }) => [labels, counts[ListenerCount.overrun]]),
+    );
     this.#counter('localdns_truncated_total', 'Answers sent with TC=1.', ['listener'], () =>
       tallies.map(({ labels, counts }) => [labels, counts[ListenerCount.truncated]]),
     );

@@ -33,7 +33,7 @@ export class Swap {
   readonly #servers = new Map<ListenerName, Server>();
   readonly #listeners = new Listeners(
     (name, packet, reply) => this.#servers.get(name)?.serve(packet, reply),
-    (name, what) => bump(this.#counts(name), ListenerCount[what]),
+    (name, what, times) => bump(this.#counts(name), ListenerCount[what], times),
   );
 
   constructor(
@@ -54,6 +54,10 @@ export class Swap {
 
   get listening(): ListeningAddress[] {
     return this.#listeners.addresses;
+  }
+
+  tellOverruns(): void {
+    this.#listeners.tellOverruns();
   }
 
   /**

@@ -16,6 +16,8 @@ export interface Listener {
    * address; throws where the kernel refuses.
    */
   readonly steer: ((index: number) => void) | undefined;
+  /** Tells of queries that have found the buffer full since the last time; undefined where the kernel does not say. */
+  readonly tellOverrun?: () => void;
   /**
    * Takes nothing new: no packet, and no connection; those that are open end at a moment without a query on its way. Resolves
    * once what was taken has been answered, or `graceMs` have passed.
@@ -29,6 +31,8 @@ export type Mishap =
   | 'forged'
   /** An answer that the kernel did not take, or whose connection was gone. */
   | 'unsent'
+  /** A datagram that found the buffer of the socket full. */
+  | 'overrun'
   /** Connections that were not taken: something is under way on all that the client may have, or on all. */
   | 'refusedPerClient'
   | 'refusedInAll'
@@ -37,7 +41,8 @@ export type Mishap =
   | 'unread'
   | 'unfinished';
 
-export type TellMishap = (what: Mishap) => void;
+/** @param times 1 where it is not given */
+export type TellMishap = (what: Mishap, times?: number) => void;
 
 export type ServePacket = (packet: Buffer, reply: Reply) => void;
 

@@ -1,5 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { type ListenAddress, ListenError, type Listener, type Mishap, type ServePacket } from './listener.ts';
+import {
+  type ListenAddress,
+  ListenError,
+  type Listener,
+  type Mishap,
+  type ServePacket,
+  type TellMishap,
+} from './listener.ts';
 import { type Answerer, steerAway, steerToSelf } from './steering.ts';
 import { openTcp } from './tcp.ts';
 import { TcpLoad } from './tcp-load.ts';
@@ -43,10 +50,10 @@ const nextSteeredMs = 50;
 export class Listeners {
   readonly #open = new Map<string, Open>();
   readonly #serve: ServeListener;
-  readonly #tell: (name: ListenerName, what: Mishap) => void;
+  readonly #tell: (name: ListenerName, what: Mishap, times?: number) => void;
   readonly #tcpLoad = new TcpLoad();
 
-  constructor(serve: ServeListener, tell: (name: ListenerName, what: Mishap) => void = () => {}) {
+  constructor(serve: ServeListener, tell: (name: ListenerName, what: Mishap, times?: number) => void = () => {}) {
     this.#serve = serve;
     this.#tell = tell;
   }
@@ -54,6 +61,11 @@ export class Listeners {
   /** What is listened on. */
   get addresses(): ListeningAddress[] {
     return [...this.#open.values()].map(listeningAddress);
+  }
+
+  /** What the kernel has lost of queries is counted; nothing calls for that. */
+  tellOverruns(): void {
+    for (const { sockets } of this.#open.values()) for (const { tellOverrun } of sockets) tellOverrun?.();
   }
 
   /**
@@ -141,7 +153,7 @@ export class Listeners {
   async #openBoth(name: ListenerName, at: ListenAddress): Promise<Open> {
     const open: Open = { name, at, sockets: [], steered: new Set() };
     const serve: ServePacket = (packet, reply) => this.#serve(open.name, packet, reply);
-    const tell = (what: Mishap) => this.#tell(open.name, what);
+    const tell: TellMishap = (what, times) => this.#tell(open.name, what, times);
     for (let left = openTries; ; left -= 1) {
       const udp = await openUdp(at, serve, tell);
       try {

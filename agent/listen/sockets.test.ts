@@ -4,11 +4,12 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, suite, test } from 'node:test';
 import { isLibc, linux, loadLibc } from '../libc.ts';
+import { openBatched } from './batched.ts';
+import { openDgram } from './dgram.ts';
 import { ListenError, type Listener, type ServePacket } from './listener.ts';
 import { Listeners } from './listeners.ts';
 import { openSocket } from './sockets.ts';
 import { openTcp } from './tcp.ts';
-import { openUdp } from './udp.ts';
 
 const anyPort = { address: '127.0.0.1', port: 0, transparent: true };
 
@@ -31,7 +32,7 @@ suite('a socket that others may hold beside it', { skip: lack() }, () => {
     opened = [];
   });
 
-  async function open(how: typeof openUdp, at: typeof anyPort, name: string): Promise<Listener> {
+  async function open(how: typeof openDgram, at: typeof anyPort, name: string): Promise<Listener> {
     const serve: ServePacket = (_packet, reply) => reply.send(Buffer.from(name), name.length);
     const listener = await how(at, serve);
     opened.push(listener);
@@ -55,7 +56,8 @@ suite('a socket that others may hold beside it', { skip: lack() }, () => {
   }
 
   for (const [transport, how, ask] of [
-    ['UDP', openUdp, askUdp],
+    ['UDP', openBatched, askUdp],
+    ['UDP through dgram', openDgram, askUdp],
     ['TCP', openTcp, askTcp],
   ] as const) {
     test(`over ${transport} what comes goes to the one that it is led to, and to whoever is left`, async () => {
@@ -90,14 +92,16 @@ suite('a socket that others may hold beside it', { skip: lack() }, () => {
   }
 
   test('a program that only allows its address to be bound again cannot take it', async () => {
-    const { port } = await open(openUdp, anyPort, 'ours');
-    const thief = createSocket({ type: 'udp4', reuseAddr: true });
-    const outcome = new Promise((resolve) => {
-      thief.once('listening', () => resolve('bound'));
-      thief.once('error', (error: NodeJS.ErrnoException) => resolve(error.code));
-    });
-    thief.bind(port, '127.0.0.1');
-    assert.equal(await outcome.finally(() => thief.close()), 'EADDRINUSE');
+    for (const how of [openBatched, openDgram]) {
+      const { port } = await open(how, anyPort, 'ours');
+      const thief = createSocket({ type: 'udp4', reuseAddr: true });
+      const outcome = new Promise((resolve) => {
+        thief.once('listening', () => resolve('bound'));
+        thief.once('error', (error: NodeJS.ErrnoException) => resolve(error.code));
+      });
+      thief.bind(port, '127.0.0.1');
+      assert.equal(await outcome.finally(() => thief.close()), 'EADDRINUSE');
+    }
   });
 
   test('it may be on no interface, in either family', () => {
@@ -118,7 +122,7 @@ suite('a socket that others may hold beside it', { skip: lack() }, () => {
   test('a refusal leaves no descriptor behind', async () => {
     const libc = loadLibc();
     if (!isLibc(libc)) return;
-    const taken = await openUdp({ address: '127.0.0.1', port: 0 }, () => {});
+    const taken = await openBatched({ address: '127.0.0.1', port: 0 }, () => {});
     opened.push(taken);
     const next = () => {
       const fd = libc.socket(linux.familyIpv4, linux.datagram, 0);

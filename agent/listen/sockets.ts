@@ -6,10 +6,13 @@ import { isIPv6 } from 'node:net';
 import { intOption, isLibc, type Libc, linux, loadLibc, socketAddress } from '../libc.ts';
 import { type ListenAddress, ListenError } from './listener.ts';
 
-/** The kernel doubles it for its own bookkeeping. Beyond what net.core.rmem_max allows to processes without NET_ADMIN. */
-const receiveBufferBytes = 1 << 20;
+/** The kernel doubles it for its own bookkeeping. */
+export const receiveBufferBytes = 1 << 20;
 
-/** A bound descriptor, not listening yet. Throws a {@link ListenError}. */
+/**
+ * A bound descriptor, not listening yet. One of a transparent address shares it with those of other agents. Throws a
+ * {@link ListenError}.
+ */
 export function openSocket(at: ListenAddress, transport: 'UDP' | 'TCP'): number {
   const libc = libcFor(at, transport);
   const isV6 = isIPv6(at.address);
@@ -18,11 +21,12 @@ export function openSocket(at: ListenAddress, transport: 'UDP' | 'TCP'): number 
   try {
     fd = libc.socket(isV6 ? linux.familyIpv6 : linux.familyIpv4, type, 0);
     const yes = intOption(1);
-    if (isV6) {
-      libc.setsockopt(fd, linux.levelIpv6, linux.ipv6Only, yes);
-      libc.setsockopt(fd, linux.levelIpv6, linux.ipv6Transparent, yes);
-    } else libc.setsockopt(fd, linux.levelIp, linux.ipTransparent, yes);
-    libc.setsockopt(fd, linux.levelSocket, linux.reusePort, yes);
+    if (isV6) libc.setsockopt(fd, linux.levelIpv6, linux.ipv6Only, yes);
+    if (at.transparent) {
+      if (isV6) libc.setsockopt(fd, linux.levelIpv6, linux.ipv6Transparent, yes);
+      else libc.setsockopt(fd, linux.levelIp, linux.ipTransparent, yes);
+      libc.setsockopt(fd, linux.levelSocket, linux.reusePort, yes);
+    }
     // Connections of an agent that has just ended keep the address busy for a minute otherwise.
     if (transport === 'TCP') libc.setsockopt(fd, linux.levelSocket, linux.reuseAddress, yes);
     else enlargeReceiveBuffer(libc, fd);
@@ -48,17 +52,19 @@ export function steer(fd: number, index: number): void {
   if (isLibc(libc)) libc.attachReuseportProgram(fd, index);
 }
 
-function libcFor(at: ListenAddress, transport: 'UDP' | 'TCP'): Libc {
+export function libcFor(at: ListenAddress, transport: 'UDP' | 'TCP'): Libc {
   const libc = loadLibc();
   if (isLibc(libc)) return libc;
-  const reason = `an address of no interface needs system calls that cannot be made here: ${libc.reason}`;
+  const reason = `it needs system calls that cannot be made here: ${libc.reason}`;
   throw new ListenError(at, transport, Object.assign(new Error(reason), { code: 'ENOSYS' }));
 }
 
 function enlargeReceiveBuffer(libc: Libc, fd: number): void {
+  const octets = intOption(receiveBufferBytes);
   try {
-    libc.setsockopt(fd, linux.levelSocket, linux.receiveBufferForce, intOption(receiveBufferBytes));
+    // Beyond what net.core.rmem_max allows to processes without NET_ADMIN.
+    libc.setsockopt(fd, linux.levelSocket, linux.receiveBufferForce, octets);
   } catch {
-    // The kernel's own size serves as well, with less room for bursts.
+    libc.setsockopt(fd, linux.levelSocket, linux.receiveBuffer, octets);
   }
 }

@@ -54,9 +54,9 @@ export interface ListenerPlan {
   readonly identity: Buffer;
 }
 
-/** Counts one more at the place `what` of a tally. */
-export function bump(counts: Float64Array, what: number): void {
-  counts[what] = (counts[what] ?? 0) + 1;
+/** Counts more at the place `what` of a tally. */
+export function bump(counts: Float64Array, what: number, by = 1): void {
+  counts[what] = (counts[what] ?? 0) + by;
 }
 
 /** What is counted for a server block; places in its tally. */
@@ -93,8 +93,9 @@ export const ListenerCount = {
   heartbeats: 7,
   tcpHeartbeats: 8,
   /** What clients and the network do: see the listeners. */
-  forged: 10,
-  unsent: 11,
+  forged: 9,
+  unsent: 10,
+  overrun: 11,
   refusedPerClient: 12,
   refusedInAll: 13,
   displaced: 14,
