@@ -161,7 +161,8 @@ class BatchedListener implements Listener, Sender {
   }
 
   client(peer: number | Peer): string {
-    const octets = Buffer.from((typeof peer === 'number' ? this.#datagrams.peer(peer) : peer).buffer);
+    const words = Uint32Array.from(typeof peer === 'number' ? this.#datagrams.peer(peer) : peer);
+    const octets = Buffer.from(words.buffer);
     return addressText(this.shape.name === 16 ? octets.subarray(4, 8) : octets.subarray(8, 24));
   }
 

@@ -88,7 +88,7 @@ test('of the address that was asked the interface is forgotten, unless the addre
   const { kernel, datagrams } = scene();
   const header = Buffer.alloc(16);
   const control = (...data: number[]) => Buffer.concat([header, Buffer.from(data)]);
-  const words = (place: number) => Buffer.from(datagrams.peer(place).buffer).subarray(32 + 16);
+  const words = (place: number) => Buffer.from(Uint32Array.from(datagrams.peer(place)).buffer).subarray(32 + 16);
   kernel.incoming = [{ from: from(1), text: '', control: control(9, 0, 0, 0, 192, 0, 2, 1) }];
   datagrams.receive(5, { name: 16, control: 32 });
   assert.deepEqual([...words(0).subarray(0, 8)], [0, 0, 0, 0, 192, 0, 2, 1]);

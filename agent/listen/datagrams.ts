@@ -32,8 +32,8 @@ export interface PeerShape {
   control: 0 | 32 | 40;
 }
 
-/** A copy of a peer, for an answer that comes later. */
-export type Peer = Uint32Array;
+/** A copy of a peer in words of 32 bits, for an answer that comes later. */
+export type Peer = readonly number[];
 
 /** Places for datagrams, each with its header, its peer and its payload. */
 class Places {
@@ -101,11 +101,14 @@ class Places {
 
   peer(place: number): Peer {
     const at = this.#peerAt(place);
-    return this.#words.slice(at, at + peerWords);
+    const words: number[] = [];
+    for (let word = 0; word < peerWords; word += 1) words.push(this.#words[at + word] as number);
+    return words;
   }
 
   setPeer(place: number, peer: Peer): void {
-    this.#words.set(peer, this.#peerAt(place));
+    const at = this.#peerAt(place);
+    for (let word = 0; word < peerWords; word += 1) this.#words[at + word] = peer[word] as number;
   }
 
   copyPeer(place: number, from: Places, fromPlace: number): void {

@@ -1,19 +1,27 @@
+import { maxNameLength } from './name.ts';
+
 /** What belongs to a domain and all names below it, by whole labels. */
 export class Suffixes<Value> {
   readonly #values: ReadonlyMap<string, Value>;
+  /** By length, whether any value's name has it: to look for a part of a name in a map costs more than all else here. */
+  readonly #lengths = new Uint8Array(maxNameLength + 1);
 
   /** @param values by name in canonical wire form */
   constructor(values: ReadonlyMap<string, Value>) {
     this.#values = values;
+    for (const name of values.keys()) this.#lengths[name.length] = 1;
   }
 
   /** The first that `pick` finds something in, the longest suffix first. @param name canonical wire form */
   find<Found>(name: string, pick: (value: Value) => Found | undefined): Found | undefined {
     if (this.#values.size === 0) return undefined;
     for (let at = 0; ; at += name.charCodeAt(at) + 1) {
-      const value = this.#values.get(at === 0 ? name : name.slice(at));
-      const found = value === undefined ? undefined : pick(value);
-      if (found !== undefined || name.charCodeAt(at) === 0) return found;
+      if (this.#lengths[name.length - at] === 1) {
+        const value = this.#values.get(at === 0 ? name : name.slice(at));
+        const found = value === undefined ? undefined : pick(value);
+        if (found !== undefined) return found;
+      }
+      if (name.charCodeAt(at) === 0) return undefined;
     }
   }
 
