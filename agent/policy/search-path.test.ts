@@ -22,6 +22,10 @@ for (const name of [
   '_tcp.web.shop.svc.cluster.local',
   '_http._tcp.web.shop.svc.cluster.local',
   '10-244-1-5.shop.pod.cluster.local',
+  // CoreDNS has these as well.
+  'http.tcp.web.shop.svc.cluster.local',
+  '_peer.udp.web.shop.svc.cluster.local',
+  'a.b.10-244-1-5.shop.pod.cluster.local',
   // A search path makes these of names with one or two dots; by the grammar they may be a Service's.
   'example.com.shop.svc.cluster.local',
   'api.example.com.svc.cluster.local',
@@ -32,9 +36,10 @@ for (const name of [
 for (const [name, ruling] of [
   ['api.example.com.shop.svc.cluster.local', 'shop.svc.cluster.local'],
   ['a.b.c.example.com.shop.svc.cluster.local', 'shop.svc.cluster.local'],
-  ['http._tcp.web.shop.svc.cluster.local', 'shop.svc.cluster.local'],
-  ['_x._http._tcp.web.shop.svc.cluster.local', 'shop.svc.cluster.local'],
-  ['a.10-244-1-5.shop.pod.cluster.local', 'shop.pod.cluster.local'],
+  ['http.tcp4.web.shop.svc.cluster.local', 'shop.svc.cluster.local'],
+  ['_a._http._tcp.web.shop.svc.cluster.local', 'shop.svc.cluster.local'],
+  ['_x._http.web.shop.svc.cluster.local', 'shop.svc.cluster.local'],
+  ['a.b.c.10-244-1-5.shop.pod.cluster.local', 'shop.pod.cluster.local'],
   ['example.com.cluster.local', 'com.cluster.local'],
   ['com.cluster.local', 'com.cluster.local'],
   ['x.dns-version.cluster.local', 'dns-version.cluster.local'],
