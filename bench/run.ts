@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { benchDatapath, datapathBench } from './datapath.ts';
+import { benchEngine, engineBench } from './engine.ts';
 import { memory } from './memory.ts';
 import { benchPools, poolsBench } from './pools.ts';
 import { writeResults } from './results.ts';
@@ -10,9 +11,10 @@ import { start } from './start.ts';
 
 const benches: readonly Bench[] = [start, memory];
 
-/** They need built tools, or root, and write a page of their own: only where they are asked for. */
+/** They need built tools, other servers, or root, and write a page of their own: only where they are asked for. */
 const ownPages: Record<string, (say: (line: string) => void) => Promise<void>> = {
   [datapathBench]: benchDatapath,
+  [engineBench]: benchEngine,
   [poolsBench]: benchPools,
 };
 

@@ -1,0 +1,48 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { findProgram } from '../test/tools/find.ts';
+import type { RunFolder } from '../test/tools/run-folder.ts';
+
+let files = 0;
+
+/** A file of names that nobody has asked for before, as long as those of the field are. */
+export function newNames(folder: RunFolder, count: number): string {
+  files += 1;
+  const path = join(folder.path, `names-${files}`);
+  const random = () => Math.random().toString(36).slice(2, 12).padEnd(10, 'x');
+  writeFileSync(
+    path,
+    Array.from({ length: count }, (_, at) => `${random()}-${at}.services.bench.example A\n`).join(''),
+  );
+  return path;
+}
+
+/** A load of dnsperf over UDP that ends by itself. */
+export class Load {
+  readonly #child: ChildProcess;
+  readonly #said: string[] = [];
+
+  constructor(folder: RunFolder, port: number, names: string, more: readonly string[]) {
+    const args = ['-s', '127.0.0.1', '-p', String(port), '-d', names, '-c', '8', '-t', '3', '-n', '1', ...more];
+    this.#child = spawn(findProgram('dnsperf') ?? 'dnsperf', args, { stdio: ['ignore', 'pipe', 'ignore'] });
+    this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => this.#said.push(text));
+    const { pid } = this.#child;
+    if (pid !== undefined) folder.recordProcess(pid);
+  }
+
+  /** Answers that came and were NOERROR; how many did not come. */
+  async ended(): Promise<{ answered: number; lost: number; perSecond: number }> {
+    await once(this.#child, 'close');
+    const text = this.#said.join('');
+    const number = (pattern: RegExp) => Number(pattern.exec(text)?.[1] ?? Number.NaN);
+    const found = {
+      answered: number(/NOERROR (\d+)/),
+      lost: number(/Queries lost:\s+(\d+)/),
+      perSecond: Math.round(number(/Queries per second:\s+([\d.]+)/)),
+    };
+    if (Number.isNaN(found.answered)) throw new Error(`dnsperf has not said what it saw:\n${text}`);
+    return found;
+  }
+}
