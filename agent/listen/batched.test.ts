@@ -49,17 +49,19 @@ suite('datagrams in batches', { skip: hasBatches() ? false : 'no system calls fo
   });
 
   test('the client is known by its address, while its query is served and after it', async () => {
-    const seen: string[] = [];
-    const listener = await openBatched({ address: '::1', port: 0 }, (_packet, reply) => {
-      seen.push(reply.client);
-      setImmediate(() => {
+    for (const address of ['::1', '127.0.0.1']) {
+      const seen: string[] = [];
+      const listener = await openBatched({ address, port: 0 }, (_packet, reply) => {
         seen.push(reply.client);
-        reply.send(Buffer.from('!'), 1);
+        setImmediate(() => {
+          seen.push(reply.client);
+          reply.send(Buffer.from('!'), 1);
+        });
       });
-    });
-    open.push(listener);
-    await ask('::1', listener.port);
-    assert.deepEqual(seen, ['::1', '::1']);
+      open.push(listener);
+      await ask(address, listener.port);
+      assert.deepEqual(seen, [address, address]);
+    }
   });
 
   test('what finds the buffer full is counted, once', async () => {

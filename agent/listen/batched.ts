@@ -161,9 +161,12 @@ class BatchedListener implements Listener, Sender {
   }
 
   client(peer: number | Peer): string {
-    const words = Uint32Array.from(typeof peer === 'number' ? this.#datagrams.peer(peer) : peer);
-    const octets = Buffer.from(words.buffer);
-    return addressText(this.shape.name === 16 ? octets.subarray(4, 8) : octets.subarray(8, 24));
+    const words = typeof peer === 'number' ? this.#datagrams.peer(peer) : peer;
+    if (this.shape.name === 16) {
+      const address = words[1] as number;
+      return `${address & 0xff}.${(address >>> 8) & 0xff}.${(address >>> 16) & 0xff}.${address >>> 24}`;
+    }
+    return addressText(Buffer.from(Uint32Array.from(words.slice(2, 6)).buffer));
   }
 
   ended(): void {
