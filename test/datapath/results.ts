@@ -50,6 +50,7 @@ export class Results {
 
   /** @param keepIn a file to which each row is appended as a line of JSON */
   print(keepIn = process.env.LOCALDNS_DATAPATH_ROWS): void {
+    if (this.#rows.length === 0) return;
     console.log(`\n${table(this.#rows)}`);
     if (keepIn !== undefined) for (const row of this.#rows) appendFileSync(keepIn, `${JSON.stringify(row)}\n`);
   }
