@@ -28,7 +28,6 @@ const lastMetaType = 255;
  * - RFC 2181 §8: TTL 0 is not cached.
  */
 export function cacheableSeconds(message: Buffer, walk: RecordWalk, type: number, bounds: CacheBounds): number {
-  if (bounds.maxTtlSeconds === 0) return 0;
   if ((header.flags(message) & header.flag.truncated) !== 0) return 0;
   const code = walk.extendedRcode * 16 + header.responseCode(message);
   if (code !== header.rcode.noError && code !== header.rcode.nxDomain) return 0;

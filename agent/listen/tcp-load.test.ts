@@ -157,7 +157,7 @@ for (const [whose, share] of [
 
 test('a client that reads nothing is closed like an idle one, and told apart from it', async () => {
   const { port } = await listen((_packet, reply) => reply.send(Buffer.from(answer), answer.length), {
-    idleTimeoutMs: 50,
+    idleTimeoutMs: 500,
     maxBacklogBytes: { ...room, connection: 100_000 },
   });
   const client = await mute(port);
@@ -167,7 +167,7 @@ test('a client that reads nothing is closed like an idle one, and told apart fro
 });
 
 test('a query that comes octet by octet has as long as an idle connection; one that is whole in time begins it anew', async () => {
-  const { port } = await listen(echo, { idleTimeoutMs: 400 });
+  const { port } = await listen(echo, { idleTimeoutMs: 800 });
   const [whole, joined, never] = [new Client(port), new Client(port), new Client(port)];
   const [head, tail] = [frame('q').subarray(0, 1), frame('q').subarray(1)];
   joined.write(head);
@@ -180,7 +180,7 @@ test('a query that comes octet by octet has as long as an idle connection; one t
   await never.until(() => never.ended);
   const lastedMs = performance.now() - startMs;
   assert.deepEqual(mishaps, ['unfinished']);
-  assert.ok(lastedMs >= 390, `closed after ${lastedMs} ms`);
+  assert.ok(lastedMs >= 790, `closed after ${lastedMs} ms`);
   for (const client of [whole, joined]) {
     const before = client.frames.length;
     await client.until(() => client.frames.length > before || client.ended);
