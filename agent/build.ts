@@ -1,7 +1,7 @@
 /** NodeConfig → what the serving thread runs on. The only file that knows both. */
 import { parseEndpoint } from '../api/v1alpha1/address.ts';
-import type { ListenerConfig, NodeConfig, RedirectNames, ServerBlockConfig } from '../api/v1alpha1/node-config.ts';
-import { compilePattern } from '../api/v1alpha1/pattern.ts';
+import type { ListenerConfig, NodeConfig, ServerBlockConfig } from '../api/v1alpha1/node-config.ts';
+import { patternSet } from '../api/v1alpha1/pattern.ts';
 import { isWithin } from '../api/v1alpha1/profile-rules.ts';
 import { NxdomainCuts } from './cache/nxdomain-cuts.ts';
 import { prefixLength, type ResponseCache } from './cache/response-cache.ts';
@@ -23,7 +23,7 @@ import type { Policy } from './policy/policy.ts';
 import { privateReverse } from './policy/private-reverse.ts';
 import { probe } from './policy/probe.ts';
 import { RebindProtection } from './policy/rebind.ts';
-import { type Names, redirects } from './policy/redirects.ts';
+import { redirects } from './policy/redirects.ts';
 import { SearchPathRelief } from './policy/search-path-relief.ts';
 import { singleLabels } from './policy/single-labels.ts';
 import { specialNames } from './policy/special-names.ts';
@@ -253,11 +253,7 @@ function localPolicies(config: NodeConfig, { serverBlocks }: ListenerConfig): Lo
     any: minimalAny,
     hosts: config.hosts && hosts(config.hosts),
     blockedDomains: config.blockedDomains && blocked(config.blockedDomains),
-    redirects:
-      config.redirects &&
-      redirects(
-        config.redirects.map(({ match, except, ...rest }) => ({ match: names(match), except: names(except), ...rest })),
-      ),
+    redirects: config.redirects && redirects(config.redirects, patternSet),
     privateReverse: config.privateReverse && privateReverse(config.privateReverse.exceptRanges, zones),
     specialNames: specialNames(zones),
     singleLabelNames: config.singleLabelNames && singleLabels(zones),
@@ -266,18 +262,6 @@ function localPolicies(config: NodeConfig, { serverBlocks }: ListenerConfig): Lo
     const policy = policies[reason];
     return policy === undefined ? [] : [localPolicy(reason, policy)];
   });
-}
-
-function names({ exact, suffixes, patterns }: RedirectNames): Names {
-  return {
-    exact,
-    suffixes,
-    patterns: patterns.map((text) => {
-      const pattern = compilePattern(text);
-      if ('error' in pattern) throw new Error(`${text}: ${pattern.error}`);
-      return (name) => pattern.matches(name);
-    }),
-  };
 }
 
 /** For blocks of the cluster domain and below it, whose names the specification is about. */

@@ -14,9 +14,11 @@ export interface Names {
   exact: readonly string[];
   /** Domains: these and all names below them, by whole labels. */
   suffixes: readonly string[];
-  /** Each is given a name in lower case without a trailing dot. */
-  patterns: readonly ((name: string) => boolean)[];
+  patterns: readonly string[];
 }
+
+/** Says of a name in lower case without a trailing dot which of the patterns match it: their places. */
+export type Compile = (patterns: readonly string[]) => (name: string) => readonly number[];
 
 export interface Redirect {
   match: Names;
@@ -27,15 +29,15 @@ export interface Redirect {
   otherTypes: 'NoData' | 'Forward';
 }
 
-/** Names whose verdict by patterns is remembered: a pattern costs a thousand times what it costs to look up a name. */
+/** Names whose verdict by patterns is remembered: to run through their machine costs many times what it costs to look up a name. */
 const maxVerdicts = 8_192;
 
-export function redirects(list: readonly Redirect[]): Policy {
+export function redirects(list: readonly Redirect[], compile: Compile): Policy {
   const rules = list.map((redirect) => ({
     ...redirect,
     records: addressRecords(redirect.addresses, redirect.ttlSeconds),
   }));
-  const table = new NameTable(rules);
+  const table = new NameTable(rules, compile);
   return (query, out, limit) => {
     if (query.class !== classIn) return 0;
     const rule = table.find(query.name);
@@ -53,18 +55,21 @@ interface Rule extends Redirect {
 class NameTable {
   readonly #exact: ReadonlyMap<string, readonly Candidate[]>;
   readonly #suffixes: Suffixes<readonly Candidate[]>;
-  readonly #patterns: readonly (readonly [(name: string) => boolean, Candidate])[];
+  readonly #byPlace: readonly Candidate[];
+  readonly #matching: (name: string) => readonly number[];
   #verdicts = new Map<string, Rule | undefined>();
 
-  constructor(rules: readonly Rule[]) {
-    const candidates = rules.map((rule) => new Candidate(rule));
+  constructor(rules: readonly Rule[], compile: Compile) {
+    const candidates = rules.map((rule) => new Candidate(rule, compile));
     const by = (names: (match: Names) => readonly string[]) =>
       grouped(candidates.flatMap((candidate) => names(candidate.rule.match).map((name) => [name, candidate] as const)));
     this.#exact = by(({ exact }) => exact);
     this.#suffixes = new Suffixes(by(({ suffixes }) => suffixes));
-    this.#patterns = candidates.flatMap((candidate) =>
-      candidate.rule.match.patterns.map((matches) => [matches, candidate] as const),
+    const patterns = candidates.flatMap((candidate) =>
+      candidate.rule.match.patterns.map((pattern) => [pattern, candidate] as const),
     );
+    this.#byPlace = patterns.map(([, candidate]) => candidate);
+    this.#matching = compile(patterns.map(([pattern]) => pattern));
   }
 
   find(name: string): Rule | undefined {
@@ -72,13 +77,14 @@ class NameTable {
     if (named !== undefined) return named.rule;
     const below = this.#suffixes.find(name, (candidates) => candidates.find((candidate) => candidate.takes(name)));
     if (below !== undefined) return below.rule;
-    return this.#patterns.length === 0 ? undefined : this.#byPattern(name);
+    return this.#byPlace.length === 0 ? undefined : this.#byPattern(name);
   }
 
   #byPattern(name: string): Rule | undefined {
     if (this.#verdicts.has(name)) return this.#verdicts.get(name);
-    const text = textOf(name);
-    const found = this.#patterns.find(([matches, candidate]) => matches(text) && candidate.takes(name))?.[1].rule;
+    const places = this.#matching(textOf(name)).toSorted((a, b) => a - b);
+    const taking = places.map((place) => this.#byPlace[place]).find((candidate) => candidate?.takes(name));
+    const found = taking?.rule;
     if (this.#verdicts.size >= maxVerdicts) this.#verdicts = new Map();
     this.#verdicts.set(name, found);
     return found;
@@ -89,9 +95,11 @@ class Candidate {
   readonly rule: Rule;
   readonly #exact: ReadonlySet<string>;
   readonly #suffixes: Suffixes<true>;
+  readonly #patterns: ((name: string) => readonly number[]) | undefined;
 
-  constructor(rule: Rule) {
+  constructor(rule: Rule, compile: Compile) {
     this.rule = rule;
+    this.#patterns = rule.except.patterns.length === 0 ? undefined : compile(rule.except.patterns);
     this.#exact = new Set(rule.except.exact.map(nameFromText));
     this.#suffixes = new Suffixes(new Map(rule.except.suffixes.map((suffix) => [nameFromText(suffix), true])));
   }
@@ -99,8 +107,7 @@ class Candidate {
   /** Whether nothing excepts the name. */
   takes(name: string): boolean {
     if (this.#exact.has(name) || this.#suffixes.longest(name) !== undefined) return false;
-    const { patterns } = this.rule.except;
-    return patterns.length === 0 || !patterns.some((matches) => matches(textOf(name)));
+    return this.#patterns === undefined || this.#patterns(textOf(name)).length === 0;
   }
 }
 

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import { isPrefix, parseEndpoint } from './address.ts';
-import { compilePattern } from './pattern.ts';
+import { patternError } from './pattern.ts';
 import { z } from './schema.ts';
 
 /** Raised when an agent of the last release could misread what is written now. */
@@ -47,8 +47,8 @@ const names = z.strictObject({
   suffixes: z.array(z.string()),
   patterns: z.array(
     z.string().superRefine((text, context) => {
-      const pattern = compilePattern(text);
-      if ('error' in pattern) context.addIssue({ code: 'custom', message: pattern.error });
+      const message = patternError(text);
+      if (message !== undefined) context.addIssue({ code: 'custom', message });
     }),
   ),
 });

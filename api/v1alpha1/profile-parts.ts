@@ -3,7 +3,7 @@
  * leads to exists. What follows from it is up to `mode`: Preferred leaves out the part, Required refuses the whole.
  */
 import type { RedirectSpec } from './local-answers.ts';
-import { compilePattern } from './pattern.ts';
+import { patternError } from './pattern.ts';
 import type { ProfileSpec } from './profile.ts';
 import type { FieldError } from './profile-validation.ts';
 
@@ -79,8 +79,8 @@ function settleRedirect(
 
 function patternErrors(patterns: readonly string[] | undefined, field: string): FieldError[] {
   return (patterns ?? []).flatMap((text, at) => {
-    const pattern = compilePattern(text);
-    return 'error' in pattern ? [{ field: `${field}.patterns[${at}]`, message: pattern.error }] : [];
+    const message = patternError(text);
+    return message === undefined ? [] : [{ field: `${field}.patterns[${at}]`, message }];
   });
 }
 
