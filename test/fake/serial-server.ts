@@ -33,6 +33,8 @@ export class SerialServer {
   accepted = 0;
   /** The most at a time. */
   mostConnections = 0;
+  /** Connections that it closed for want of queries. */
+  closedIdle = 0;
   /** Attempts to connect. */
   attempts = 0;
   /** Nobody listens: attempts to connect fail, or are not heard of again. */
@@ -102,7 +104,11 @@ export class SerialServer {
     let idle: Timer | undefined;
     const stayAwake = () => {
       idle?.cancel();
-      if (Number.isFinite(this.#habits.idleMs)) idle = this.#clock.after(this.#habits.idleMs, () => socket.end());
+      if (!Number.isFinite(this.#habits.idleMs)) return;
+      idle = this.#clock.after(this.#habits.idleMs, () => {
+        this.closedIdle += 1;
+        socket.destroy();
+      });
     };
     const next = () => {
       const bytes = work.shift();
