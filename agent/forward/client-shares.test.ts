@@ -42,6 +42,16 @@ test('what ends makes room, and a client without queries is forgotten', () => {
   deepEqual([shares.inFlight, shares.heldBy('flood')], [6, 0]);
 });
 
+test('clients that are gone take no part of what is shared out', () => {
+  const shares = new ClientShares(100);
+  for (let client = 0; client < 20; client += 1) {
+    shares.enter(`gone${client}`);
+    shares.leave(`gone${client}`);
+  }
+  equal(ask(shares, 'flood', 200), 75);
+  equal(ask(shares, 'pod', 200), 25);
+});
+
 test('a bound of few is shared out as it is asked for, and 0 is no bound', () => {
   equal(ask(new ClientShares(3), 'one', 100), 3);
   equal(ask(new ClientShares(0), 'one', 100), 100);

@@ -183,6 +183,21 @@ suite('towards a server that answers one after the other', () => {
     deepEqual([server.accepted, server.received.length], [1, 4]);
   });
 
+  test('servers that nobody asks any more are forgotten', async () => {
+    const clock = new FakeClock();
+    const pools = new TcpPools(clock, new SerialServer(clock).outgoing(roundTripMs));
+    for (let host = 1; host <= 200; host += 1) {
+      const reply = pools.exchange(
+        { address: `192.0.2.${host}`, port: 53 },
+        buildQuery({ name: 'n', id: 0 }),
+        timeoutMs,
+      );
+      await clock.advance(1_000);
+      await reply;
+    }
+    ok(pools.size <= 64, `${pools.size} pools`);
+  });
+
   test('a port that is closed fails all who wait for it, and is tried with a few connections', async () => {
     const { clock, server, ask } = scene({});
     server.isClosed = true;

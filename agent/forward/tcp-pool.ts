@@ -20,6 +20,8 @@ const sharedBelow = 8;
  */
 const movesPerQuery = 0.1;
 const maxMovesSaved = 64;
+/** Endpoints come and go: with so many, what is known about those that nobody asks is forgotten. */
+const maxPools = 64;
 /** How often connections are looked at while queries wait. */
 const lookEveryMs = 5;
 
@@ -55,6 +57,10 @@ class TcpPool implements ConnectionOwner {
       // Who waits already goes before.
       if (!this.#waiting.isEmpty || !this.#place(query)) this.#wait(query);
     });
+  }
+
+  get isUnused(): boolean {
+    return this.#connections.length === 0 && this.#waiting.isEmpty;
   }
 
   close(): void {
@@ -224,13 +230,22 @@ export class TcpPools {
     const key = [server.address, server.port, serverName, caBundle].join('#');
     let pool = this.#pools.get(key);
     if (pool === undefined) {
+      if (this.#pools.size >= maxPools) this.#forgetUnused();
       pool = new TcpPool(server, this.#clock, this.#outgoing);
       this.#pools.set(key, pool);
     }
     return pool.exchange(message, timeoutMs, client, mayRepeat);
   }
 
+  get size(): number {
+    return this.#pools.size;
+  }
+
   close(): void {
     for (const pool of this.#pools.values()) pool.close();
+  }
+
+  #forgetUnused(): void {
+    for (const [key, pool] of this.#pools) if (pool.isUnused) this.#pools.delete(key);
   }
 }
