@@ -70,3 +70,13 @@ test('defaulting is idempotent, and servers get their port and canonical form', 
   assert.deepEqual(once.upstreams[0]?.servers, ['192.0.2.1:53', '[2001:db8::1]:53', '[2001:db8::2]:5353']);
   assert.deepEqual(defaultProfileSpec(once), once);
 });
+
+test("the resolvers of clouds are asked less often than the clouds' own pages allow", () => {
+  const documented = { AwsVpc: 1_024, Azure: 1_000, Gcp: Number.POSITIVE_INFINITY };
+  for (const [preset, limit] of Object.entries(documented) as [keyof typeof documented, number][]) {
+    const [upstream] = defaultProfileSpec({ upstreams: [{ name: 'cloud', preset }] }).upstreams;
+    const { perSecond, burst } = upstream?.queryBudget ?? { perSecond: 0, burst: 0 };
+    assert.ok(perSecond + burst <= limit, preset);
+    assert.equal(upstream?.queryBudget === undefined, limit === Number.POSITIVE_INFINITY, preset);
+  }
+});

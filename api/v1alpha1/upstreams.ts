@@ -14,13 +14,16 @@ interface Preset {
   queryBudget?: QueryBudget;
 }
 
-/** Resolvers that clouds give their networks, with the limits that they document for one network interface, or machine. */
+/**
+ * Resolvers that clouds give their networks, with budgets below the limits that they document for one network interface, or
+ * machine: what goes out in a second is at most `perSecond` and `burst` together, and each query is one packet over UDP.
+ */
 export const presets = {
   /** 1,024 packets a second for each interface; what is over it is dropped without a word. */
   AwsVpc: { servers: ['169.254.169.253', 'fd00:ec2::253'], queryBudget: { perSecond: 900, burst: 100 } },
   /** 1,000 queries a second for each virtual machine. */
   Azure: { servers: ['168.63.129.16'], queryBudget: { perSecond: 900, burst: 100 } },
-  /** No bound is documented. */
+  /** Cloud DNS has no quota for queries, as its page of quotas says. */
   Gcp: { servers: ['169.254.169.254'] },
 } as const satisfies Record<string, Preset>;
 

@@ -50,6 +50,8 @@ class Player {
   readonly #stage: Stage;
   readonly #chances: number[];
   readonly #destinations = new Map<string, string[]>();
+  /** What the configuration has beside server blocks and servers. */
+  readonly #also = new Map<string, unknown>();
   /** Server blocks by listener and zone. */
   readonly #zones = new Map<string, Map<string, Record<string, string | number>>>();
   readonly #clients = new Map<string, Client>();
@@ -68,8 +70,7 @@ class Player {
   }
 
   async play(step: Step): Promise<void> {
-    const preparing =
-      step.kind === 'servers' || step.kind === 'zone' || step.kind === 'noZone' || step.kind === 'closed';
+    const preparing = ['servers', 'zone', 'noZone', 'also', 'closed'].includes(step.kind);
     if (!this.#inForce && !preparing) {
       this.#inForce = true;
       await this.#apply();
@@ -83,6 +84,9 @@ class Player {
         return;
       case 'noZone':
         ok(this.#zones.get(step.listener)?.delete(step.zone), 'there is no such zone');
+        return;
+      case 'also':
+        this.#also.set(step.field, step.value);
         return;
       case 'swap':
       case 'restart':
@@ -169,7 +173,8 @@ class Player {
         .filter(([name]) => !builtIn.includes(name))
         .map(([name, servers]) => ({ name, servers })),
     };
-    const parsed = parseNodeConfig(config);
+    const also = [...this.#also].filter(([, value]) => value !== null);
+    const parsed = parseNodeConfig({ ...config, ...Object.fromEntries(also) });
     if ('error' in parsed) fail(parsed.error);
     if (inNewProcess) this.#stage.restart();
     await this.#stage.apply(parsed.config as NodeConfig, {

@@ -9,6 +9,7 @@
  *                                              are named first in the order in which the node prefers them
  *     zone cluster . forwardDestination=ClusterCoreDNS maxConcurrent=2
  *     no zone cluster corp.example
+ *     also hosts [{ … }]                       what else the configuration has, in JSON; null takes it away
  *     swap                                     the configuration as it stands now comes into force; the first step does so by itself
  *     restart                                  the same in a new process, which restores the snapshot of the old one's cache (memory alone)
  *
@@ -43,6 +44,7 @@ export type StepKind =
   | { kind: 'servers'; destination: string; servers: string[] }
   | { kind: 'zone'; listener: string; zone: string; fields: Record<string, string | number> }
   | { kind: 'noZone'; listener: string; zone: string }
+  | { kind: 'also'; field: string; value: unknown }
   | { kind: 'swap' }
   | { kind: 'restart' }
   | { kind: 'ask'; clients: string[]; name: string; type: string; words: Words }
@@ -111,6 +113,8 @@ function parseStep(words: string[]): StepKind {
       return { kind: 'zone', listener: who, zone: rest[0] ?? '', fields: fieldsOf(rest.slice(1)) };
     case 'no':
       return { kind: 'noZone', listener: rest[0] ?? '', zone: rest[1] ?? '' };
+    case 'also':
+      return { kind: 'also', field: who, value: JSON.parse(rest.join(' ')) };
     case 'swap':
     case 'restart':
       return { kind: subject };
