@@ -37,7 +37,7 @@ export interface Zone {
 /** Why an answer is made here; each has a place of its own in a listener's tally. */
 export const localReasons = [
   ...(['probe', 'identity', 'any', 'hosts', 'blockedDomains', 'redirects'] as const),
-  ...(['privateReverse', 'specialNames', 'singleLabelNames', 'searchPath'] as const),
+  ...(['privateReverse', 'specialNames', 'singleLabelNames', 'searchPath', 'nxdomainAbove'] as const),
 ] as const;
 export type LocalReason = (typeof localReasons)[number];
 

@@ -54,6 +54,7 @@ export interface QueryLine {
 
 const failureLogMs = 1_000;
 const reliefPlace = placeOf('searchPath');
+const cutPlace = placeOf('nxdomainAbove');
 const probePlace = placeOf('probe');
 const originNames = Object.fromEntries(Object.entries(origin).map(([name, value]) => [value, name])) as Record<
   Origin,
@@ -132,7 +133,11 @@ export class Server {
       return;
     }
     const cut = entry === undefined ? zone.cuts.answer(query, out, limit, nowMs) : 0;
-    const relieved = cut > 0 ? cut : (zone.searchPath?.answer(query, out, limit) ?? 0);
+    if (cut > 0) {
+      this.#local(cutPlace, reply, cut, zone);
+      return;
+    }
+    const relieved = zone.searchPath?.answer(query, out, limit) ?? 0;
     if (relieved > 0) {
       this.#local(reliefPlace, reply, relieved, zone);
       return;

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { placeOf } from '../../../agent/server/plan.ts';
 import { type AgentOptions, FakeAgent } from '../../fake/agent.ts';
 import { a, cname, ednsQuery, flag, query, questionName, reply, soa } from '../../fake/octets.ts';
 
@@ -36,6 +37,7 @@ test('what is below a name whose absence was validated does not exist either, un
     assert.deepEqual(authorities, ['example.com 40 SOA minimum=50']);
   }
   assert.equal(agent.upstream.queries.length, 1);
+  assert.equal(agent.counts[placeOf('nxdomainAbove')], 2);
   await agent.clock.advance(40_000);
   assert.equal((await agent.answer(query('a.gone.example.com'))).rcode, 0);
 });
