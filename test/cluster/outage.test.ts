@@ -94,6 +94,9 @@ test('a configuration that was taken away does not come back with a restart with
   await scene.cluster.stopApiServer();
   await scene.agent.kill();
   scene.restartAgent();
+  await eventually('the agent has looked at what it has', 15_000, async () =>
+    /"msg":"cannot follow/.test(scene.agent.log),
+  );
   await pause(2_000);
   scene.agent.assertRunning();
   assert.ok(await scene.isSilent(clusterListener));
