@@ -11,7 +11,8 @@ import type { ClusterDns } from './cluster-dns.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 
 const root = resolve(import.meta.dirname, '../..');
-const coreDns = '10.240.0.53';
+/** One is set up as clusters have it, the other makes names of pods' own names, and of those that are there alone. */
+const servers = { usual: '10.240.0.53', verified: '10.240.0.64' } as const;
 const modes = { Disabled: 5_301, Spec: 5_302 } as const;
 type Mode = keyof typeof modes;
 
@@ -65,6 +66,17 @@ before(async () => {
     }`;
   dns = await cluster.startClusterDns({ extraZones: { '.': everything } });
   await cluster.applyOk(objects);
+  const podIP = '10.244.0.8';
+  const status = JSON.stringify({ status: { phase: 'Running', podIP, podIPs: [{ ip: podIP }] } });
+  await cluster.kubectlOk('patch', 'pod/some-pod', '-n', 'shop', '--subresource=status', '--type=merge', '-p', status);
+  const kubeconfig = await cluster.kubeconfigFor({ serviceAccount: 'coredns', namespace: 'kube-system' });
+  const verified = `kubernetes {
+      kubeconfig ${kubeconfig}
+      pods verified
+      endpoint_pod_names
+    }`;
+  const extraZones = { 'cluster.local': verified, '.': everything };
+  await cluster.startClusterDns({ name: 'verified', address: servers.verified, plain: true, extraZones });
   for (const [mode, port] of Object.entries(modes)) startAgent(mode as Mode, port);
   for (const mode of Object.keys(modes) as Mode[]) {
     await eventually(`${mode} has the records`, 20_000, async () => {
@@ -85,15 +97,16 @@ function startAgent(mode: Mode, port: number): void {
     name: `agent-${mode}`,
     command: join(root, 'bin/localdns'),
     args: [
-      ...['agent', '--no-datapath', '--profile', file, '--cluster-dns', coreDns, '--node-dns', coreDns],
+      ...['agent', '--no-datapath', '--profile', file, '--cluster-dns', servers.usual, '--node-dns', servers.usual],
       ...['--listen-cluster', `127.0.0.1:${port}`, '--listen-node', `127.0.0.1:${port + 100}`],
       ...['--metrics', `127.0.0.1:${port + 200}`, '--state-dir', cluster.makeFolder(`state-${mode}`)],
     ],
   });
 }
 
-function ask(server: Mode | 'CoreDNS', type: RecordType, name: string) {
-  const where = server === 'CoreDNS' ? { server: coreDns } : { server: '127.0.0.1', port: modes[server] };
+function ask(server: Mode | keyof typeof servers, type: RecordType, name: string) {
+  const isMode = server === 'Spec' || server === 'Disabled';
+  const where = isMode ? { server: '127.0.0.1', port: modes[server] } : { server: servers[server] };
   return cluster.namespace.ask({ ...where, name, type });
 }
 
@@ -131,7 +144,7 @@ test('pods with ndots:5 find what they mean, and CoreDNS is asked for less than 
 test('each name that CoreDNS has is answered as CoreDNS answers it', async () => {
   const absent: string[] = [];
   for (const [type, name] of records) {
-    const [own, direct] = await Promise.all([ask('Spec', type, name), ask('CoreDNS', type, name)]);
+    const [own, direct] = await Promise.all([ask('Spec', type, name), ask('usual', type, name)]);
     const told = ({ rcode, answers }: typeof own) => [rcode, answers.map(({ data }) => data).sort()];
     assert.deepEqual(told(own), told(direct), `${type} ${name}`);
     if (direct.rcode !== 'NOERROR') absent.push(name);
@@ -143,6 +156,7 @@ test('what names could be, with up to two labels in front: none that CoreDNS has
   const labels = ['web', 'shop', 'web-0', '_http', 'http', '_tcp', 'tcp', '_peer', 'svc', 'pod', '10-1-2-3', 'example'];
   const seeds = [
     ...records.map(([, name]) => name),
+    ...['10-244-0-8.shop.pod.cluster.local', 'some-pod.nodes.shop.svc.cluster.local'],
     ...['10-1-2-3.nowhere.pod.cluster.local', 'a.b.c.d.svc.cluster.local', 'a.b.cluster.local'],
   ];
   const one = labels.map((label) => `${label}.`);
@@ -150,15 +164,25 @@ test('what names could be, with up to two labels in front: none that CoreDNS has
   const names = new Set(seeds.flatMap((seed) => fronts.map((front) => front + seed)));
   const domain = nameFromText('cluster.local');
   const wrong: string[] = [];
+  const there = { usual: new Set<string>(), verified: new Set<string>() };
   const queue = names.values();
   const lane = async () => {
     for (const name of queue) {
-      const direct = await ask('CoreDNS', 'A', name);
-      if (direct.rcode !== 'NXDOMAIN' && ruledOutBy(nameFromText(name), domain) !== undefined) wrong.push(name);
+      const isRuledOut = ruledOutBy(nameFromText(name), domain) !== undefined;
+      for (const server of Object.keys(servers) as (keyof typeof servers)[]) {
+        const { rcode } = await ask(server, 'A', name);
+        if (rcode !== 'NXDOMAIN') there[server].add(name);
+        if (rcode !== 'NXDOMAIN' && isRuledOut) wrong.push(`${server}: ${name}`);
+      }
     }
   };
   await Promise.all(Array.from({ length: 16 }, lane));
   assert.deepEqual(wrong.sort(), []);
+  assert.ok(there.usual.has('10-1-2-3.shop.pod.cluster.local'));
+  for (const own of ['10-244-0-8.shop.pod.cluster.local', 'some-pod.nodes.shop.svc.cluster.local']) {
+    assert.ok(there.verified.has(own), own);
+  }
+  assert.ok(!there.verified.has('10-1-2-3.shop.pod.cluster.local'));
 });
 
 test('nothing that exists was ever ruled out', async () => {
@@ -179,17 +203,28 @@ const slice = (name: string, of: string, ports: object[], endpoints: object[], a
   metadata: { name, namespace: 'shop', labels: { 'kubernetes.io/service-name': of } },
   ...{ addressType, ports, endpoints },
 });
-const endpoint = (address: string, hostname?: string) => ({
+const endpoint = (address: string, hostname?: string, pod?: string) => ({
   ...{ addresses: [address], conditions: { ready: true } },
   ...(hostname !== undefined && { hostname }),
+  ...(pod !== undefined && { targetRef: { kind: 'Pod', name: pod, namespace: 'shop' } }),
 });
 
 const objects = [
   { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } },
+  { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'default', namespace: 'shop' } },
+  {
+    ...{ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'some-pod', namespace: 'shop' } },
+    spec: { nodeName: 'n1', containers: [{ name: 'some', image: 'some.example/image' }] },
+  },
   service('web', { clusterIP: '10.96.0.80', ports: [port('http', 80)] }),
   slice('web-1', 'web', [port('http', 8_080)], [endpoint('10.244.0.9')]),
   service('nodes', { clusterIP: 'None', ports: [port('peer', 7_000)] }),
-  slice('nodes-1', 'nodes', [port('peer', 7_000)], [endpoint('10.244.0.7'), endpoint('10.244.0.8', 'web-0')]),
+  slice(
+    'nodes-1',
+    'nodes',
+    [port('peer', 7_000)],
+    [endpoint('10.244.0.7'), endpoint('10.244.0.8', 'web-0'), endpoint('10.244.0.5', undefined, 'some-pod')],
+  ),
   slice('nodes-2', 'nodes', [port('peer', 7_000)], [endpoint('fd00:244::8', 'web-0')], 'IPv6'),
   // Without a selector: somebody writes its endpoints.
   service('fixed', { clusterIP: 'None', ports: [port('db', 5_432)] }),
