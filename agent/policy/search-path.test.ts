@@ -38,6 +38,7 @@ for (const [name, ruling] of [
   ['a.b.c.example.com.shop.svc.cluster.local', 'shop.svc.cluster.local'],
   ['http.tcp4.web.shop.svc.cluster.local', 'shop.svc.cluster.local'],
   ['_a._http._tcp.web.shop.svc.cluster.local', 'shop.svc.cluster.local'],
+  ['a.tcp.b.web.shop.svc.cluster.local', 'shop.svc.cluster.local'],
   ['_x._http.web.shop.svc.cluster.local', 'shop.svc.cluster.local'],
   ['a.b.c.10-244-1-5.shop.pod.cluster.local', 'shop.pod.cluster.local'],
   ['example.com.cluster.local', 'com.cluster.local'],
