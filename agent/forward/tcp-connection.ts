@@ -81,6 +81,8 @@ export class TcpConnection {
   #asked = 0;
   /** The latest query that has been answered, in the order of asking. */
   #answered = -1;
+  /** How many that were asked before it have not been. */
+  #passedOver = 0;
   #lastReplyAtMs = Number.NEGATIVE_INFINITY;
   #lastQueryAtMs = Number.NEGATIVE_INFINITY;
   #openedAtMs: number;
@@ -172,7 +174,6 @@ export class TcpConnection {
     const message = first ? withKeepalive(query.message) : query.message;
     this.#sent.set(queryId, { query, batch: this.#openBatch(), order: this.#asked, withKeepalive: first, isRepeated });
     this.#asked += 1;
-    this.#lastQueryAtMs = this.#clock.nowMs();
     query.outOn += 1;
     query.latest = this;
     const frame = Buffer.allocUnsafe(2 + message.length);
@@ -228,6 +229,7 @@ export class TcpConnection {
     if (this.#batch !== undefined) return this.#batch;
     const batch: Batch = { leftAtMs: Number.POSITIVE_INFINITY };
     this.#batch = batch;
+    this.#lastQueryAtMs = this.#clock.nowMs();
     this.#socket.cork();
     setImmediate(() => {
       this.#batch = undefined;
@@ -284,11 +286,22 @@ export class TcpConnection {
   /** How fast and in which order answers come, and which queries will have none. */
   #note({ order, batch }: Sent): void {
     this.#took(this.#lastReplyAtMs - Math.max(batch.leftAtMs, this.#openedAtMs));
-    if (order < this.#answered) this.#owner.answersInAnyOrder = true;
-    else this.#answered = order;
-    for (const [id, sent] of this.#sent) {
-      if (sent.order > this.#answered) return;
-      if (sent.query.hasEnded) this.#sent.delete(id);
+    if (order < this.#answered) {
+      this.#owner.answersInAnyOrder = true;
+      this.#passedOver -= 1;
+    } else {
+      this.#passedOver += order - this.#answered - 1;
+      this.#answered = order;
+    }
+    if (this.#passedOver > 0) this.#forgetPassedOver();
+  }
+
+  #forgetPassedOver(): void {
+    for (const [id, { order, query }] of this.#sent) {
+      if (order > this.#answered) return;
+      if (!query.hasEnded) continue;
+      this.#sent.delete(id);
+      this.#passedOver -= 1;
     }
   }
 

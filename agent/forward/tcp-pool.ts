@@ -52,8 +52,7 @@ class TcpPool implements ConnectionOwner {
     return new Promise((resolve, reject) => {
       const query = new TcpQuery(message, resolve, reject, client, mayRepeat);
       this.#movesSaved = Math.min(maxMovesSaved, this.#movesSaved + movesPerQuery);
-      const sinceMs = this.#clock.nowMs();
-      query.timer = this.#clock.after(timeoutMs, () => this.#expire(query, sinceMs, timeoutMs));
+      query.timer = this.#clock.after(timeoutMs, () => this.#expire(query, timeoutMs));
       // Who waits already goes before.
       if (!this.#waiting.isEmpty || !this.#place(query)) this.#wait(query);
     });
@@ -117,7 +116,8 @@ class TcpPool implements ConnectionOwner {
     this.#lookSoon();
   }
 
-  #expire(query: TcpQuery, sinceMs: number, timeoutMs: number): void {
+  #expire(query: TcpQuery, timeoutMs: number): void {
+    const sinceMs = this.#clock.nowMs() - timeoutMs;
     this.#waiting.remove(query);
     query.fail('TIMEOUT', `no reply over TCP within ${Math.round(timeoutMs)} ms`);
     for (const connection of [...this.#connections]) if (connection.carries(query)) connection.expired(sinceMs);
@@ -142,15 +142,18 @@ class TcpPool implements ConnectionOwner {
    */
   #free(): TcpConnection | 'new' | undefined {
     let least: TcpConnection | undefined;
+    let oldest: TcpConnection | undefined;
     let [moving, stuck, opening] = [0, 0, 0];
     for (const connection of this.#connections) {
       if (!connection.isEstablished) opening += 1;
       if (connection.isStuck) stuck += 1;
       else if (connection.isUsable) {
         moving += 1;
+        if (oldest === undefined && connection.ahead < sharedBelow) oldest = connection;
         if (least === undefined || connection.ahead < least.ahead) least = connection;
       }
     }
+    if (stuck === 0 && oldest !== undefined) return oldest;
     const part = moving / (moving + stuck);
     const little = Math.max(1, sharedBelow * part);
     if (least !== undefined && least.ahead < little) return this.#oldest(little);
