@@ -141,6 +141,13 @@ test('pods with ndots:5 find what they mean, and CoreDNS is asked for less than 
   assert.ok(Spec < Disabled / 2, `${Spec} of ${Disabled}`);
 });
 
+test('CoreDNS denies a name that has others below it, which hides none of them (RFC 8020)', async () => {
+  const above = '_tcp.web.shop.svc.cluster.local';
+  assert.equal((await ask('usual', 'SRV', above)).rcode, 'NXDOMAIN', 'why an NXDOMAIN is believed only with a proof');
+  assert.equal((await ask('Disabled', 'SRV', above)).rcode, 'NXDOMAIN');
+  assert.equal((await ask('Disabled', 'SRV', `_http.${above}`)).answers.length, 1);
+});
+
 test('each name that CoreDNS has is answered as CoreDNS answers it', async () => {
   const absent: string[] = [];
   for (const [type, name] of records) {
