@@ -9,10 +9,11 @@
  * LOCALDNS_TEST_REQUIRE=all turns a tier that cannot run into a failure.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { globSync, readFileSync, writeFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { delimiter, dirname, join, matchesGlob, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Lack, lacking } from './tools/find.ts';
+import { preferSession } from './tools/prefer-session.ts';
 import type { Totals } from './tools/reporter.ts';
 import { RunFolder, sweepRunFolders } from './tools/run-folder.ts';
 import { type Tier, tiers } from './tools/tiers.ts';
@@ -143,15 +144,6 @@ function run(
       resolve(code);
     });
   });
-}
-
-/** Linux shares processors between sessions first, so niceness alone would not do (sched(7), autogroup). */
-function preferSession(pid: number | undefined): void {
-  try {
-    writeFileSync(`/proc/${pid}/autogroup`, '-15');
-  } catch {
-    // Another system, or no right to it: then it is as loud as it is.
-  }
 }
 
 function endGroup(child: ChildProcess): void {

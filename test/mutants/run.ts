@@ -10,8 +10,9 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { cpSync, globSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, matchesGlob, resolve } from 'node:path';
 import { lacking, type Need } from '../tools/find.ts';
+import { preferSession } from '../tools/prefer-session.ts';
 import { RunFolder, sweepRunFolders } from '../tools/run-folder.ts';
-import { tiers } from '../tools/tiers.ts';
+import { type Tier, tiers } from '../tools/tiers.ts';
 
 interface Mutant {
   list: string;
@@ -142,7 +143,11 @@ function temporaryOf(tree: string): string {
 
 /** What the test's tier needs of the machine. */
 function needsOf(test: string): readonly Need[] {
-  return tiers.find(({ files }) => files.some((glob) => matchesGlob(test, glob)))?.needs ?? [];
+  return tierOf(test)?.needs ?? [];
+}
+
+function tierOf(test: string): Tier | undefined {
+  return tiers.find(({ files }) => files.some((glob) => matchesGlob(test, glob)));
 }
 
 const killed: Verdict = { kind: 'killed', why: '' };
@@ -157,6 +162,7 @@ function isGreen(test: string, tree: string): Promise<boolean> {
   const args = ['--test', '--test-reporter=dot', `--test-timeout=${limitMs}`, test];
   const child = spawn(process.execPath, args, { cwd: tree, env, stdio: 'ignore', detached: true });
   running.add(child);
+  if (tierOf(test)?.ahead) preferSession(child.pid);
   const timer = setTimeout(() => endGroup(child), limitMs);
   return new Promise((resolve, reject) => {
     child.once('error', reject);

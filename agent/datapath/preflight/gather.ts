@@ -144,7 +144,8 @@ function tryPort(at: Wanted['listen'][number], protocol: 'udp' | 'tcp'): BindTri
   const libc = loadLibc();
   if (!isLibc(libc)) return 'not tried';
   try {
-    libc.close(openSocket(at, protocol === 'udp' ? 'UDP' : 'TCP'));
+    // The address is on no interface, and an agent that lives shares it.
+    libc.close(openSocket({ ...at, transparent: true }, protocol === 'udp' ? 'UDP' : 'TCP'));
     return 'free';
   } catch (error) {
     return error instanceof ListenError && error.code === 'EADDRINUSE' ? 'taken' : 'not tried';
