@@ -11,6 +11,7 @@ import { eventually } from '../tools/eventually.ts';
 import { RunFolder } from '../tools/run-folder.ts';
 import { nft, sysctl } from './network.ts';
 import { nodeState } from './node-state.ts';
+import { listening, listeningAsAgent } from './port-holders.ts';
 
 const program = resolve(import.meta.dirname, '../../bin/localdns');
 const folder = new RunFolder('preflight');
@@ -89,11 +90,7 @@ function addInterface(name: string, ...addresses: string[]): void {
 }
 
 /** Another program on port 53. */
-async function occupy(protocol: 'udp' | 'tcp', address: string): Promise<void> {
-  const open =
-    protocol === 'udp'
-      ? `require('dgram').createSocket('udp4').bind(53, '${address}', () => console.log('open'))`
-      : `require('net').createServer().listen(53, '${address}', () => console.log('open'))`;
+async function occupy(open: string): Promise<void> {
   const child = node.exec(process.execPath, ['-e', open], { stdio: ['ignore', 'pipe', 'inherit'] });
   running.push(child);
   assert.ok(child.stdout);
@@ -141,7 +138,7 @@ spec: { listeners: { cluster: { addresses: [169.254.77.1] } } }
     addInterface('eth7', '169.254.77.1');
     const { trouble } = await preflight([], ['--profile', profile]);
     assert.deepEqual(trouble, ['addresses warning AddressTaken 169.254.77.1']);
-    await occupy('tcp', '127.0.0.1');
+    await occupy(listening('tcp', '127.0.0.1'));
     const given = await preflight([], ['--profile', profile, '--listen-cluster', '127.0.0.1:53']);
     assert.deepEqual(given.trouble, ['ports blocking PortTaken 127.0.0.1']);
   });
@@ -226,9 +223,15 @@ suite('who else is on the node', () => {
     assert.deepEqual([code, trouble], [0, ['network-plugin warning NetworkPluginBypasses']]);
   });
 
+  test('is an agent that serves, beside which another one may: nothing is in the way', async () => {
+    await occupy(listeningAsAgent('169.254.10.11', service));
+    const { code, trouble } = await preflight();
+    assert.deepEqual([code, trouble], [0, []]);
+  });
+
   for (const protocol of ['udp', 'tcp'] as const) {
     test(`is a program on port 53 of every address, over ${protocol}: it is named`, async () => {
-      await occupy(protocol, '0.0.0.0');
+      await occupy(listening(protocol, '0.0.0.0'));
       const { code, trouble, messages } = await preflight();
       assert.equal(code, 1);
       const v4 = ['169.254.10.11', '169.254.10.10', service, nodeResolver];
