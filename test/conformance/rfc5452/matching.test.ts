@@ -78,4 +78,6 @@ test('over TCP, forged replies are discarded and the wait goes on', async () => 
     assert.equal(answer.subarray(-4).join('.'), '192.0.2.7');
   }
   assert.ok(ids.size >= 7, `${ids.size} ids`);
+  // Drawn from all of them, not counted up.
+  assert.ok(Math.max(...ids) > 0xff, `${[...ids]}`);
 });
