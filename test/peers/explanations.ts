@@ -9,7 +9,7 @@ export interface Explanation {
 }
 
 const rcode = { noError: 0, formErr: 1, servFail: 2, nxDomain: 3, notImp: 4, refused: 5, badVers: 16 } as const;
-const type = { NS: 2, SOA: 6, HINFO: 13, OPT: 41, TKEY: 249, TSIG: 250, IXFR: 251, AXFR: 252, ANY: 255 } as const;
+const type = { CNAME: 5, HINFO: 13, OPT: 41, TKEY: 249, TSIG: 250, IXFR: 251, AXFR: 252, ANY: 255 } as const;
 const recursionDesired = 0x100;
 
 const isSpecial = (name: string) => /(^|\.)(localhost|invalid|onion|home\.arpa)\.$/.test(name);
@@ -46,6 +46,19 @@ export const explanations: readonly Explanation[] = [
     explains: ({ question: { edns }, answers }) => (edns?.version ?? 0) > 0 && answers?.ours.rcode === rcode.badVers,
   },
   {
+    isRare: true,
+    because:
+      'RFC 4892 §2: the class CHAOS is about the server itself: each says its own name, and to all else the agent says REFUSED, whatever the type',
+    explains: ({ question, field, answers }) =>
+      question.class === 3 && (field === 'answer' || answers?.ours.rcode === rcode.refused),
+  },
+  {
+    because:
+      'RFC 6891 §7: a malformed OPT record is FORMERR, before anything else is looked at, and answered without one',
+    explains: ({ question: { fault }, answers }) =>
+      fault?.includes('OPT') === true && answers?.ours.rcode === rcode.formErr && isError(answers.peer.rcode),
+  },
+  {
     because: 'RFC 8482 §4.2: ANY gets one HINFO record; unbound asks for all there is',
     explains: ({ question, answers }) =>
       question.type === type.ANY && question.class === 1 && answers?.ours.answer.includes(` 1 ${type.HINFO} `) === true,
@@ -68,19 +81,12 @@ export const explanations: readonly Explanation[] = [
     because:
       'RFC 1035 §4.1.1: nothing forbids records in a query, and the question can be read; unbound says FORMERR to a record in the answer section',
     explains: ({ question: { fault }, answers }) =>
-      fault === 'an answer in the query' && answers?.peer.rcode === rcode.formErr && isAnswer(answers.ours.rcode),
+      fault === 'an answer in the query' && answers?.peer.rcode === rcode.formErr,
   },
   {
     because: 'RFC 9619 §3: of several questions, or of none, nothing is repeated in the FORMERR',
     explains: ({ question: { fault }, answers }) =>
       (fault === 'two questions' || fault === 'no question') && answers?.ours.rcode === rcode.formErr,
-  },
-  {
-    because: 'RFC 6891 §7: what is malformed because of its OPT records is answered without one',
-    explains: ({ field, question: { fault }, answers }) =>
-      (field === 'edns' || field === 'options') &&
-      fault?.includes('OPT') === true &&
-      answers?.ours.rcode === rcode.formErr,
   },
   {
     because:
@@ -91,7 +97,7 @@ export const explanations: readonly Explanation[] = [
   {
     because: 'RFC 8914 §2: an error says why; this unbound does not',
     explains: ({ field, peer, ours, answers }) =>
-      field === 'options' && peer === '' && ours === '15' && isError(answers?.ours.rcode),
+      field === 'options' && without(ours, '15') === peer && isError(answers?.ours.rcode),
   },
   {
     because: 'RFC 6891 §6.1.1: options are a matter of one hop, none is repeated; unbound repeats them in errors',
@@ -116,9 +122,9 @@ export const explanations: readonly Explanation[] = [
   {
     isRare: true,
     because:
-      'RFC 6672 §3.4: the upstream server, which makes aliases from a DNAME that it knows, adds a SOA record the first time and then no more; the agent says what it was told',
-    explains: ({ field, peer, ours, question: { name } }) =>
-      field === 'authority' && (peer === '' || ours === '') && name.endsWith('.tree.example.'),
+      'RFC 6672 §3.4: the alias that a DNAME makes is there, whatever it leads to; the upstream server, asked for it (CNAME), tells of what it leads to the first time (SOA, NXDOMAIN) and then no more, and the agent says what it was told',
+    explains: ({ field, question: { name, type: asked } }) =>
+      (field === 'authority' || field === 'rcode') && asked === type.CNAME && name.endsWith('.tree.example.'),
   },
   {
     because: 'RFC 1034 §4.1.4: an aliases’ loop is no answer: SERVFAIL has no records, where unbound adds the loop',
