@@ -1,12 +1,9 @@
 /** The page of `npm run bench -- datapath`, written from the kept samples. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+
 import { type CostRound, dearer, type Interval, median } from '../test/datapath/forwarding-cost.ts';
 import type { Row } from '../test/datapath/results.ts';
+import { ResultsPage } from './page.ts';
 import type { Circumstances } from './sample.ts';
-
-const folder = join(import.meta.dirname, 'samples/datapath');
-const path = join(folder, 'samples.json');
 
 export interface Samples {
   circumstances: Circumstances;
@@ -15,15 +12,7 @@ export interface Samples {
   applyMs: number[];
 }
 
-export function keepDatapathSamples(taken: Samples): void {
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(path, `${JSON.stringify(taken)}\n`);
-}
-
-export function writeDatapathResults(): void {
-  const taken = JSON.parse(readFileSync(path, 'utf8')) as Samples;
-  writeFileSync(join(import.meta.dirname, 'results-datapath.md'), report(taken));
-}
+export const datapathResults = new ResultsPage<Samples>('datapath', report);
 
 function report({ circumstances: taken, rounds, cost, applyMs }: Samples): string {
   const events = [...new Set(rounds.flat().map(eventOf))];

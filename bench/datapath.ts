@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { applyingCost, type CostRound, forwardingCost } from '../test/datapath/forwarding-cost.ts';
 import { Lab } from '../test/datapath/lab.ts';
 import type { Row } from '../test/datapath/results.ts';
-import { keepDatapathSamples, writeDatapathResults } from './datapath-results.ts';
+import { datapathResults } from './datapath-results.ts';
 import { circumstances } from './sample.ts';
 
 /** In both modes of kube-proxy they take seven minutes. */
@@ -40,8 +40,7 @@ export async function benchDatapath(say: (line: string) => void): Promise<void> 
     await lab.stop();
   }
   const taken = { circumstances: circumstances(new Date()), rounds, cost, applyMs };
-  keepDatapathSamples(taken);
-  writeDatapathResults();
+  datapathResults.write(taken);
   say('bench/results-datapath.md is written');
 }
 

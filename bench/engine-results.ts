@@ -1,12 +1,8 @@
 /** The page of `npm run bench -- engine`, written from the kept samples. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { ResultsPage } from './page.ts';
 import type { PolicyReading } from './policy-cost.ts';
 import { median } from './results.ts';
 import type { Circumstances } from './sample.ts';
-
-const folder = join(import.meta.dirname, 'samples/engine');
-const path = join(folder, 'samples.json');
 
 export interface MissReading {
   server: string;
@@ -43,15 +39,7 @@ export interface EngineSamples {
 /** Of CPU per miss: the agent's share of the other's. */
 const goals = { CoreDNS: 0.33, unbound: 0.6 } as const;
 
-export function keepEngineSamples(taken: EngineSamples): void {
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(path, `${JSON.stringify(taken)}\n`);
-}
-
-export function writeEngineResults(): void {
-  const taken = JSON.parse(readFileSync(path, 'utf8')) as EngineSamples;
-  writeFileSync(join(import.meta.dirname, 'results-engine.md'), report(taken));
-}
+export const engineResults = new ResultsPage<EngineSamples>('engine', report);
 
 function report({ circumstances: taken, misses, flood, memory, policies }: EngineSamples): string {
   const servers = [...new Set(misses.map(({ server }) => server))];

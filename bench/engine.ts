@@ -12,13 +12,7 @@ import { lacking } from '../test/tools/find.ts';
 import { RunFolder } from '../test/tools/run-folder.ts';
 import { bundle, variants } from './agent-process.ts';
 import { Load, newNames } from './dnsperf.ts';
-import {
-  type FloodReading,
-  keepEngineSamples,
-  type MemoryReading,
-  type MissReading,
-  writeEngineResults,
-} from './engine-results.ts';
+import { engineResults, type FloodReading, type MemoryReading, type MissReading } from './engine-results.ts';
 import { policyCost } from './policy-cost.ts';
 import { circumstances } from './sample.ts';
 
@@ -64,8 +58,7 @@ export async function benchEngine(say: (line: string) => void): Promise<void> {
     const flood = await floodLatency(folder, say);
     const memory = await memoryOfNames(folder, say);
     const policies = await policyCost(say);
-    keepEngineSamples({ circumstances: circumstances(new Date()), misses, flood, memory, policies });
-    writeEngineResults();
+    engineResults.write({ circumstances: circumstances(new Date()), misses, flood, memory, policies });
     say('bench/results-engine.md is written');
   } finally {
     await folder.remove();

@@ -1,10 +1,6 @@
 /** The page of `npm run bench -- pools`, written from the kept samples. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { ResultsPage } from './page.ts';
 import type { Circumstances } from './sample.ts';
-
-const folder = join(import.meta.dirname, 'samples/pools');
-const path = join(folder, 'samples.json');
 
 export interface Load {
   latenciesMs: number[];
@@ -37,15 +33,7 @@ export interface PoolSamples {
   spreads: Spread[];
 }
 
-export function keepPoolSamples(taken: PoolSamples): void {
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(path, `${JSON.stringify(taken)}\n`);
-}
-
-export function writePoolResults(): void {
-  const taken = JSON.parse(readFileSync(path, 'utf8')) as PoolSamples;
-  writeFileSync(join(import.meta.dirname, 'results-pools.md'), report(taken));
-}
+export const poolsResults = new ResultsPage<PoolSamples>('pools', report);
 
 function report({ circumstances: taken, phases, slow, spreads }: PoolSamples): string {
   const [idle] = phases;

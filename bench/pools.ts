@@ -9,7 +9,7 @@ import { TcpPools } from '../agent/forward/tcp-pool.ts';
 import { writeUpstreamQuery } from '../agent/wire/answer.ts';
 import { nameFromText } from '../agent/wire/name.ts';
 import { CoreDns } from './coredns.ts';
-import { keepPoolSamples, type Load, type Phase, type Spread, writePoolResults } from './pools-results.ts';
+import { type Load, type Phase, poolsResults, type Spread } from './pools-results.ts';
 import { circumstances } from './sample.ts';
 
 export const poolsBench = 'pools';
@@ -87,8 +87,7 @@ export async function benchPools(say: (line: string) => void): Promise<void> {
     await delay(settleMs);
     const slow = await slowAmongFast(say);
     const taken = { circumstances: circumstances(new Date()), phases, slow, spreads: spreads() };
-    keepPoolSamples(taken);
-    writePoolResults();
+    poolsResults.write(taken);
     say('bench/results-pools.md is written');
   } finally {
     for (const node of [one, ...nodes]) node.close();
