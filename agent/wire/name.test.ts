@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { copyCanonicalName, nameFromText, nameToText, skipName } from './name.ts';
+import { copyCanonicalName, nameAt, nameFromText, nameToText, rootName, skipName } from './name.ts';
 
 const octets = (text: string) => Buffer.from(text, 'latin1');
 
@@ -58,4 +58,14 @@ test('names are shown to people with their odd octets escaped', () => {
   assert.equal(nameToText('\x03www\x07example\0'), 'www.example.');
   assert.equal(nameToText('\0'), '.');
   assert.equal(nameToText('\x06a.b\\ \n\x01\xff\0'), 'a\\.b\\\\\\032\\010.\\255.');
+});
+
+test('pointers that lead nowhere but to each other end the name', () => {
+  const toItself = Buffer.of(0xc0, 0);
+  assert.equal(nameAt(toItself, 0), rootName);
+  const toEachOther = Buffer.of(1, 0x61, 0xc0, 4, 0xc0, 2);
+  assert.equal(nameAt(toEachOther, 4), rootName);
+  assert.equal(nameAt(toEachOther, 0), `\x01a${rootName}`);
+  const onwards = Buffer.of(0xc0, 2, 1, 0x61, 0);
+  assert.equal(nameAt(onwards, 0), rootName);
 });
