@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../clock.ts';
+import { maxUdpSize, typeOpt } from '../wire/edns.ts';
 import type { Budget } from './budget.ts';
 import { ExchangeError, type ServerAddress } from './exchange-error.ts';
 import type { Transport } from './transport.ts';
@@ -20,6 +21,14 @@ export const upstreamCounts = Object.keys(UpstreamCount).length;
 const firstProbeMs = 1_000;
 const lastProbeMs = 10_000;
 const probeTimeoutMs = 1_000;
+/**
+ * `. NS`: what every server has something to say to. One that is silent about a name, as DNS firewalls are, is there for all
+ * others, and one that is silent about this may still answer what it is there for.
+ */
+const rootServers = Buffer.concat([
+  Buffer.of(0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 2, 0, 1),
+  Buffer.of(0, 0, typeOpt, maxUdpSize >> 8, maxUdpSize & 0xff, 0, 0, 0, 0, 0, 0),
+]);
 /** A server is given this multiple of its usual latency before the next one is asked as well. */
 const patience = 3;
 const minPatienceMs = 30;
@@ -102,12 +111,12 @@ export class Upstream {
     if (this.#answeredAtMs <= askedAtMs) this.failed(message);
   }
 
-  /** Marks the server as down and probes it with the query that it left unanswered until it answers one. */
+  /** Marks the server as down and probes it until it answers: with the query that it left unanswered, and with another, in turns. */
   failed(message: Buffer): void {
     if (this.#closed || !this.healthy) return;
     this.#probeDelayMs = firstProbeMs;
     this.counts[UpstreamCount.down] = 1;
-    this.#scheduleProbe(message);
+    this.#scheduleProbe(message, rootServers);
   }
 
   /** Nobody asks it any more: it is not watched, and counts as up. */
@@ -122,14 +131,14 @@ export class Upstream {
     return false;
   }
 
-  #scheduleProbe(message: Buffer): void {
+  #scheduleProbe(message: Buffer, next: Buffer): void {
     this.#probe = this.#clock.after(this.#probeDelayMs, () => {
       this.#transport.exchange(this.server, this.overTcp, message, probeTimeoutMs).then(
         () => this.#recovered(),
         () => {
           if (this.#closed || this.healthy) return;
           this.#probeDelayMs = Math.min(this.#probeDelayMs * 2, lastProbeMs);
-          this.#scheduleProbe(message);
+          this.#scheduleProbe(next, message);
         },
       );
     });
