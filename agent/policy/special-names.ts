@@ -12,6 +12,8 @@ import { addressRecords, writeRecords } from './local-records.ts';
 import type { Policy } from './policy.ts';
 
 const loopbackTtlSeconds = 3_600;
+const homeArpa = nameFromText('home.arpa');
+const typeDs = 43;
 
 /** These may well be somebody's, of a directory or of a home's router: whoever misses one reads how to get it. */
 const needsZone = 'asked of servers only where a zone is configured for it';
@@ -31,8 +33,10 @@ export function specialNames(zones: readonly string[]): Policy {
     const name = names.longest(query.name);
     if (name === undefined || served.longest(query.name) !== undefined) return 0;
     if (name === 'localhost') return writeRecords(out, query, limit, loopback);
-    // RFC 8020: a name that does not exist would hide the zones below it.
-    const exists = configured.some((zone) => zone.endsWith(query.name));
+    // RFC 8375 §4: its parent tells that it is not signed, and whoever validates has to hear that.
+    if (query.name === homeArpa && query.type === typeDs) return 0;
+    // RFC 8020: a name that does not exist would hide the zones below it. RFC 6303 §3: the apex of a zone exists.
+    const exists = query.name === homeArpa || configured.some((zone) => zone.endsWith(query.name));
     const rcode = exists ? header.rcode.noError : header.rcode.nxDomain;
     const extraText = why[name];
     return writeLocalAnswer(out, query, limit, {
