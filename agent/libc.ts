@@ -78,6 +78,8 @@ export const linux = {
   reusePort: 15,
   mark: 36,
   receiveBuffer: 8,
+  sendBuffer: 7,
+  sendBufferForce: 32,
   memoryInformation: 55,
   attachReuseportProgram: 51,
   ipPacketInformation: 8,
@@ -147,6 +149,8 @@ function octetsOfIpv6(address: string): number[] {
 }
 
 const maxSocketAddress = 28;
+/** Errors that come at once after each other shall not keep the loop busy. */
+const errorPauseMs = 10;
 /** MSG_DONTWAIT. */
 const doNotWait = 0x40;
 
@@ -172,8 +176,19 @@ function batchCalls(koffi: Koffi, library: ReturnType<Koffi['load']>): BatchCall
       return { octets: Buffer.from(koffi.view(memory, octets)), address: koffi.address(memory) };
     },
     onReadable: (fd, callback) => {
-      const handle = koffi.node.poll(fd, () => callback());
-      return { stop: () => handle.close() };
+      let again: NodeJS.Timeout | undefined;
+      // The loop stops to watch a socket that has an error, such as an ICMP message or somebody's `ss --kill`; reading takes it off.
+      const watch = (status: unknown) => {
+        callback();
+        if (status !== 0) again = setTimeout(() => handle.start(watch), errorPauseMs);
+      };
+      const handle = koffi.node.poll(fd, watch);
+      return {
+        stop: () => {
+          clearTimeout(again);
+          handle.close();
+        },
+      };
     },
   };
 }

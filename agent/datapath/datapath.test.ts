@@ -29,6 +29,7 @@ class ScriptedRules implements Rules {
   doubts = 0;
   looks = 0;
   closed = false;
+  owned = false;
   counted: Partial<Counters> = {};
   /** What somebody has changed at the next look. */
   changed: string[] = [];
@@ -321,6 +322,20 @@ test('what somebody changes is put right within 2 s; whoever does it five times 
   await scene.clock.advance(everyLook);
   assert.ok(scene.rules.looks > looks);
   assert.equal(scene.last?.intercepting, true);
+});
+
+test('where nobody else can change what intercepts, that goes on: our own addresses would have nobody, once the fallback has gone', async () => {
+  const scene = new Scene();
+  scene.rules.owned = true;
+  await scene.serve(own);
+  scene.rules.changed = ['table ip localdns'];
+  const everyLook = 4 * beatMs;
+  await scene.clock.advance(5 * everyLook);
+  const { looks } = scene.rules;
+  await scene.clock.advance(2 * everyLook);
+  assert.equal(scene.rules.looks, looks, 'left alone from now on');
+  assert.equal(scene.last?.intercepting, true);
+  assert.match(scene.last?.message ?? '', /keeps changing our fallback or policy routing/);
 });
 
 test('changes that are minutes apart are put right without end', async () => {

@@ -288,16 +288,25 @@ export class Datapath {
   async #look(nowMs: number): Promise<void> {
     const plan = this.#plan;
     if (this.#trouble !== undefined && plan !== undefined) await this.#put(plan);
+    if (this.#isContested) return;
+    const restored: string[] = [];
     for (const family of this.#rules.families) {
-      if (this.#restoredAtMs.length >= maxRestorations) return;
-      const restored = await this.#rules.restore(family);
+      restored.push(...(await this.#rules.restore(family)));
       this.#fallback.set(family, this.#rules.fallbackPackets(family));
-      if (restored.length === 0) continue;
-      this.#restorations += 1;
-      this.#restoredAtMs = [...this.#restoredAtMs.filter((atMs) => nowMs - atMs < restorationWindowMs), nowMs];
-      this.#parts.log.warn({ restored }, 'somebody had changed our rules: restored');
-      if (this.#restoredAtMs.length >= maxRestorations) this.#standBack(nowMs, rulesRemoved);
     }
+    if (restored.length === 0) return;
+    this.#restorations += 1;
+    this.#restoredAtMs = [...this.#restoredAtMs.filter((atMs) => nowMs - atMs < restorationWindowMs), nowMs];
+    this.#parts.log.warn({ restored }, 'somebody had changed our rules: restored');
+    if (!this.#isContested) return;
+    // What intercepts is nobody else's to change, and to end it would leave our own addresses to a fallback that may be gone.
+    if (this.#rules.owned) this.#parts.log.error({ reason: reasons.rulesRemoved }, rulesContested);
+    else this.#standBack(nowMs, rulesRemoved);
+  }
+
+  /** Somebody keeps changing what is ours: it is left alone until the configuration changes. */
+  get #isContested(): boolean {
+    return this.#restoredAtMs.length >= maxRestorations;
   }
 
   /** Not until it has been looked at again, or the configuration changes. */
@@ -341,7 +350,8 @@ export class Datapath {
     const some = verdicts.some(({ partly }) => partly)
       ? '; those of some pods, over one transport or to one address it may be, are left alone, because a rule of the node drops them on their way to the agent (INPUT)'
       : '';
-    return { intercepting: true, reason: reasons.intercepting, message: where + some };
+    const contested = this.#isContested ? `; ${rulesContested}` : '';
+    return { intercepting: true, reason: reasons.intercepting, message: where + some + contested };
   }
 }
 
@@ -372,6 +382,9 @@ const socketsSilent: Interception = {
   message:
     'intercepted queries pass the rules of the node and do not reach the sockets of the agent: a BPF program of a network plugin may drop them',
 };
+
+const rulesContested =
+  'something on this node keeps changing our fallback or policy routing, and they are left alone: if the agent dies, nobody may answer at its own addresses; find it and let it leave them alone';
 
 const rulesRemoved: Interception = {
   intercepting: false,

@@ -51,6 +51,11 @@ export class NodeRules {
     return [...this.#tables.keys()];
   }
 
+  /** Whether nobody else can change, or flush, what intercepts. */
+  get owned(): boolean {
+    return [...this.#tables.values()].every(({ serving }) => serving.owned);
+  }
+
   /** Everything for these addresses, except that nothing is intercepted before there is a sign of life. */
   async put(family: Family, plan: FamilyPlan): Promise<void> {
     const known = this.#tables.get(family);

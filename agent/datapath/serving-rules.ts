@@ -207,7 +207,8 @@ function servingChains(
     answers: {
       rules: [
         [toOthers, counted('answered')],
-        [toItself, untracked],
+        // Without a second look: a zone would have it tracked after all.
+        [toItself, untracked, leave],
         [fromNoneOf('tracked'), untracked],
         [from('tracked'), ownZone],
       ],

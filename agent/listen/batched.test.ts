@@ -4,7 +4,7 @@ import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { afterEach, suite, test } from 'node:test';
-import { isLibc, loadLibc, socketAddress } from '../libc.ts';
+import { intOption, isLibc, linux, loadLibc, socketAddress } from '../libc.ts';
 import type { Reply } from '../server/server.ts';
 import { hasBatches, openBatched } from './batched.ts';
 import { FakeKernel } from './datagram-kernel.fake.ts';
@@ -107,6 +107,27 @@ suite('datagrams in batches', { skip: hasBatches() ? false : 'no system calls fo
     server.kill();
     // Sooner or later something does happen.
     assert.ok(tookMs < deadlineMs, `${tookMs} ms`);
+  });
+
+  test('an error of the socket, such as an ICMP message makes one, leaves it open to all others', async () => {
+    const replies: Reply[] = [];
+    const listener = await openBatched({ address: '127.0.0.1', port: 0 }, (packet, reply) => {
+      if (packet.toString() === 'gone') replies.push(reply);
+      else reply.send(packet, packet.length);
+    });
+    open.push(listener);
+    const libc = loadLibc();
+    assert.ok(isLibc(libc) && 'fd' in listener);
+    // IP_RECVERR: the socket hears of every ICMP message.
+    libc.setsockopt(Number(listener.fd), linux.levelIp, 11, intOption(1));
+    const gone = createSocket('udp4');
+    gone.send('gone', listener.port, '127.0.0.1');
+    while (replies.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    await new Promise<void>((resolve) => gone.close(() => resolve()));
+    replies[0]?.send(Buffer.from('x'), 1);
+    for (let turn = 0; turn < 3; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(await ask('127.0.0.1', listener.port), '?');
+    assert.equal(await ask('127.0.0.1', listener.port), '?');
   });
 
   /** A real socket, whose datagrams the test makes. */

@@ -104,6 +104,15 @@ suite('a socket that others may hold beside it', { skip: lack() }, () => {
     }
   });
 
+  test('what waits in front of a slow client leaves room for answers to others', async () => {
+    const libc = loadLibc();
+    if (!isLibc(libc)) return;
+    const fd = openSocket(anyPort, 'UDP');
+    const room = libc.getsockopt(fd, linux.levelSocket, linux.sendBuffer, 4).readUInt32LE();
+    libc.close(fd);
+    assert.ok(room >= 16 << 20, String(room));
+  });
+
   test('it may be on no interface, in either family', () => {
     const libc = loadLibc();
     if (!isLibc(libc)) return;

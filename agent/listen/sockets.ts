@@ -8,6 +8,8 @@ import { type ListenAddress, ListenError } from './listener.ts';
 
 /** The kernel doubles it for its own bookkeeping. */
 export const receiveBufferBytes = 1 << 20;
+/** One socket answers all pods: what waits in front of one that is slowed down shall leave room for the others. */
+const sendBufferBytes = 16 << 20;
 
 /**
  * A bound descriptor, not listening yet. One of a transparent address shares it with those of other agents. Throws a
@@ -29,7 +31,7 @@ export function openSocket(at: ListenAddress, transport: 'UDP' | 'TCP'): number 
     }
     // Connections of an agent that has just ended keep the address busy for a minute otherwise.
     if (transport === 'TCP') libc.setsockopt(fd, linux.levelSocket, linux.reuseAddress, yes);
-    else enlargeReceiveBuffer(libc, fd);
+    else enlargeBuffers(libc, fd);
     libc.bind(fd, socketAddress(at.address, at.port));
     return fd;
   } catch (error) {
@@ -59,12 +61,17 @@ export function libcFor(at: ListenAddress, transport: 'UDP' | 'TCP'): Libc {
   throw new ListenError(at, transport, Object.assign(new Error(reason), { code: 'ENOSYS' }));
 }
 
-function enlargeReceiveBuffer(libc: Libc, fd: number): void {
-  const octets = intOption(receiveBufferBytes);
-  try {
-    // Beyond what net.core.rmem_max allows to processes without NET_ADMIN.
-    libc.setsockopt(fd, linux.levelSocket, linux.receiveBufferForce, octets);
-  } catch {
-    libc.setsockopt(fd, linux.levelSocket, linux.receiveBuffer, octets);
+function enlargeBuffers(libc: Libc, fd: number): void {
+  const { receiveBuffer, receiveBufferForce, sendBuffer, sendBufferForce } = linux;
+  for (const [option, force, bytes] of [
+    [receiveBuffer, receiveBufferForce, receiveBufferBytes],
+    [sendBuffer, sendBufferForce, sendBufferBytes],
+  ] as const) {
+    try {
+      // Beyond what net.core.rmem_max and wmem_max allow to processes without NET_ADMIN.
+      libc.setsockopt(fd, linux.levelSocket, force, intOption(bytes));
+    } catch {
+      libc.setsockopt(fd, linux.levelSocket, option, intOption(bytes));
+    }
   }
 }

@@ -7,6 +7,7 @@ import { Daemon } from '../cluster/daemon.ts';
 import { Namespace } from '../cluster/namespace.ts';
 import { eventually } from '../tools/eventually.ts';
 import { RunFolder } from '../tools/run-folder.ts';
+import { trackedDns } from './node-state.ts';
 
 describe('a node with an address of its own among those that are wanted', () => {
   const folder = new RunFolder('partial');
@@ -28,7 +29,7 @@ describe('a node with an address of its own among those that are wanted', () => 
 
   test('an address on an interface is left alone, the others are intercepted, and the metric is no more than the condition', async () => {
     const profile = join(folder.path, 'profile.yaml');
-    const spec = 'spec: { listeners: { node: { addresses: [169.254.77.1] } } }';
+    const spec = 'spec: { listeners: { node: { addresses: [169.254.77.1], tracked: true } } }';
     writeFileSync(
       profile,
       `apiVersion: localdns.dev/v1alpha1\nkind: LocalDnsProfile\nmetadata: { name: p }\n${spec}\n`,
@@ -47,5 +48,8 @@ describe('a node with an address of its own among those that are wanted', () => 
     assert.equal(await metric('localdns_intercepting'), 0);
     assert.match(running.log, /"intercepting":false,"reason":"AddressTaken","msg":"192\.0\.2\.53 is on interface eth9/);
     assert.doesNotMatch(running.log, /"intercepting":true/);
+    // A listener that is tracked is so for its clients: heartbeats would fill the table.
+    const ours = (await trackedDns(node)).filter((connection) => Object.values(connection).includes('169.254.77.1'));
+    assert.deepEqual(ours, []);
   });
 });

@@ -171,7 +171,7 @@ test('the image of a table shows each change of chains, rules and sets, and none
   const counted = 'oifname != "lo" counter name answered';
   const answers = [
     counted,
-    'oifname "lo" notrack',
+    'oifname "lo" notrack return',
     'ip saddr != @tracked notrack',
     'ip saddr @tracked ct zone set 153',
   ].map((rule) => `add rule ip ours answers ${rule}`);
