@@ -53,7 +53,9 @@ function askUdp(query: Buffer, server: Endpoint, isOurs: IsOurs, deadline: Abort
   deadline.addEventListener('abort', () => reject(deadline.reason));
   socket.on('error', reject);
   // Connected, so that a closed port is heard of at once, and only this server is heard.
-  socket.connect(server.port, server.address, () => {
+  socket.connect(server.port, server.address);
+  // A callback would be called where it fails, too.
+  socket.once('connect', () => {
     const startedAt = performance.now();
     socket.on('message', (packet) => {
       const timeMs = performance.now() - startedAt;

@@ -109,6 +109,13 @@ test('nobody there is exit code 2 and one line', async () => {
   assert.deepEqual([code, lines, stderr], [2, [], 'localdns query: nothing listens on 127.0.0.1:1\n']);
 });
 
+test('a server that no route leads to is exit code 2 and one line', async () => {
+  // Nobody may connect to the broadcast address without saying so, if there is a way to it at all.
+  const { code, lines, stderr } = await query('a.example', '--server', '255.255.255.255');
+  assert.deepEqual([code, lines], [2, []]);
+  assert.match(stderr, /^localdns query: 255\.255\.255\.255:53 cannot be reached: .*(EACCES|ENETUNREACH).*\n$/);
+});
+
 test('wrong words are named', async () => {
   const wrong: [string[], RegExp][] = [
     [[], /^localdns query: NAME is missing/],
