@@ -103,7 +103,7 @@ export class Metrics {
       'localdns_unsent_answers_total',
       'Answers that the kernel did not take, or whose connection was gone.',
       ['listener'],
-      () => tallies.map(({ labels, counts }) => [labels, counts[ListenerCount.unsent]]),
+      each(tallies, ListenerCount.unsent),
     );
     this.#counter(
       'localdns_connections_cut_total',
@@ -118,10 +118,13 @@ export class Metrics {
       'localdns_overrun_queries_total',
       'Datagrams that the kernel dropped because the buffer of the socket was full.',
       ['listener'],
-      () => tallies.map(({ labels, counts }) => [labels, counts[ListenerCount.overrun]]),
+      each(tallies, ListenerCount.overrun),
     );
-    this.#counter('localdns_truncated_total', 'Answers sent with TC=1.', ['listener'], () =>
-      tallies.map(({ labels, counts }) => [labels, counts[ListenerCount.truncated]]),
+    this.#counter(
+      'localdns_truncated_total',
+      'Answers sent with TC=1.',
+      ['listener'],
+      each(tallies, ListenerCount.truncated),
     );
     this.#counter('localdns_local_answers_total', 'Answers made on the node itself.', ['listener', 'reason'], () =>
       tallies.flatMap(({ labels, counts }) =>
@@ -138,7 +141,7 @@ export class Metrics {
       'localdns_loops_total',
       'Probes sent to upstream servers that came back: these servers ask this agent.',
       ['listener'],
-      () => tallies.map(({ labels, counts }) => [labels, counts[ListenerCount.loops]]),
+      each(tallies, ListenerCount.loops),
     );
   }
 
@@ -158,25 +161,25 @@ export class Metrics {
       'localdns_over_share_total',
       'Of the refused queries, those whose client had more than its share of maxConcurrent.',
       ['listener', 'zone'],
-      () => tallies.map(({ labels, counts }) => [labels, counts[ZoneCount.overShare]]),
+      each(tallies, ZoneCount.overShare),
     );
     this.#counter(
       'localdns_coalesced_total',
       'Queries that shared the upstream query of an equal one.',
       ['listener', 'zone'],
-      () => tallies.map(({ labels, counts }) => [labels, counts[ZoneCount.coalesced]]),
+      each(tallies, ZoneCount.coalesced),
     );
     this.#counter(
       'localdns_search_path_saved_total',
       'Names that a search path made and that were not asked about, or with Report would not have been.',
       ['listener', 'zone'],
-      () => tallies.map(({ labels, counts }) => [labels, counts[ZoneCount.searchPathSaved]]),
+      each(tallies, ZoneCount.searchPathSaved),
     );
     this.#counter(
       'localdns_search_path_wrong_total',
       'Names that exist though the Kubernetes DNS specification rules them out.',
       ['listener', 'zone'],
-      () => tallies.map(({ labels, counts }) => [labels, counts[ZoneCount.searchPathWrong]]),
+      each(tallies, ZoneCount.searchPathWrong),
     );
     this.#counter(
       'localdns_rebind_answers_total',
@@ -188,8 +191,11 @@ export class Metrics {
           [{ ...labels, outcome: 'reported' }, counts[ZoneCount.rebindReported]],
         ]),
     );
-    this.#gauge('localdns_upstream_in_flight', 'Upstream queries under way.', ['listener', 'zone'], () =>
-      tallies.map(({ labels, counts }) => [labels, counts[ZoneCount.inFlight]]),
+    this.#gauge(
+      'localdns_upstream_in_flight',
+      'Upstream queries under way.',
+      ['listener', 'zone'],
+      each(tallies, ZoneCount.inFlight),
     );
   }
 
@@ -211,14 +217,23 @@ export class Metrics {
       }
       return [...samples.values()];
     });
-    this.#counter('localdns_upstream_failures_total', 'Queries without a usable answer.', labelNames, () =>
-      tallies.map(({ labels, counts }) => [labels, counts[UpstreamCount.failures]]),
+    this.#counter(
+      'localdns_upstream_failures_total',
+      'Queries without a usable answer.',
+      labelNames,
+      each(tallies, UpstreamCount.failures),
     );
-    this.#counter('localdns_upstream_over_budget_total', 'Queries that were not sent: queryBudget.', labelNames, () =>
-      tallies.map(({ labels, counts }) => [labels, counts[UpstreamCount.overBudget]]),
+    this.#counter(
+      'localdns_upstream_over_budget_total',
+      'Queries that were not sent: queryBudget.',
+      labelNames,
+      each(tallies, UpstreamCount.overBudget),
     );
-    this.#counter('localdns_upstream_answers_total', 'Answers received.', labelNames, () =>
-      tallies.map(({ labels, counts }) => [labels, counts[UpstreamCount.answers]]),
+    this.#counter(
+      'localdns_upstream_answers_total',
+      'Answers received.',
+      labelNames,
+      each(tallies, UpstreamCount.answers),
     );
     this.#counter('localdns_upstream_answer_seconds_total', 'Time that the answers took, added up.', labelNames, () =>
       tallies.map(({ labels, counts }) => [labels, (counts[UpstreamCount.milliseconds] ?? 0) / 1000]),
@@ -321,3 +336,8 @@ export class Metrics {
 }
 
 type Sample = [labels: Record<string, string>, value: number | undefined];
+
+/** One sample for each tally: what it has at this place. */
+function each(tallies: readonly Tally[], place: number): () => Sample[] {
+  return () => tallies.map(({ labels, counts }) => [labels, counts[place]]);
+}
