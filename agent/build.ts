@@ -24,7 +24,8 @@ import { privateReverse } from './policy/private-reverse.ts';
 import { probe } from './policy/probe.ts';
 import { RebindProtection } from './policy/rebind.ts';
 import { redirects } from './policy/redirects.ts';
-import { SearchPathRelief } from './policy/search-path-relief.ts';
+import { SearchPathRelief, type WhyAsked } from './policy/search-path-relief.ts';
+import { SearchPathRulings } from './policy/search-path-rulings.ts';
 import { singleLabels } from './policy/single-labels.ts';
 import { specialNames } from './policy/special-names.ts';
 import {
@@ -53,14 +54,22 @@ export interface Destinations {
 /** Endpoints of cluster DNS that a node asks: each of them then has connections of some nodes, and not of all. */
 const clusterDnsAtRest = 3;
 
+const placeOfAsked: Readonly<Record<WhyAsked, number>> = {
+  unproven: ZoneCount.searchPathUnproven,
+  sample: ZoneCount.searchPathSample,
+  exception: ZoneCount.searchPathException,
+  dnssec: ZoneCount.searchPathDnssec,
+  soa: ZoneCount.searchPathSoa,
+};
+
 /** What a configuration refers to of what outlives configurations. */
-type Used = Record<'upstreams' | 'budgets' | 'identities', Set<string>>;
+type Used = Record<'upstreams' | 'budgets' | 'rulings' | 'identities', Set<string>>;
 
 export type Plans = Map<ListenerName, ListenerPlan>;
 
 /**
- * Builds plans and keeps what must survive a change of them: the cache of blocks that mean the same as before, and what is
- * known about the health of upstream servers.
+ * Builds plans and keeps what must survive a change of them: the cache of blocks that mean the same as before, what is known of
+ * their search paths, and of the health of upstream servers.
  */
 export class Builder {
   readonly #nodeName: string;
@@ -75,6 +84,7 @@ export class Builder {
   readonly #upstreams = new Map<string, Upstream>();
   readonly #budgets = new Map<string, Budget>();
   readonly #prefixes = new Map<string, string>();
+  readonly #rulings = new Map<string, SearchPathRulings>();
   #nextPrefix = 0;
 
   /**
@@ -102,7 +112,7 @@ export class Builder {
 
   /** `config` has been parsed strictly. */
   build(config: NodeConfig, destinations: Destinations): { plans: Plans; commit: () => void } {
-    const used: Used = { upstreams: new Set(), budgets: new Set(), identities: new Set() };
+    const used: Used = { upstreams: new Set(), budgets: new Set(), rulings: new Set(), identities: new Set() };
     const plans: Plans = new Map(
       config.listeners.map((listener) => [listener.name, this.#plan(listener, config, destinations, used)]),
     );
@@ -127,13 +137,14 @@ export class Builder {
     const zones = listener.serverBlocks.map((block): [string, Zone] => {
       const asked = destinationOf(block.forwardDestination, config, destinations, this.#nodeName);
       const counts = this.#tallies.open('zone', { listener: listener.name, zone: block.zone }, zoneCounts);
+      const blockId = blockIdentity(listener, block, config);
       const over = (transport: 'tcp' | 'udp') =>
         asked.servers.map((server) => this.#upstream(server, asked, transport, used));
       return [
         block.zone,
         {
           name: block.zone,
-          cache: this.#cache.partition(this.#prefix(blockIdentity(listener, block, config), used.identities)),
+          cache: this.#cache.partition(this.#prefix(blockId, used.identities)),
           cuts: new NxdomainCuts(nameFromText(block.zone)),
           bounds: {
             maxTtlSeconds: block.cacheDurationInSeconds,
@@ -142,7 +153,7 @@ export class Builder {
           },
           serveStale: block.serveStale,
           prefetch: config.cache?.prefetch ?? true,
-          searchPath: relief(config, block, counts),
+          searchPath: this.#relief(blockId, config, block, counts, used.rulings),
           rebind: rebindProtection(config, listener, block, counts),
           forwarder: new Forwarder({
             upstreams: over(block.protocol === 'PreferUDP' ? 'udp' : 'tcp'),
@@ -209,6 +220,26 @@ export class Builder {
     return budget;
   }
 
+  /** For blocks of the cluster domain and below it, whose names the specification is about. */
+  #relief(
+    blockId: string,
+    { searchPath, clusterDomain }: NodeConfig,
+    { zone }: ServerBlockConfig,
+    counts: Float64Array,
+    used: Set<string>,
+  ): SearchPathRelief | undefined {
+    if (searchPath === undefined || !isWithin(zone, clusterDomain)) return undefined;
+    const key = JSON.stringify([blockId, clusterDomain]);
+    used.add(key);
+    const rulings = this.#rulings.get(key) ?? new SearchPathRulings(() => bump(counts, ZoneCount.searchPathForgotten));
+    this.#rulings.set(key, rulings);
+    return new SearchPathRelief(nameFromText(clusterDomain), searchPath, rulings, () => this.#clock.nowMs(), {
+      saved: () => bump(counts, ZoneCount.searchPathSaved),
+      asked: (why) => bump(counts, placeOfAsked[why]),
+      wrong: () => bump(counts, ZoneCount.searchPathWrong),
+    });
+  }
+
   #prefix(blockId: string, used: Set<string>): string {
     used.add(blockId);
     let prefix = this.#prefixes.get(blockId);
@@ -236,6 +267,7 @@ export class Builder {
       this.#upstreams.delete(key);
     }
     for (const key of this.#budgets.keys()) if (!used.budgets.has(key)) this.#budgets.delete(key);
+    for (const key of this.#rulings.keys()) if (!used.rulings.has(key)) this.#rulings.delete(key);
     let gone = false;
     for (const blockId of this.#prefixes.keys()) {
       if (used.identities.has(blockId)) continue;
@@ -261,19 +293,6 @@ function localPolicies(config: NodeConfig, { serverBlocks }: ListenerConfig): Lo
   return localReasons.flatMap((reason) => {
     const policy = policies[reason];
     return policy === undefined ? [] : [localPolicy(reason, policy)];
-  });
-}
-
-/** For blocks of the cluster domain and below it, whose names the specification is about. */
-function relief(
-  { searchPath, clusterDomain }: NodeConfig,
-  { zone }: ServerBlockConfig,
-  counts: Float64Array,
-): SearchPathRelief | undefined {
-  if (searchPath === undefined || !isWithin(zone, clusterDomain)) return undefined;
-  return new SearchPathRelief(nameFromText(clusterDomain), searchPath, {
-    saved: () => bump(counts, ZoneCount.searchPathSaved),
-    wrong: () => bump(counts, ZoneCount.searchPathWrong),
   });
 }
 

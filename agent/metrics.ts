@@ -182,6 +182,25 @@ export class Metrics {
       each(tallies, ZoneCount.searchPathWrong),
     );
     this.#counter(
+      'localdns_search_path_asked_total',
+      'Names that a search path made and that were asked about all the same, by why.',
+      ['listener', 'zone', 'reason'],
+      () =>
+        tallies.flatMap(({ labels, counts }) => [
+          [{ ...labels, reason: 'unproven' }, counts[ZoneCount.searchPathUnproven]],
+          [{ ...labels, reason: 'sample' }, counts[ZoneCount.searchPathSample]],
+          [{ ...labels, reason: 'exception' }, counts[ZoneCount.searchPathException]],
+          [{ ...labels, reason: 'dnssec' }, counts[ZoneCount.searchPathDnssec]],
+          [{ ...labels, reason: 'soa' }, counts[ZoneCount.searchPathSoa]],
+        ]),
+    );
+    this.#counter(
+      'localdns_search_path_forgotten_total',
+      'Kinds of names that a search path makes that were forgotten for want of room: the next name of each is asked about.',
+      ['listener', 'zone'],
+      each(tallies, ZoneCount.searchPathForgotten),
+    );
+    this.#counter(
       'localdns_rebind_answers_total',
       'Answers that lead from public names to private addresses: blocked, or only reported (protection.rebind).',
       ['listener', 'zone', 'outcome'],

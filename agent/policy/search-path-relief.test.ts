@@ -89,3 +89,64 @@ test('what is known is served from the cache, whatever the specification says', 
   }
   assert.equal(agent.upstream.queries.length, 1);
 });
+
+test('Spec: a kind that was not denied yet is asked about, whatever became of the first of its names', async () => {
+  const agent = agentWith('Spec');
+  await agent.answer(query('none.svc.cluster.local'));
+  const answer = agent.upstream.answer;
+  agent.upstream.answer = ({ bytes }) => reply(bytes, { rcode: 2 });
+  await agent.answer(query(impossible(1)));
+  await agent.answer(query(impossible(2)));
+  agent.upstream.answer = answer;
+  for (const number of [3, 4]) await agent.answer(query(impossible(number)));
+  assert.ok(asked(agent).includes(impossible(3)));
+  assert.ok(!asked(agent).includes(impossible(4)));
+});
+
+test('Spec: a flood of kinds costs those that are in use nothing, nor those that come after it, and is counted', async () => {
+  const agent = agentWith('Spec');
+  const used = (number: number) => `n${number}.example.com.mall.svc.cluster.local`;
+  for (let number = 0; number < 20; number += 1) await agent.answer(query(used(number)));
+  const kinds = 5_000;
+  for (let kind = 0; kind < kinds; kind += 1) {
+    await agent.answer(query(`x.r${kind}.cluster.local`));
+    if (kind % 500 === 0) await agent.answer(query(used(20 + kind)));
+  }
+  const before = agent.upstream.queries.length;
+  assert.equal(before, 1 + kinds);
+  for (let number = 1; number <= 5; number += 1) await agent.answer(query(`a.b.${number}.later.svc.cluster.local`));
+  assert.deepEqual(asked(agent).slice(before), ['a.b.1.later.svc.cluster.local']);
+  const count = (what: Parameters<typeof agent.zoneCount>[1]) => agent.zoneCount('cluster.local', what);
+  assert.equal(count('searchPathUnproven'), kinds + 2);
+  assert.equal(count('searchPathForgotten'), kinds + 2 - 1_024);
+});
+
+test('Spec: whatever is asked about all the same is counted with the reason', async () => {
+  const agent = agentWith('Spec', ['mail.corp.cluster.local']);
+  const count = (what: Parameters<typeof agent.zoneCount>[1]) => agent.zoneCount('cluster.local', what);
+  agent.upstream.answer = ({ bytes }) => reply(bytes, { rcode: 3, authorities: [soa('local', 30, 20)] });
+  for (const name of ['a', 'b']) await agent.answer(query(`${name}.one.cluster.local`));
+  agent.upstream.answer = ({ bytes, question }) =>
+    question.name === 'mail.corp.cluster.local'
+      ? reply(bytes, { answers: [a(questionName, 30, '10.96.0.1')] })
+      : reply(bytes, { rcode: 3, authorities: [soa('cluster.local', 30, 20)] });
+  await agent.answer(ednsQuery('c.one.cluster.local', { dnssecOk: true }));
+  for (const name of ['mail', 'www']) await agent.answer(query(`${name}.corp.cluster.local`));
+  for (let number = 0; number < 64; number += 1) await agent.answer(query(`${number}.one.cluster.local`));
+  const reasons = ['Unproven', 'Soa', 'Dnssec', 'Exception', 'Sample'] as const;
+  assert.deepEqual(Object.fromEntries(reasons.map((reason) => [reason, count(`searchPath${reason}`)])), {
+    ...{ Unproven: 2, Soa: 1, Dnssec: 1, Exception: 1, Sample: 1 },
+  });
+});
+
+test('what was learnt outlives a change of the configuration: exceptions found by Report hold with Spec', async () => {
+  const agent = agentWith('Report', ['mail.corp.cluster.local']);
+  await agent.answer(query('none.corp.cluster.local'));
+  await agent.answer(query('mail.corp.cluster.local'));
+  await agent.answer(query('none.else.cluster.local'));
+  assert.deepEqual(agent.exceptionsOfSearchPath, ['corp.cluster.local.']);
+  agent.apply({ searchPath: 'Spec' });
+  const before = agent.upstream.queries.length;
+  for (const name of ['a.corp', 'b.corp', 'a.else']) await agent.answer(query(`${name}.cluster.local`));
+  assert.deepEqual(asked(agent).slice(before), ['a.corp.cluster.local', 'b.corp.cluster.local']);
+});

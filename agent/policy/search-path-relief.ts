@@ -1,26 +1,20 @@
 /** Saves cluster DNS the names that search paths make, as far as the specification rules them out; see ./search-path.ts. */
 import * as header from '../wire/header.ts';
-import { type LocalRecord, writeLocalAnswer } from '../wire/local-answer.ts';
+import { writeLocalAnswer } from '../wire/local-answer.ts';
 import { nameAt } from '../wire/name.ts';
 import { classIn, type PendingQuery } from '../wire/query.ts';
 import type { RecordWalk } from '../wire/records.ts';
 import { soaOf } from '../wire/soa.ts';
 import { ruledOutBy } from './search-path.ts';
+import type { SearchPathRulings, Verdict } from './search-path-rulings.ts';
 
-/** Of the names that one ruling is about, the first and every so many after it are asked about all the same. */
-const sampleEvery = 64;
-const maxRulings = 1_024;
-
-interface Ruling {
-  /** Names so far. */
-  names: number;
-  /** A name exists against it: it rules nothing out any more. */
-  isRefuted: boolean;
-}
+/** Why a name is asked about that cannot exist. */
+export type WhyAsked = Exclude<Verdict, 'ruledOut'> | 'dnssec' | 'soa';
 
 export interface SearchPathEvents {
   /** A name was not asked about; with Report: would not have been. */
   saved: () => void;
+  asked: (why: WhyAsked) => void;
   /** A name exists that was ruled out. */
   wrong: () => void;
 }
@@ -28,53 +22,67 @@ export interface SearchPathEvents {
 export class SearchPathRelief {
   readonly #domain: string;
   readonly #mode: 'Report' | 'Spec';
+  readonly #rulings: SearchPathRulings;
+  readonly #nowMs: () => number;
   readonly #events: SearchPathEvents;
-  readonly #rulings = new Map<string, Ruling>();
-  /** The domain's, from the last negative answer: what a name that does not exist is answered with (RFC 2308 §3). */
-  #soa: LocalRecord | undefined;
 
-  /** @param domain the cluster's, in canonical wire form */
-  constructor(domain: string, mode: 'Report' | 'Spec', events: SearchPathEvents) {
+  /**
+   * @param domain the cluster's, in canonical wire form
+   * @param rulings outlive the configuration
+   */
+  constructor(
+    domain: string,
+    mode: 'Report' | 'Spec',
+    rulings: SearchPathRulings,
+    nowMs: () => number,
+    events: SearchPathEvents,
+  ) {
     this.#domain = domain;
     this.#mode = mode;
+    this.#rulings = rulings;
+    this.#nowMs = nowMs;
     this.#events = events;
   }
 
   /** Writes NXDOMAIN into `out` and returns its length; 0: ask the servers. */
   answer(query: PendingQuery, out: Buffer, limit: number): number {
-    const ruling = this.#ruling(query);
+    const suffix = this.#ruledOutBy(query);
+    if (suffix === undefined) return 0;
+    const { soa } = this.#rulings;
     // Who wants proofs (DO) gets them from the servers.
-    if (ruling === undefined || ruling.isRefuted || query.dnssecOk) return 0;
-    if (this.#mode === 'Report') {
-      this.#events.saved();
+    const verdict = query.dnssecOk ? 'dnssec' : this.#rulings.judge(suffix, this.#nowMs());
+    if (verdict !== 'ruledOut' || soa === undefined) {
+      this.#events.asked(verdict === 'ruledOut' ? 'soa' : verdict);
       return 0;
     }
-    ruling.names += 1;
-    if (this.#soa === undefined || ruling.names % sampleEvery === 1) return 0;
     this.#events.saved();
-    const authority = { ...this.#soa, ownerLength: this.#domain.length };
+    if (this.#mode === 'Report') return 0;
+    const authority = { ...soa, ownerLength: this.#domain.length };
     return writeLocalAnswer(out, query, limit, { rcode: header.rcode.nxDomain, authority });
   }
 
-  /** From each answer of the servers; returns the suffix of names that were ruled out until now, and are not any more. */
+  /** From each answer of the servers; returns the suffix of names that are an exception from now on, and for good. */
   learn(query: PendingQuery, message: Buffer, walk: RecordWalk): string | undefined {
-    if (walk.soaOffset >= 0 && nameAt(message, walk.soaOffset) === this.#domain) this.#soa = soaOf(message, walk);
-    const suffix = query.class === classIn ? ruledOutBy(query.name, this.#domain) : undefined;
-    const exists = header.responseCode(message) === header.rcode.noError;
-    const ruling = suffix === undefined || !exists ? undefined : this.#rulings.get(suffix);
-    if (ruling === undefined || ruling.isRefuted) return undefined;
-    ruling.isRefuted = true;
-    this.#events.wrong();
-    return suffix;
+    if (walk.soaOffset >= 0 && nameAt(message, walk.soaOffset) === this.#domain) {
+      this.#rulings.soa = soaOf(message, walk);
+    }
+    const suffix = this.#ruledOutBy(query);
+    if (suffix === undefined) return undefined;
+    switch (header.responseCode(message)) {
+      case header.rcode.nxDomain:
+        this.#rulings.deny(suffix);
+        return undefined;
+      case header.rcode.noError: {
+        const became = this.#rulings.refute(suffix, this.#nowMs());
+        if (became !== 'known') this.#events.wrong();
+        return became === 'news' ? suffix : undefined;
+      }
+      default:
+        return undefined;
+    }
   }
 
-  #ruling({ name, class: of }: PendingQuery): Ruling | undefined {
-    const suffix = of === classIn ? ruledOutBy(name, this.#domain) : undefined;
-    if (suffix === undefined) return undefined;
-    const known = this.#rulings.get(suffix);
-    if (known !== undefined || this.#rulings.size >= maxRulings) return known;
-    const ruling = { names: 0, isRefuted: false };
-    this.#rulings.set(suffix, ruling);
-    return ruling;
+  #ruledOutBy({ name, class: of }: PendingQuery): string | undefined {
+    return of === classIn ? ruledOutBy(name, this.#domain) : undefined;
   }
 }

@@ -76,6 +76,13 @@ export const ZoneCount = {
   rebindReported: 10,
   /** Of those that were refused: because their client has more than its share. */
   overShare: 11,
+  /** Names that a search path made and that were asked about all the same, by why; and kinds of them that were forgotten. */
+  searchPathUnproven: 12,
+  searchPathSample: 13,
+  searchPathException: 14,
+  searchPathDnssec: 15,
+  searchPathSoa: 16,
+  searchPathForgotten: 17,
 } as const;
 export const zoneCounts = Object.keys(ZoneCount).length;
 

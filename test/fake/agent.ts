@@ -2,9 +2,9 @@
 
 import { Builder, type Destinations } from '../../agent/build.ts';
 import { ResponseCache } from '../../agent/cache/response-cache.ts';
-import { ListenerCount, type ListenerPlan, listenerCounts } from '../../agent/server/plan.ts';
+import { ListenerCount, type ListenerPlan, listenerCounts, ZoneCount } from '../../agent/server/plan.ts';
 import { type QueryLine, Server } from '../../agent/server/server.ts';
-import { Tallies } from '../../agent/tallies.ts';
+import { Tallies, type TallyNotice } from '../../agent/tallies.ts';
 import type { ListenerConfig, NodeConfig, ServerBlockConfig } from '../../api/v1alpha1/node-config.ts';
 import { FakeClock, settle } from './clock.ts';
 import { type Reading, read } from './octets.ts';
@@ -72,6 +72,7 @@ export class FakeAgent {
   readonly exceptionsOfSearchPath: string[] = [];
   readonly privateAnswers: string[] = [];
   readonly server: Server;
+  readonly #tallies: TallyNotice[] = [];
   readonly #build: (local: Partial<NodeConfig>) => ListenerPlan;
 
   constructor({
@@ -98,7 +99,8 @@ export class FakeAgent {
       upstreams,
       ...more,
     });
-    const builder = new Builder('node-1', this.cache, this.upstream, this.clock, new Tallies(() => {}));
+    const tallies = new Tallies((notice) => this.#tallies.push(notice));
+    const builder = new Builder('node-1', this.cache, this.upstream, this.clock, tallies);
     const servers = { nodeDns: [nodeDns], clusterDns: [clusterDns], ...destinations };
     this.#build = (more) => builder.build(config(more), servers).plans.get('node') as ListenerPlan;
     this.server = new Server(this.#build(local), this.clock, this.counts, {
@@ -117,6 +119,11 @@ export class FakeAgent {
 
   count(what: keyof typeof ListenerCount): number {
     return this.counts[ListenerCount[what]] ?? 0;
+  }
+
+  zoneCount(zone: string, what: keyof typeof ZoneCount): number {
+    const tally = this.#tallies.find(({ kind, labels }) => kind === 'zone' && labels.zone === zone);
+    return tally === undefined ? 0 : (new Float64Array(tally.buffer)[ZoneCount[what]] ?? 0);
   }
 
   /** Serves one packet; what becomes of it shows when it does. */
