@@ -35,6 +35,7 @@ export function profileCrd() {
       { name: 'Selected', type: 'integer', jsonPath: '.status.nodes.selected' },
       { name: 'Ready', type: 'integer', jsonPath: '.status.nodes.ready' },
       { name: 'Programmed', type: 'string', jsonPath: conditionStatus('Programmed') },
+      { name: 'Rollout', type: 'string', jsonPath: '.status.rollout.phase' },
       age,
     ],
   );
@@ -57,6 +58,7 @@ export function nodeCrd() {
       { name: 'Serving', type: 'string', jsonPath: conditionStatus('Serving') },
       { name: 'Intercepting', type: 'string', jsonPath: conditionStatus('Intercepting') },
       age,
+      { name: 'Profile Revision', type: 'string', jsonPath: '.spec.profileRevision', priority: 1 },
       { name: 'Agent', type: 'string', jsonPath: '.status.agentVersion', priority: 1 },
       { name: 'Error', type: 'string', jsonPath: '.status.lastError', priority: 1 },
     ],

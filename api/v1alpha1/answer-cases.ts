@@ -175,4 +175,56 @@ export const answerCases: readonly ProfileCase[] = [
       },
     }),
   ),
+  {
+    title: 'a rollout of its own pace',
+    spec: {
+      rollout: {
+        maxUnavailable: 3,
+        canary: { nodes: 0, soakSeconds: 0 },
+        autoRollback: false,
+        paused: true,
+        probes: ['kubernetes.default.svc.cluster.local', 'a.example'],
+        healthFactor: 150,
+      },
+    },
+  },
+  { title: 'a rollout by shares', spec: { rollout: { maxUnavailable: '25%' } } },
+  ...(
+    [
+      ['no node at once', { maxUnavailable: 0 }, '.maxUnavailable', 'at least 1', 'greater than or equal to 1'],
+      ['a share of nothing', { maxUnavailable: '0%' }, '.maxUnavailable', 'should match'],
+      ['more than all', { maxUnavailable: '101%' }, '.maxUnavailable', 'should match'],
+      ['a number in quotes', { maxUnavailable: '3' }, '.maxUnavailable', 'should match'],
+      [
+        'a share that is neither',
+        { maxUnavailable: true },
+        '.maxUnavailable',
+        'must be a number or a percentage',
+        'must be',
+      ],
+      ['less than no canary', { canary: { nodes: -1 } }, '.canary.nodes', 'at least 0', 'greater than or equal to 0'],
+      [
+        'a soak of a week',
+        { canary: { soakSeconds: 604_800 } },
+        '.canary.soakSeconds',
+        'at most 86400',
+        'less than or equal to 86400',
+      ],
+      ['a probe that is no name', { probes: ['https://a.example'] }, '.probes[0]', 'should match'],
+      ['a probe named twice', { probes: ['a.example', 'a.example'] }, '.probes[1]', 'Duplicate value'],
+      [
+        'a factor that forbids what was',
+        { healthFactor: 99 },
+        '.healthFactor',
+        'at least 100',
+        'greater than or equal to 100',
+      ],
+    ] as const
+  ).map(
+    ([title, rollout, field, message, apiMessage]): ProfileCase => ({
+      title: `a rollout with ${title}`,
+      spec: { rollout },
+      refused: { field: `spec.rollout${field}`, message, ...(apiMessage !== undefined && { apiMessage }) },
+    }),
+  ),
 ];

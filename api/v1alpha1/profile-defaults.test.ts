@@ -35,6 +35,14 @@ test('an empty spec gets both listeners, and the root zone and cluster domain in
     blockedDomains: [],
     searchPath: 'Disabled',
     cache: { maxBytes: '32Mi', prefetch: true, warmRestart: true },
+    rollout: {
+      maxUnavailable: '10%',
+      canary: { nodes: 1, soakSeconds: 60 },
+      autoRollback: true,
+      paused: false,
+      probes: [],
+      healthFactor: 200,
+    },
     protection: {
       rebind: { mode: 'Disabled', allowedDomains: [], allowLoopback: true, extraPrefixes: [] },
       privateReverse: { mode: 'Disabled' },

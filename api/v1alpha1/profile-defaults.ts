@@ -4,6 +4,7 @@ import { type DefaultedCache, defaultedCache } from './cache-settings.ts';
 import { type DefaultedNames, defaultedNames } from './local-answers.ts';
 import type { LabelSelector, ProfileSpec, ServerBlock } from './profile.ts';
 import { defaultClusterDomain, defaultListeners, effectiveDestination } from './profile-rules.ts';
+import { type DefaultedRollout, defaultedRollout } from './rollout-settings.ts';
 import { type DefaultedUpstream, defaultedUpstream } from './upstreams.ts';
 
 export type DefaultedServerBlock = { [K in keyof ServerBlock]-?: NonNullable<ServerBlock[K]> };
@@ -30,6 +31,7 @@ export interface DefaultedProfileSpec {
   blockedDomains: { domain: string; response: 'NxDomain' | 'NullAddress' }[];
   searchPath: 'Disabled' | 'Report' | 'Spec';
   cache: DefaultedCache;
+  rollout: DefaultedRollout;
   protection: {
     rebind: {
       mode: 'Disabled' | 'Report' | 'Enforce';
@@ -85,6 +87,7 @@ export function defaultProfileSpec(spec: ProfileSpec): DefaultedProfileSpec {
     })),
     searchPath: spec.searchPath ?? 'Disabled',
     cache: defaultedCache(spec.cache),
+    rollout: defaultedRollout(spec.rollout),
     protection: {
       rebind: {
         mode: spec.protection?.rebind?.mode ?? 'Disabled',

@@ -69,6 +69,7 @@ function duplicates(spec: ProfileSpec): FieldError[] {
     ['spec.redirects', (spec.redirects ?? []).map(({ name }) => name)],
     ['spec.protection.rebind.allowedDomains', spec.protection?.rebind?.allowedDomains ?? []],
     ['spec.protection.rebind.extraPrefixes', spec.protection?.rebind?.extraPrefixes ?? []],
+    ['spec.rollout.probes', spec.rollout?.probes ?? []],
     ['spec.blockedDomains', (spec.blockedDomains ?? []).map(({ domain }) => domain)],
     ...(spec.redirects ?? []).flatMap(({ match, except, target }, at): [string, readonly string[]][] => [
       ...Object.entries({ match, except }).flatMap(([part, names]) =>
@@ -110,6 +111,8 @@ function describe(issue: Issue): string {
   switch (issue.code) {
     case 'invalid_value':
       return `unsupported value ${got}: supported values are ${issue.values.map((value) => JSON.stringify(value)).join(', ')}`;
+    case 'invalid_union':
+      return `must be a number or a percentage such as 10%, not ${got}`;
     case 'invalid_type':
       return issue.input === undefined ? 'is required' : `must be of type ${issue.expected}, not ${got}`;
     case 'too_small':

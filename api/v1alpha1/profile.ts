@@ -7,6 +7,7 @@ import { cacheSettings } from './cache-settings.ts';
 import { apiVersion, profileKind } from './labels.ts';
 import { localAnswerFields } from './local-answers.ts';
 import { defaultClusterDomain, defaultListeners, profileRules, rootRules } from './profile-rules.ts';
+import { rolloutSettings, rolloutStatus } from './rollout-settings.ts';
 import { conditionSchema, count, domainNamePattern, withKeywords, z } from './schema.ts';
 import { upstream } from './upstreams.ts';
 
@@ -170,6 +171,7 @@ export const profileSpec = withKeywords(
         'Names that the search path of a pod makes and that cluster DNS cannot have by the Kubernetes DNS specification, such as api.example.com.NAMESPACE.svc.cluster.local. Spec answers them on the node, but for a sample; where such a name exists, what is like it is asked of the servers from then on. Report asks as ever, and counts. Default: Disabled.',
       ),
     cache: cacheSettings.optional(),
+    rollout: rolloutSettings.optional(),
   }),
   {
     validations: profileRules.map(({ rule, message, fieldPath }) => ({ rule, message, fieldPath })),
@@ -189,6 +191,7 @@ export const profileStatus = z
     observedGeneration: z.int().min(0).optional().describe('The generation of the spec that this status describes.'),
     revision: z.string().max(64).optional().describe('Hash of the accepted spec.'),
     nodes: nodeCounts.optional().describe('How many nodes are at which point.'),
+    rollout: rolloutStatus.optional(),
     conditions: withKeywords(z.array(conditionSchema()), {
       listType: 'map',
       listMapKeys: ['type'],

@@ -122,6 +122,11 @@ for (const [title, spec, ...lines] of [
     'spec.redirects[0].target: a target is either addresses or a serviceRef',
   ],
   [
+    'how many nodes change at once, of no number',
+    { rollout: { maxUnavailable: [] } },
+    'spec.rollout.maxUnavailable: must be a number or a percentage such as 10%, not []',
+  ],
+  [
     'a network that is none',
     { protection: { rebind: { mode: 'Enforce', extraPrefixes: ['203.0.113.0'] } } },
     'spec.protection.rebind.extraPrefixes[0]: prefixes are networks, such as 203.0.113.0/24 or 2001:db8::/32',

@@ -46,6 +46,13 @@ export function count(): z.ZodInt {
   return withKeywords(z.int().min(0).max(2_147_483_647), { format: 'int32' });
 }
 
+/** A number from 1 up, or a percentage of that pattern: the IntOrString of Kubernetes. */
+export function intOrPercent(pattern: string, description: string) {
+  return z
+    .union([z.int().min(1).max(2_147_483_647), z.string().regex(new RegExp(pattern))])
+    .meta({ 'x-kubernetes-int-or-string': true, description });
+}
+
 /** metav1.Condition. */
 export function conditionSchema() {
   return z.strictObject({
@@ -77,10 +84,18 @@ export function toOpenApi(schema: z.ZodType): Record<string, unknown> {
 function structural(node: unknown): unknown {
   if (Array.isArray(node)) return node.map(structural);
   if (typeof node !== 'object' || node === null) return node;
+  if ('x-kubernetes-int-or-string' in node) return intOrString(node as Record<string, unknown>);
   const out: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(node)) {
     if (key === 'additionalProperties' && Object.keys(value).length === 0) continue;
     out[key] = key === 'default' || key === 'enum' ? value : structural(value);
   }
   return out;
+}
+
+/** The one union that a structural schema may hold, in the only form it may have; bounds of its members stand beside it. */
+function intOrString({ anyOf, ...rest }: Record<string, unknown>): Record<string, unknown> {
+  const members = anyOf as Record<string, unknown>[];
+  const bounds = Object.assign({}, ...members.map(({ type, ...bound }) => bound));
+  return { ...rest, anyOf: members.map(({ type }) => ({ type })), ...bounds };
 }
