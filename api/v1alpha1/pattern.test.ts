@@ -27,6 +27,15 @@ test('what is no pattern is refused with what is wrong and the place of it', () 
   for (const [text, error] of [
     ['a(?<=b)', 'invalid named capture at character 2: (?<=b)'],
     ['(a', 'missing closing ) at character 1: (a'],
+    ['[(](a(b)', 'missing closing ) at character 4: (a(b)'],
+    ['(\\(|\\Q(\\E)(?:a', 'missing closing ) at character 11: (?:a'],
+    ['(a)[)]\\))b)', 'unexpected ) at character 9: )b)'],
+    // The same text stands before it, where it is none of the kind.
+    ['[x{2,1}]x{2,1}', 'invalid repeat count at character 10: {2,1}'],
+    ['\\\\1\\1', 'invalid escape sequence at character 4: \\1'],
+    ['[**]a**', 'invalid nested repetition operator at character 6: **'],
+    ['(?P<a>a)(?P<a>b)', 'duplicate capture group name at character 13: a'],
+    ['[:no:][[:no:]]', 'invalid character class range at character 8: [:no:]'],
     ['x{2,1}', 'invalid repeat count at character 2: {2,1}'],
     ['a\\', 'trailing backslash at end of expression at character 2'],
   ] as const) {

@@ -33,8 +33,48 @@ export function patternSet(texts: readonly string[]): PatternSet {
 
 /** In words, with what it is about and where that stands. */
 function whatIsWrong(error: RE2JSSyntaxException, text: string): string {
+  const description = error.getDescription();
+  const { at, part } = placeOf(error, text);
+  return `not a pattern of the RE2 syntax: ${description} at character ${at + 1}${part === '' ? '' : `: ${part}`}`;
+}
+
+/** Where it stands. The engine says which text it stumbles over, and of a parenthesis nothing; the same text may stand before it. */
+function placeOf(error: RE2JSSyntaxException, text: string): { at: number; part: string } {
   // The engine's own sign for "without case" is not the user's.
-  const part = (error.getPattern() ?? '').replace(/^\(\?i\)/, '');
-  const at = part === '' ? text.length : text.indexOf(part) + 1;
-  return `not a pattern of the RE2 syntax: ${error.getDescription()} at character ${at}${part === '' ? '' : `: ${part}`}`;
+  const part = partOf(error);
+  if (part === '') return { at: text.length - 1, part };
+  if (part === text) {
+    const at = oddParenthesis(text);
+    if (at !== undefined) return { at, part: text.slice(at) };
+  }
+  for (let at = text.indexOf(part); at >= 0; at = text.indexOf(part, at + 1)) {
+    // What the engine stumbles over it stumbles over as soon as it has read it; the character behind ends a name.
+    const end = at + part.length;
+    if ([end, end + 1].some((length) => stumblesAlike(text.slice(0, length), error))) return { at, part };
+  }
+  return { at: text.indexOf(part), part };
+}
+
+function stumblesAlike(text: string, error: RE2JSSyntaxException): boolean {
+  try {
+    RE2JS.compile(text, RE2JS.CASE_INSENSITIVE);
+    return false;
+  } catch (other) {
+    if (!(other instanceof RE2JSSyntaxException)) return false;
+    return other.getDescription() === error.getDescription() && partOf(other) === partOf(error);
+  }
+}
+
+function partOf(error: RE2JSSyntaxException): string {
+  return (error.getPattern() ?? '').replace(/^\(\?i\)/, '');
+}
+
+/** The first parenthesis that closes nothing, or the last that nothing closes; those in a class, quoted or escaped are text. */
+function oddParenthesis(text: string): number | undefined {
+  const open: number[] = [];
+  for (const { 0: token, index } of text.matchAll(/\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\[:\w+:\]|\\.|[^\]])*\]|[()]/gs)) {
+    if (token === '(') open.push(index);
+    else if (token === ')' && open.pop() === undefined) return index;
+  }
+  return open.at(-1);
 }
