@@ -30,6 +30,22 @@ export function canonicalAddress(address: string): string {
   return isIPv6(address) ? new SocketAddress({ address, family: 'ipv6' }).address : address;
 }
 
+/**
+ * Whether the text is an IP address as the API server's rules mean it: not an IPv4 address written as an IPv6 one
+ * (`::ffff:192.0.2.1`, RFC 4291 §2.5.5.2), which would be the same address in a second spelling, and without a zone (`fe80::1%eth0`).
+ */
+export function isAddress(text: string): boolean {
+  return isIP(text) !== 0 && !text.includes('%') && !/^::ffff:.*\./.test(canonicalAddress(text));
+}
+
+/** Whether one machine can have the address: it is not unspecified, multicast, or above (RFC 6890, RFC 4291 §2.4). */
+export function isUnicast(text: string): boolean {
+  if (!isAddress(text)) return false;
+  if (isIPv6(text)) return !/^(::$|ff)/.test(canonicalAddress(text));
+  const first = Number(text.split('.')[0]);
+  return first > 0 && first < 224;
+}
+
 /** `192.0.2.1:53` or `[2001:db8::1]:53`. */
 export function formatEndpoint({ address, port }: Endpoint): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
@@ -38,6 +54,6 @@ export function formatEndpoint({ address, port }: Endpoint): string {
 /** Whether the text is a network: `192.0.2.0/24`, `2001:db8::/32`. */
 export function isPrefix(text: string): boolean {
   const [, address = '', bits = ''] = /^([^/]+)\/(0|[1-9]\d{0,2})$/.exec(text) ?? [];
-  const family = address.includes('%') ? 0 : isIP(address);
+  const family = isAddress(address) ? isIP(address) : 0;
   return family !== 0 && Number(bits) <= (family === 4 ? 32 : 128);
 }

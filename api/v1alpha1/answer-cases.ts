@@ -5,6 +5,21 @@ const notBoth = 'a target is either addresses or a serviceRef';
 const cloud = { namespace: 'emulator', name: 'cloud' };
 const notAnAddress = 'addresses are IP addresses without a port';
 
+/** Of an authority that signs nothing. */
+const certificate = [
+  '-----BEGIN CERTIFICATE-----',
+  'MIIBnDCCAUGgAwIBAgIUFa5r0p8QTvwDUK6iu9iHDYdnWGUwCgYIKoZIzj0EAwIw',
+  'IjEgMB4GA1UEAwwXbG9jYWxkbnMgdGVzdCBhdXRob3JpdHkwIBcNMjYxMTIxMTU1',
+  'OTQ0WhgPMjEyNjEwMjgxNTU5NDRaMCIxIDAeBgNVBAMMF2xvY2FsZG5zIHRlc3Qg',
+  'YXV0aG9yaXR5MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEkWuHPyObxxZy/1E0',
+  'hVkbbSmv8XlaREp26iRbfViP6j3wXdYaIWrjjX5hxMouMSiufdKqEAR7FUL/Pmy5',
+  'MnL5PaNTMFEwHQYDVR0OBBYEFNn/LVUVAvHoNVYdqT1uDrBK57wQMB8GA1UdIwQY',
+  'MBaAFNn/LVUVAvHoNVYdqT1uDrBK57wQMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZI',
+  'zj0EAwIDSQAwRgIhALyVvPDBJIZQybcU1hECMYHLcZxdBch5vNAy0Zs40/TDAiEA',
+  'pbKsa+xQtLRvLcE2PVeWD1Y6Hp135czXfrAn88WOgsg=',
+  '-----END CERTIFICATE-----',
+].join('\n');
+
 export const answerCases: readonly ProfileCase[] = [
   { title: 'a cache of its own size', spec: { cache: { maxBytes: '64Mi', prefetch: false, warmRestart: false } } },
   { title: 'names of search paths', spec: { searchPath: 'Spec' } },
@@ -142,7 +157,7 @@ export const answerCases: readonly ProfileCase[] = [
         { name: 'vpc', preset: 'AwsVpc' },
         { name: 'azure', preset: 'Azure', queryBudget: { perSecond: 100 } },
         { name: 'onprem', servers: ['192.0.2.1', '[2001:db8::1]:8853'], tls: { serverName: 'dns.corp.example' } },
-        { name: 'by-address', servers: ['192.0.2.2'], tls: { serverName: '192.0.2.2', caBundle: 'PEM' } },
+        { name: 'by-address', servers: ['192.0.2.2'], tls: { serverName: '192.0.2.2', caBundle: certificate } },
         {
           name: 'slow',
           servers: ['192.0.2.3'],
@@ -157,6 +172,12 @@ export const answerCases: readonly ProfileCase[] = [
       ['neither servers nor a preset', {}, '', 'either servers or a preset'],
       ['an unknown preset', { preset: 'Aws' }, '.preset', 'nsupported value'],
       ['a budget of nothing', { preset: 'Gcp', queryBudget: { perSecond: 0 } }, '.queryBudget.perSecond', 'at least 1'],
+      [
+        'no certificate for a caBundle',
+        { preset: 'Gcp', tls: { serverName: 'a', caBundle: 'PEM' } },
+        '.tls.caBundle',
+        'holds certificates in PEM',
+      ],
       [
         'a name with a port',
         { preset: 'Gcp', tls: { serverName: 'dns.example:853' } },

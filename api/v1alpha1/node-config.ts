@@ -3,8 +3,8 @@
  * `LocalDnsNode.spec.config`; the agent parses it strictly, so that an older agent refuses what it does not know.
  */
 import { createHash } from 'node:crypto';
-import { isIP } from 'node:net';
-import { isPrefix, parseEndpoint } from './address.ts';
+import { isAddress, isPrefix, isUnicast, parseEndpoint } from './address.ts';
+import { isCaBundle, notABundle } from './ca-bundle.ts';
 import { patternError } from './pattern.ts';
 import { z } from './schema.ts';
 
@@ -12,9 +12,12 @@ import { z } from './schema.ts';
 export const formatVersion = 1;
 
 const seconds = z.int().min(0).max(2_147_483_647);
-const ipAddress = z.string().refine((text) => isIP(text) !== 0, 'must be an IP address');
+const ipAddress = z.string().refine(isAddress, 'must be an IP address');
 const prefix = z.string().refine(isPrefix, 'must be a network: an IP address, a slash and a number of bits');
-const server = z.string().refine((text) => parseEndpoint(text) !== undefined, 'must be an IP address with a port');
+const server = z
+  .string()
+  .refine((text) => isUnicast(parseEndpoint(text)?.address ?? ''), 'must be a unicast IP address with a port');
+const caBundle = z.string().refine(isCaBundle, notABundle);
 
 const serverBlockConfig = z.strictObject({
   /** `.` or a lower-case domain name without a trailing dot. */
@@ -110,7 +113,7 @@ export const nodeConfig = z.strictObject({
       name: z.string(),
       servers: z.array(server).min(1),
       /** Asked over TLS alone, and the server must prove this name. */
-      tls: z.strictObject({ serverName: z.string(), caBundle: z.string().optional() }).optional(),
+      tls: z.strictObject({ serverName: z.string(), caBundle: caBundle.optional() }).optional(),
       queryBudget: z.strictObject({ perSecond: z.int().min(1), burst: z.int().min(1) }).optional(),
     }),
   ),

@@ -27,6 +27,7 @@ test('what is no pattern is refused with what is wrong and the place of it', () 
   for (const [text, error] of [
     ['a(?<=b)', 'invalid named capture at character 2: (?<=b)'],
     ['(a', 'missing closing ) at character 1: (a'],
+    ['((a', 'missing closing ) at character 2: (a'],
     ['[(](a(b)', 'missing closing ) at character 4: (a(b)'],
     ['(\\(|\\Q(\\E)(?:a', 'missing closing ) at character 11: (?:a'],
     ['(a)[)]\\))b)', 'unexpected ) at character 9: )b)'],

@@ -88,7 +88,7 @@ export const profileCases: readonly ProfileCase[] = [
     title: 'servers in every notation',
     spec: {
       upstreams: [
-        { name: 'a', servers: ['192.0.2.1', '192.0.2.1:5353', '2001:db8::1', '[2001:db8::1]:53', '[2001:db8::2]'] },
+        { name: 'a', servers: ['192.0.2.1', '192.0.2.1:5353', '2001:db8::1', '[2001:db8::3]:53', '[2001:db8::2]'] },
       ],
     },
   },
@@ -224,6 +224,53 @@ export const profileCases: readonly ProfileCase[] = [
   refusedServer('192.0.2.1:', 'an empty port'),
   refusedServer('[192.0.2.1]:53', 'an IPv4 address in brackets'),
   refusedServer('[2001:db8::1]53', 'a port without its colon'),
+  refusedServer('::ffff:169.254.10.10', 'an own address as an IPv6 one'),
+  refusedServer('[::ffff:a9fe:a0a]:53', 'an own address as an IPv6 one, in hexadecimal'),
+  refusedServer('fe80::1%eth0', 'a server with a zone'),
+  ...[
+    '0.0.0.0',
+    '0.0.0.1:53',
+    '::',
+    '[::]:53',
+    '224.0.0.1',
+    '239.1.2.3:5353',
+    '255.255.255.255',
+    'ff02::fb',
+    '[FF05::1]:53',
+  ].map(
+    (server): ProfileCase => ({
+      title: `the server ${server}`,
+      spec: { upstreams: [{ name: 'a', servers: ['192.0.2.1', server] }] },
+      refused: { field: 'spec.upstreams[0].servers[1]', message: 'a server is at a unicast address' },
+    }),
+  ),
+  ...(
+    [
+      ['192.0.2.1', '192.0.2.1:53'],
+      ['2001:db8::1', '[2001:db8::1]:53'],
+      ['[2001:db8::1]', '2001:db8::1'],
+    ] as const
+  ).map(
+    (twice): ProfileCase => ({
+      title: `${twice.join(' and ')} as two servers`,
+      spec: { upstreams: [{ name: 'a', servers: ['192.0.2.9', ...twice] }] },
+      refused: { field: 'spec.upstreams[0].servers[2]', message: 'a server stands twice' },
+    }),
+  ),
+  {
+    title: 'a server asked over TLS at its usual port and by number',
+    spec: { upstreams: [{ name: 'a', servers: ['192.0.2.1:853', '192.0.2.1'], tls: { serverName: 'a' } }] },
+    refused: { field: 'spec.upstreams[0].servers[1]', message: 'a server stands twice' },
+  },
+  {
+    title: 'one server at two ports',
+    spec: {
+      upstreams: [
+        { name: 'a', servers: ['192.0.2.1:53', '192.0.2.1'], tls: { serverName: 'a' } },
+        { name: 'b', servers: ['192.0.2.1:5353', '192.0.2.1'] },
+      ],
+    },
+  },
   {
     title: 'a listener address among the upstreams',
     spec: { upstreams: [{ name: 'self', servers: ['192.0.2.1', '169.254.10.11:53'] }] },
@@ -237,6 +284,26 @@ export const profileCases: readonly ProfileCase[] = [
     },
     refused: { field: 'spec.upstreams[0].servers[0]', message: ownAddress },
   },
+  ...(
+    [
+      [
+        'hosts',
+        { hosts: [{ hostnames: ['a.example'], addresses: ['::ffff:192.0.2.1'] }] },
+        'spec.hosts[0].addresses[0]',
+      ],
+      [
+        'redirects',
+        { redirects: [{ name: 'a', match: { exact: ['a.example'] }, target: { addresses: ['fe80::1%eth0'] } }] },
+        'spec.redirects[0].target.addresses[0]',
+      ],
+    ] as const
+  ).map(
+    ([of, spec, field]): ProfileCase => ({
+      title: `addresses of ${of} that no record holds`,
+      spec,
+      refused: { field, message: 'addresses are IP addresses without a port' },
+    }),
+  ),
   {
     title: 'two upstreams of one name',
     spec: {
@@ -266,7 +333,17 @@ export const profileCases: readonly ProfileCase[] = [
     spec: { upstreams: [{ name: 'VnetDNS', servers: ['192.0.2.1'] }] },
     refused: { field: 'spec.upstreams[0].name', message: 'should match' },
   },
-  ...['169.254.10.11:53', '0.0.0.0', '::', '224.0.0.1', 'ff02::1', 'node'].map(
+  ...[
+    '169.254.10.11:53',
+    '::ffff:169.254.10.10',
+    'fe80::1%eth0',
+    '240.0.0.1',
+    '0.0.0.0',
+    '::',
+    '224.0.0.1',
+    'ff02::1',
+    'node',
+  ].map(
     (address): ProfileCase => ({
       title: `listener address ${address}`,
       spec: { listeners: { node: { addresses: [address] } } },

@@ -3,12 +3,13 @@
  * once as a function (files, `validate`, the operator's second look), with one message for both. A test applies the same
  * cases to both and to a real API server.
  */
-import { isIP } from 'node:net';
-import { canonicalAddress, isPrefix, parseEndpoint } from './address.ts';
+import { canonicalAddress, dnsPort, formatEndpoint, isAddress, isPrefix, isUnicast, parseEndpoint } from './address.ts';
+import { isCaBundle, notABundle } from './ca-bundle.ts';
 import { bytesOf, maxCacheBytes, minCacheBytes } from './cache-settings.ts';
 import { optOut } from './labels.ts';
 import type { ProfileSpec } from './profile.ts';
 import { domainNamePattern } from './schema.ts';
+import { tlsPort, type UpstreamSpec } from './upstreams.ts';
 
 export interface Rule {
   rule: string;
@@ -55,18 +56,24 @@ function listenerAddresses(spec: ProfileSpec, listener: 'cluster' | 'node'): str
   return listeners[listener].addresses ?? defaultListeners[listener].addresses;
 }
 
+function serversWhere(
+  spec: ProfileSpec,
+  bad: (server: string, upstream: UpstreamSpec, at: number) => boolean,
+): string[] {
+  return (spec.upstreams ?? []).flatMap((upstream, of) =>
+    (upstream.servers ?? []).flatMap((server, at) =>
+      bad(server, upstream, at) ? [`spec.upstreams[${of}].servers[${at}]`] : [],
+    ),
+  );
+}
+
 const notAnAddress = 'addresses are IP addresses without a port, such as 192.0.2.1 or 2001:db8::1';
 
 function malformed(addresses: readonly string[], field: string): string[] {
-  return addresses.flatMap((address, at) => (isIP(address) === 0 ? [`${field}[${at}]`] : []));
+  return addresses.flatMap((address, at) => (isAddress(address) ? [] : [`${field}[${at}]`]));
 }
 
 const validZone = new RegExp(domainNamePattern);
-
-function isUnicast(address: string): boolean {
-  const ip = canonicalAddress(address);
-  return isIP(ip) !== 0 && !/^(0\.0\.0\.0|::|22[4-9]\..*|23\d\..*|255\.255\.255\.255|ff..:.*)$/.test(ip);
-}
 
 const celWithin = "(z == self.clusterDomain || z.endsWith('.' + self.clusterDomain))";
 const celEach = (map: Overrides, condition: string) =>
@@ -74,6 +81,8 @@ const celEach = (map: Overrides, condition: string) =>
 const celAddresses = (listener: 'cluster' | 'node') =>
   `(has(self.listeners.${listener}) ? self.listeners.${listener}.addresses : [])`;
 const celHost = "(s.startsWith('[') ? s.substring(1).split(']')[0] : s.split(':').size() == 2 ? s.split(':')[0] : s)";
+const celUnicast = (a: string) =>
+  `!ip(${a}).isUnspecified() && (ip(${a}).family() == 6 ? !${a}.lowerAscii().startsWith('ff') : int(${a}.split('.')[0]) > 0 && int(${a}.split('.')[0]) < 224)`;
 const celPort =
   "(s.startsWith('[') ? (s.endsWith(']') ? '53' : s.split(']:').size() == 2 ? s.split(']:')[1] : 'x') : s.split(':').size() == 2 ? s.split(':')[1] : '53')";
 
@@ -147,10 +156,44 @@ export const profileRules: readonly Rule[] = [
     message: 'servers are IP addresses with an optional port: 192.0.2.1, 192.0.2.1:53, 2001:db8::1 or [2001:db8::1]:53',
     fieldPath: '.upstreams',
     broken: (spec) =>
-      (spec.upstreams ?? []).flatMap(({ servers = [] }, at) =>
-        servers.flatMap((server, of) =>
-          parseEndpoint(server) === undefined ? [`spec.upstreams[${at}].servers[${of}]`] : [],
-        ),
+      serversWhere(spec, (server) => server.includes('%') || !isAddress(parseEndpoint(server)?.address ?? '')),
+  },
+  {
+    rule: `!has(self.upstreams) || self.upstreams.all(u, !has(u.servers) || u.servers.all(s, !isIP(${celHost}) || ${celUnicast(celHost)}))`,
+    message:
+      'a server is at a unicast address: unspecified, multicast and broadcast addresses such as 0.0.0.0, :: and 224.0.0.1 are nobody in particular',
+    fieldPath: '.upstreams',
+    broken: (spec) =>
+      serversWhere(spec, (server) => {
+        const { address = '' } = parseEndpoint(server) ?? {};
+        return isAddress(address) && !isUnicast(address);
+      }),
+  },
+  {
+    // By the letter: that 2001:DB8::1 is 2001:db8::1 costs the API server more than it allows.
+    rule: `!has(self.upstreams) || self.upstreams.all(u, !has(u.servers) || u.servers.all(s, !(s + (has(u.tls) ? ':${tlsPort}' : ':${dnsPort}') in u.servers) && !('[' + s + ']' in u.servers) && !('[' + s + (has(u.tls) ? ']:${tlsPort}' : ']:${dnsPort}') in u.servers)))`,
+    message: `a server stands twice: one without a port is asked at port ${dnsPort}, or with tls at ${tlsPort}`,
+    fieldPath: '.upstreams',
+    broken: (spec) =>
+      serversWhere(spec, (server, { servers = [], tls }, at) => {
+        const normal = (text: string) => {
+          const endpoint = parseEndpoint(text, tls === undefined ? dnsPort : tlsPort);
+          return endpoint && formatEndpoint(endpoint);
+        };
+        const own = normal(server);
+        // What is spelt alike is told as a duplicate value.
+        return (
+          own !== undefined && servers.slice(0, at).some((earlier) => earlier !== server && normal(earlier) === own)
+        );
+      }),
+  },
+  {
+    rule: "!has(self.upstreams) || self.upstreams.all(u, !has(u.tls) || !has(u.tls.caBundle) || (u.tls.caBundle.contains('-----BEGIN CERTIFICATE-----') && u.tls.caBundle.contains('-----END CERTIFICATE-----')))",
+    message: notABundle,
+    fieldPath: '.upstreams',
+    broken: (spec) =>
+      (spec.upstreams ?? []).flatMap(({ tls }, at) =>
+        tls?.caBundle === undefined || isCaBundle(tls.caBundle) ? [] : [`spec.upstreams[${at}].tls.caBundle`],
       ),
   },
   {
@@ -169,21 +212,17 @@ export const profileRules: readonly Rule[] = [
     fieldPath: '.upstreams',
     broken: (spec) => {
       const own = [...listenerAddresses(spec, 'cluster'), ...listenerAddresses(spec, 'node')].map(canonicalAddress);
-      return (spec.upstreams ?? []).flatMap(({ servers = [] }, at) =>
-        servers.flatMap((server, of) =>
-          own.includes(parseEndpoint(server)?.address ?? '') ? [`spec.upstreams[${at}].servers[${of}]`] : [],
-        ),
-      );
+      return serversWhere(spec, (server) => own.includes(parseEndpoint(server)?.address ?? ''));
     },
   },
   {
-    rule: `(${celAddresses('cluster')} + ${celAddresses('node')}).all(a, isIP(a) && !ip(a).isUnspecified() && (ip(a).family() == 6 ? !a.lowerAscii().startsWith('ff') : int(a.split('.')[0]) < 224))`,
+    rule: `(${celAddresses('cluster')} + ${celAddresses('node')}).all(a, isIP(a) && ${celUnicast('a')})`,
     message: 'listener addresses are unicast IP addresses without a port, such as 169.254.10.11',
     fieldPath: '.listeners',
     broken: (spec) =>
       (['cluster', 'node'] as const).flatMap((listener) =>
         listenerAddresses(spec, listener).flatMap((address, at) =>
-          isIP(address) !== 0 && isUnicast(address) ? [] : [`spec.listeners.${listener}.addresses[${at}]`],
+          isUnicast(address) ? [] : [`spec.listeners.${listener}.addresses[${at}]`],
         ),
       ),
   },

@@ -1,5 +1,7 @@
 /** What a person reads for each kind of bad input that documentation names, word for word: the field, what is wrong, and the remedy. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { sampleBlock, sampleConfig } from '../../test/fake/node-config.ts';
 import { parseNodeConfig } from './node-config.ts';
@@ -21,6 +23,17 @@ const notAServer =
   'servers are IP addresses with an optional port: 192.0.2.1, 192.0.2.1:53, 2001:db8::1 or [2001:db8::1]:53';
 const notAListener = 'listener addresses are unicast IP addresses without a port, such as 169.254.10.11';
 const notAnAddress = 'addresses are IP addresses without a port, such as 192.0.2.1 or 2001:db8::1';
+
+const nobody =
+  'a server is at a unicast address: unspecified, multicast and broadcast addresses such as 0.0.0.0, :: and 224.0.0.1 are nobody in particular';
+const twice = 'a server stands twice: one without a port is asked at port 53, or with tls at 853';
+const notABundle =
+  'caBundle holds certificates in PEM, each from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----, at least one';
+const certificate = readFileSync(join(import.meta.dirname, '../../test/fake/tls/ca.crt'), 'utf8');
+const pem = (text: string) => `-----BEGIN CERTIFICATE-----\n${text}\n-----END CERTIFICATE-----\n`;
+const bundle = (caBundle: string) => ({
+  upstreams: [{ name: 'a', servers: ['192.0.2.1'], tls: { serverName: 'a', caBundle } }],
+});
 
 for (const [title, spec, ...lines] of [
   [
@@ -71,6 +84,32 @@ for (const [title, spec, ...lines] of [
     `spec.vnetDNSOverrides["corp.example"]: ${loop}`,
   ],
   ['a listener among its own upstreams', server('169.254.10.10'), `spec.upstreams[0].servers[0]: ${ownAddress}`],
+  [
+    'a listener among its own upstreams, as an IPv6 address',
+    server('::ffff:169.254.10.10', '[::ffff:a9fe:a0b]:53'),
+    `spec.upstreams[0].servers[0]: ${notAServer}`,
+    `spec.upstreams[0].servers[1]: ${notAServer}`,
+  ],
+  [
+    'servers that nobody is',
+    server('0.0.0.0', '::', '224.0.0.1', '255.255.255.255:53', '[ff02::fb]:53'),
+    ...[0, 1, 2, 3, 4].map((at) => `spec.upstreams[0].servers[${at}]: ${nobody}`),
+  ],
+  [
+    'a server with its port and without',
+    server('1.2.3.4', '1.2.3.4:53', '2001:db8::1', '[2001:DB8:0::1]'),
+    `spec.upstreams[0].servers[1]: ${twice}`,
+    `spec.upstreams[0].servers[3]: ${twice}`,
+  ],
+  ['certificates', bundle(`The company's\n${certificate}And again\n${certificate}`)],
+  ...['', 'junk', pem('junk'), `${certificate}${pem('AAAA')}`, `${certificate}-----BEGIN CERTIFICATE-----\nMIIB`].map(
+    (text) =>
+      [
+        `no certificates: ${JSON.stringify(text.slice(-60))}`,
+        bundle(text),
+        `spec.upstreams[0].tls.caBundle: ${notABundle}`,
+      ] as const,
+  ),
   [
     'an upstream that is not declared',
     { vnetDNSOverrides: { '.': to('onprem') } },
@@ -151,6 +190,16 @@ for (const [title, change, error] of [
     'a destination that there is not',
     { listeners: [{ ...listener, serverBlocks: [sampleBlock(to('lost'))] }] },
     `zone . of listener ${listener?.name} is forwarded to lost, which is not defined`,
+  ],
+  [
+    'a server that nobody is',
+    { upstreams: [{ name: 'a', servers: ['224.0.0.1:53'] }] },
+    'upstreams.0.servers.0: must be a unicast IP address with a port',
+  ],
+  [
+    'certificates that it cannot read',
+    { upstreams: [{ name: 'a', servers: ['192.0.2.1:53'], tls: { serverName: 'a', caBundle: pem('junk') } }] },
+    `upstreams.0.tls.caBundle: ${notABundle}`,
   ],
   [
     'a pattern that it cannot build',
