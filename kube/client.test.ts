@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import type { Socket } from 'node:net';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, beforeEach, test } from 'node:test';
 import { FakeApiServer, fail, reply } from './api-server.fake.ts';
 import { KubeClient } from './client.ts';
@@ -18,17 +20,20 @@ let server: FakeApiServer;
 let client: KubeClient;
 let token: string;
 let requests: string[];
+let mayWrite: boolean;
 
 beforeEach(async () => {
   server = new FakeApiServer(['nodes']);
   const url = await server.start();
   token = 'first';
   requests = [];
+  mayWrite = true;
   client = new KubeClient({
     access: () => ({ server: url, origin: 'test', tls: {}, bearerToken: token }),
     fieldManager: 'localdns-test',
     userAgent: 'localdns/test',
     timeoutMs: 200,
+    mayWrite: () => mayWrite,
     onRequest: (verb, plural, code) => requests.push(`${verb} ${plural} ${code}`),
   });
 });
@@ -183,6 +188,73 @@ test('errors carry status, reason, Retry-After, and what the caller can do about
       [status, reason, 3000, conflict, terminal],
     );
   }
+});
+
+test('whoever may not write any more sends no write, and reads on', async () => {
+  server.put('nodes', { metadata: { name: 'a' } });
+  mayWrite = false;
+  const object = { metadata: { name: 'a' } };
+  for (const write of [
+    () => client.apply(NODES, object),
+    () => client.mergePatch(NODES, 'a', {}),
+    () => client.create(NODES, object),
+    () => client.delete(NODES, 'a', {}),
+  ]) {
+    await rejects(write(), 'KUBE_FENCED', /may not write any more/);
+  }
+  assert.equal((await client.get(NODES, 'a'))?.metadata.name, 'a');
+  assert.deepEqual(
+    server.seen.map(({ verb }) => verb),
+    ['get'],
+  );
+});
+
+test('whether it may write is asked when the connection is there, not before', async () => {
+  const written = client.apply(NODES, { metadata: { name: 'a' } });
+  mayWrite = false;
+  await rejects(written, 'KUBE_FENCED', /may not write any more/);
+  assert.deepEqual(server.seen, []);
+});
+
+test('over TLS it is asked after the handshake, which may take its time', async () => {
+  const read = (name: string): string => readFileSync(new URL(`../test/fake/tls/${name}`, import.meta.url), 'utf8');
+  let seen = 0;
+  const secured = createServer(
+    {
+      key: read('server.key'),
+      cert: read('server.crt'),
+      SNICallback: (_name, proceed) => {
+        mayWrite = false;
+        proceed(null);
+      },
+    },
+    () => seen++,
+  );
+  await new Promise<void>((resolve) => secured.listen(0, '127.0.0.1', resolve));
+  const { port } = secured.address() as AddressInfo;
+  const overTls = new KubeClient({
+    access: () => ({
+      server: `https://127.0.0.1:${port}`,
+      origin: 'test',
+      tls: { rejectUnauthorized: false, servername: 'dns.test' },
+    }),
+    fieldManager: 'localdns-test',
+    userAgent: 'localdns/test',
+    mayWrite: () => mayWrite,
+  });
+  await rejects(overTls.apply(NODES, { metadata: { name: 'a' } }), 'KUBE_FENCED', /may not write any more/);
+  assert.equal(seen, 0);
+  overTls.close();
+  secured.close();
+});
+
+test('a write tells the server when we give it up', async () => {
+  await client.apply(NODES, { metadata: { name: 'a' } });
+  await client.delete(NODES, 'a', {});
+  assert.deepEqual(
+    server.seen.map(({ query }) => query.get('timeout')),
+    ['200ms', '200ms'],
+  );
 });
 
 test('every request is counted with its verb, kind and code, once', async () => {

@@ -4,7 +4,7 @@ import { Connection } from './connection.ts';
 import { ApiError, apiErrorOf, KubeError, type Status } from './errors.ts';
 import type { Access } from './kubeconfig.ts';
 import { apiVersionOf, type KubeObject, pathOf, type Resource } from './resource.ts';
-import { type Call, parseBody, readBody, Transport } from './transport.ts';
+import { type Call, type MayWrite, parseBody, readBody, Transport } from './transport.ts';
 import { readWatch, type WatchEvent } from './watch-stream.ts';
 
 export interface KubeClientOptions {
@@ -16,6 +16,8 @@ export interface KubeClientOptions {
   readonly clock?: Clock;
   /** For every request but list and watch. */
   readonly timeoutMs?: number;
+  /** Asked before each request that is not a GET goes out: where it says no, the request is not sent and fails. */
+  readonly mayWrite?: MayWrite;
   /** Called once per request: a verb of the Kubernetes API, the plural, and the status or error code. */
   readonly onRequest?: (verb: string, plural: string, code: string) => void;
 }
@@ -75,7 +77,7 @@ export class KubeClient {
   /** Throws what `access` throws: KubeconfigError when there is no usable kubeconfig. */
   constructor(options: KubeClientOptions) {
     this.#connection = new Connection(options.access, options.clock ?? systemClock);
-    this.#transport = new Transport(this.#connection, options.userAgent);
+    this.#transport = new Transport(this.#connection, options.userAgent, options.mayWrite ?? (() => true));
     this.#fieldManager = options.fieldManager;
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     this.#onRequest = options.onRequest ?? (() => {});
@@ -154,10 +156,7 @@ export class KubeClient {
       resource,
       {
         method: 'PATCH',
-        path: withQuery(pathOf(resource, namespace, name, where.subresource), {
-          fieldManager: this.#fieldManager,
-          force: 'true',
-        }),
+        path: this.#writePath(pathOf(resource, namespace, name, where.subresource), { force: 'true' }),
         contentType: 'application/apply-patch+yaml',
         body: JSON.stringify({ ...object, apiVersion: apiVersionOf(resource), kind: resource.kind }),
       },
@@ -172,9 +171,7 @@ export class KubeClient {
       resource,
       {
         method: 'PATCH',
-        path: withQuery(pathOf(resource, where.namespace, name, where.subresource), {
-          fieldManager: this.#fieldManager,
-        }),
+        path: this.#writePath(pathOf(resource, where.namespace, name, where.subresource)),
         contentType: 'application/merge-patch+json',
         body: JSON.stringify(patch),
       },
@@ -188,7 +185,7 @@ export class KubeClient {
       resource,
       {
         method: 'POST',
-        path: withQuery(pathOf(resource, object.metadata.namespace), { fieldManager: this.#fieldManager }),
+        path: this.#writePath(pathOf(resource, object.metadata.namespace)),
         body: JSON.stringify({ ...object, apiVersion: apiVersionOf(resource), kind: resource.kind }),
       },
       object.metadata.name,
@@ -206,12 +203,25 @@ export class KubeClient {
       await this.#object(
         'delete',
         resource,
-        { method: 'DELETE', path: pathOf(resource, where.namespace, name), body: JSON.stringify(body) },
+        {
+          method: 'DELETE',
+          path: withQuery(pathOf(resource, where.namespace, name), this.#deadline()),
+          body: JSON.stringify(body),
+        },
         name,
       );
     } catch (error) {
       if (!(error instanceof ApiError && error.isNotFound)) throw error;
     }
+  }
+
+  #writePath(path: string, query: Readonly<Record<string, string>> = {}): string {
+    return withQuery(path, { fieldManager: this.#fieldManager, ...query, ...this.#deadline() });
+  }
+
+  /** The server gives up when we do: a write whose second half comes late is not carried out behind our back. */
+  #deadline(): Readonly<Record<string, string>> {
+    return { timeout: `${this.#timeoutMs}ms` };
   }
 
   async #object<T>(verb: string, resource: Resource, call: Omit<Call, 'timeoutMs'>, name: string): Promise<T> {

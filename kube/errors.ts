@@ -9,6 +9,7 @@ import type { Resource } from './resource.ts';
  *   KUBE_TIMEOUT           no answer in time: retry
  *   KUBE_BAD_RESPONSE      an answer that is not of the Kubernetes API (a proxy's page): retry
  *   KUBE_RESOURCE_MISSING  the server does not know the kind: its CRD is not installed (yet): retry
+ *   KUBE_FENCED            we did not send it: this process may not write any more
  *   KUBE_API_<status>      the server refused: see ApiError
  */
 export abstract class KubeError extends Error {
@@ -29,6 +30,10 @@ export class TimeoutError extends KubeError {
 
 export class BadResponseError extends KubeError {
   readonly code = 'KUBE_BAD_RESPONSE';
+}
+
+export class FencedError extends KubeError {
+  readonly code = 'KUBE_FENCED';
 }
 
 /** The object `Status` of the Kubernetes API (meta/v1), as far as it is read here. */

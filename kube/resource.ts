@@ -75,6 +75,13 @@ export const EVENTS: Resource = {
   kind: 'Event',
   namespaced: true,
 };
+export const LEASES: Resource = {
+  group: 'coordination.k8s.io',
+  version: 'v1',
+  plural: 'leases',
+  kind: 'Lease',
+  namespaced: true,
+};
 export const ENDPOINT_SLICES: Resource = {
   group: 'discovery.k8s.io',
   version: 'v1',

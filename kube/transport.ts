@@ -1,7 +1,9 @@
 import { type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import type { Connection, Route } from './connection.ts';
-import { BadResponseError, KubeError, TimeoutError, UnreachableError } from './errors.ts';
+import { BadResponseError, FencedError, KubeError, TimeoutError, UnreachableError } from './errors.ts';
 
 /** One HTTP request, before anything is known about its answer. */
 export interface Call {
@@ -15,14 +17,19 @@ export interface Call {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Whether this process may still write, as of now. */
+export type MayWrite = () => boolean;
+
 /** HTTP over the shared connection: sends, repeats where repeating is safe, and names what went wrong in one line. */
 export class Transport {
   readonly #connection: Connection;
   readonly #userAgent: string;
+  readonly #mayWrite: MayWrite;
 
-  constructor(connection: Connection, userAgent: string) {
+  constructor(connection: Connection, userAgent: string, mayWrite: MayWrite) {
     this.#connection = connection;
     this.#userAgent = userAgent;
+    this.#mayWrite = mayWrite;
   }
 
   /**
@@ -31,7 +38,7 @@ export class Transport {
    * A request on a reused connection that the server has just closed is sent once more; so is one that got 401, with
    * credentials read anew. Creating (POST) is not repeated after a reset: it may have happened.
    *
-   * Rejects with UnreachableError, TimeoutError or KubeconfigError.
+   * Rejects with UnreachableError, TimeoutError, FencedError or KubeconfigError.
    */
   async send(call: Call): Promise<IncomingMessage> {
     const first = await this.#attempt(call);
@@ -70,8 +77,15 @@ export class Transport {
         if (stale && (error.code === 'ECONNRESET' || error.code === 'EPIPE')) return resolve(new StaleSocket(error));
         reject(this.#unreachable(error));
       });
-      request.end(call.body);
+      if (call.method === 'GET') request.end();
+      else whenConnected(request, () => this.#write(request, call));
     });
+  }
+
+  /** Asked at the last moment, in the same turn in which the bytes go out: making a connection may take its time. */
+  #write(request: ClientRequest, { body }: Call): void {
+    if (this.#mayWrite()) request.end(body);
+    else request.destroy(new FencedError('not written: this process may not write any more'));
   }
 
   #open(route: Route, call: Call): ClientRequest {
@@ -102,6 +116,14 @@ export class Transport {
       { cause: error },
     );
   }
+}
+
+/** Calls `run` as soon as what is written would go out at once: after the handshakes of a new connection. */
+function whenConnected(request: ClientRequest, run: () => void): void {
+  request.once('socket', (socket: Socket & Partial<Pick<TLSSocket, 'encrypted'>> & { secureConnecting?: boolean }) => {
+    if (!socket.connecting && socket.secureConnecting !== true) run();
+    else socket.once(socket.encrypted === true ? 'secureConnect' : 'connect', run);
+  });
 }
 
 /** The kept connection was already closed by the server when we used it: nothing was processed. */
