@@ -184,7 +184,7 @@ export class FakeApiServer {
         this.#watch(seen, response);
         break;
       case 'create':
-        reply(response, 201, this.put(seen.plural, seen.body as unknown as Stored));
+        this.#create(seen, seen.body as unknown as Stored, response);
         break;
       case 'apply':
         this.#apply(seen, key, old, response);
@@ -195,8 +195,21 @@ export class FakeApiServer {
         if (old === undefined) fail(response, 404, 'NotFound', `"${key}" not found`, { name: seen.name });
         else if (seen.verb === 'delete') this.#delete(seen, key, old, response);
         else if (seen.verb === 'get') reply(response, 200, old);
-        else reply(response, 200, this.put(seen.plural, mergePatch(structuredClone(old), seen.body) as Stored));
+        else this.#patch(seen, old, response);
     }
+  }
+
+  #create(seen: Seen, object: Stored, response: ServerResponse): void {
+    if (this.get(seen.plural, keyOf(object)) !== undefined) {
+      fail(response, 409, 'AlreadyExists', 'already exists', { name: object.metadata.name });
+    } else reply(response, 201, this.put(seen.plural, object));
+  }
+
+  #patch(seen: Seen, old: Stored, response: ServerResponse): void {
+    const { resourceVersion } = (seen.body?.metadata ?? {}) as { resourceVersion?: string };
+    if (resourceVersion !== undefined && resourceVersion !== old.metadata.resourceVersion) {
+      fail(response, 409, 'Conflict', 'the object has been modified', { name: seen.name });
+    } else reply(response, 200, this.put(seen.plural, mergePatch(structuredClone(old), seen.body) as Stored));
   }
 
   #list(seen: Seen, objects: Stored[], response: ServerResponse): void {

@@ -12,12 +12,15 @@ const folder = mkdtempSync(join(tmpdir(), 'localdns-operator-'));
 const program = `import { runOperator } from ${JSON.stringify(new URL('main.ts', import.meta.url).href)};
 process.exitCode = await runOperator(process.argv.slice(1));`;
 let running: { child: ChildProcess; output: () => string } | undefined;
+const children: ChildProcess[] = [];
 
-afterEach(() => running?.child.kill('SIGKILL'));
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill('SIGKILL');
+});
 after(() => rmSync(folder, { recursive: true }));
 
 test('the operator says ready once it knows the cluster, tells its numbers, and ends with 0 on SIGTERM', async () => {
-  const server = new FakeApiServer(['localdnsprofiles', 'localdnsnodes', 'nodes', 'services', 'events']);
+  const server = new FakeApiServer(['localdnsprofiles', 'localdnsnodes', 'nodes', 'services', 'events', 'leases']);
   const port = await freePort();
   const started = operator('--kubeconfig', kubeconfig(await server.start()), '--metrics', `127.0.0.1:${port}`);
   await until(() => lines().some(({ msg }) => msg === 'ready'));
@@ -33,8 +36,46 @@ test('the operator says ready once it knows the cluster, tells its numbers, and 
   await server.stop();
 });
 
+test('of two operators one acts, and the other is ready to: it does as soon as the first is told to end', async () => {
+  const server = new FakeApiServer(['localdnsprofiles', 'localdnsnodes', 'nodes', 'services', 'events', 'leases']);
+  const config = kubeconfig(await server.start());
+  const ports = [await freePort(), await freePort()];
+  const leads = async (port: number | undefined): Promise<boolean> => {
+    const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    return /^localdns_operator_leader (\d)$/m.exec(text)?.[1] === '1';
+  };
+  const holder = (): unknown =>
+    (server.get('leases', 'localdns-system/localdns-operator')?.spec as { holderIdentity?: string })?.holderIdentity;
+  const first = operator('--kubeconfig', config, '--metrics', `127.0.0.1:${ports[0]}`);
+  await until(() => lines().some(({ msg }) => msg === 'leading'));
+  operator('--kubeconfig', config, '--metrics', `127.0.0.1:${ports[1]}`);
+  await until(() => lines().some(({ msg }) => msg === 'ready'));
+  assert.equal((await fetch(`http://127.0.0.1:${ports[1]}/readyz`)).status, 200);
+  assert.deepEqual([await leads(ports[0]), await leads(ports[1])], [true, false]);
+  const before = holder();
+
+  server.put('localdnsprofiles', { metadata: { name: 'default' }, spec: {} });
+  server.put('nodes', {
+    metadata: { name: 'n1', labels: { 'localdns.dev/profile': 'default', 'kubernetes.io/os': 'linux' } },
+  });
+  await untilAsync(async () => server.get('localdnsnodes', 'n1') !== undefined);
+  const writers = (): Set<unknown> => {
+    const writes = server.seen.filter(({ verb, plural }) => verb === 'apply' && plural !== 'leases');
+    return new Set(writes.map(({ headers }) => headers['user-agent']));
+  };
+  assert.deepEqual(writers(), new Set([`localdns-operator/${before}`]));
+
+  const toldAt = performance.now();
+  first.kill('SIGTERM');
+  server.remove('localdnsnodes', 'n1');
+  await untilAsync(async () => server.get('localdnsnodes', 'n1') !== undefined && leads(ports[1]));
+  assert.ok(performance.now() - toldAt < 2_000, `${performance.now() - toldAt} ms`);
+  assert.notEqual(holder(), before);
+  await server.stop();
+});
+
 test('an API server that is away and CRDs that are missing are one line each, and then all is well', async () => {
-  const server = new FakeApiServer(['nodes', 'services']);
+  const server = new FakeApiServer(['nodes', 'services', 'leases']);
   const url = await server.start();
   const port = Number(new URL(url).port);
   await server.stop();
@@ -57,7 +98,7 @@ test('an API server that is away and CRDs that are missing are one line each, an
 });
 
 test('a kubeconfig that is not there is one line, and is used once it is', async () => {
-  const server = new FakeApiServer(['nodes', 'services', 'localdnsprofiles', 'localdnsnodes']);
+  const server = new FakeApiServer(['nodes', 'services', 'localdnsprofiles', 'localdnsnodes', 'leases']);
   const file = join(folder, 'mounted-later');
   operator('--kubeconfig', file, '--metrics', `127.0.0.1:${await freePort()}`);
   await until(() => lines().length > 0);
@@ -111,6 +152,7 @@ function operator(...argv: string[]): ChildProcess {
     });
   }
   running = { child, output: () => output };
+  children.push(child);
   return child;
 }
 
@@ -126,9 +168,13 @@ async function freePort(): Promise<number> {
   return Number(port);
 }
 
-async function until(holds: () => boolean): Promise<void> {
+function until(holds: () => boolean): Promise<void> {
+  return untilAsync(async () => holds());
+}
+
+async function untilAsync(holds: () => Promise<boolean>): Promise<void> {
   for (let tries = 0; tries < 1500; tries++) {
-    if (holds()) return;
+    if (await holds()) return;
     await delay(10);
   }
   assert.fail(`never came true: ${holds}; output: ${running?.output()}`);

@@ -1,10 +1,13 @@
+import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { operatorManager } from '../api/v1alpha1/labels.ts';
-import { KubeClient } from '../kube/client.ts';
+import { KubeClient, type KubeClientOptions } from '../kube/client.ts';
 import { systemClock } from '../kube/clock.ts';
 import { KubeconfigError } from '../kube/errors.ts';
 import { type KubeconfigSource, readAccess } from '../kube/kubeconfig.ts';
+import { LEASES } from '../kube/resource.ts';
 import { Complaints } from './complaints.ts';
+import { LeaderElection } from './lease.ts';
 import { createLog, type Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { type OperatorOptions, operatorUsage, parseOperatorOptions } from './options.ts';
@@ -16,9 +19,15 @@ import { WorkQueue } from './runtime/work-queue.ts';
 
 /** Writes to the API server at once; each waits a few milliseconds for its answer, so eight keep one connection pool busy. */
 const WORKERS = 8;
-/** How long a reconcile under way may take to notice that we stop. */
-const STOP_MS = 2_000;
+/** How long reconciles under way may take to end once we stop. */
+const STOP_MS = 1_000;
+/** How long giving the Lease back may take. */
+const RELEASE_MS = 1_000;
 const KUBECONFIG_RETRY_MS = 2_000;
+
+/** Who we are in the Lease, in Events and in the API server's audit log. A container that is started anew is another. */
+const podName = process.env.POD_NAME || hostname();
+const identity = `${podName}_${randomUUID()}`;
 
 /**
  * Runs the operator until SIGTERM or SIGINT. Resolves with the exit code: 0 after a signal, 2 where it could not start
@@ -26,7 +35,7 @@ const KUBECONFIG_RETRY_MS = 2_000;
  * API server that is away and CRDs that are missing are no reason to stop: they are logged once and retried.
  */
 export async function runOperator(argv: readonly string[]): Promise<number> {
-  const parsed = parseOperatorOptions(argv);
+  const parsed = parseOperatorOptions(argv, process.env);
   switch (parsed.kind) {
     case 'help':
       process.stdout.write(operatorUsage);
@@ -43,26 +52,31 @@ async function run(options: OperatorOptions, log: Log): Promise<number> {
   const metrics = new Metrics();
   if (!(await listens(metrics, options.metrics, log))) return 2;
   const stopped = signalled();
-  const client = await connect(options, metrics, log, stopped);
-  if (client === undefined) {
+  const clients = await connect(options, metrics, log, stopped);
+  if (clients === undefined) {
     metrics.close();
     return 0;
   }
 
-  const { world, controller } = assemble(options, client, metrics, log);
+  const { world, controller, election } = assemble(options, clients, metrics, log);
   for (const store of world.stores) store.start();
   if ((await Promise.race([stopped, world.synced])) === undefined) {
+    // Whoever stands by is warm: it knows the cluster, and lacks nothing but the Lease.
     controller.start();
+    election.start();
     metrics.isReady = true;
     const { clusterDns, isFound } = world.clusterDns();
-    log.info({ server: client.server, clusterDns: isFound ? clusterDns : null }, 'ready');
+    log.info({ server: clients.main.server, clusterDns: isFound ? clusterDns : null }, 'ready');
     if (!isFound) log.warn('no cluster DNS Service found: name it with --cluster-dns-service NAMESPACE/NAME');
   }
 
   log.info({ signal: await stopped }, 'stopping');
   metrics.close();
-  const ended = Promise.all([world.stop(), controller.stop()]);
-  client.close();
+  // The Lease is given back when all that we have begun has ended, and otherwise runs out: nobody meets a write of ours.
+  const release = await within(STOP_MS, controller.stop());
+  await within(RELEASE_MS, election.stop({ release }));
+  const ended = world.stop();
+  for (const client of [clients.main, clients.lease]) client.close();
   await within(STOP_MS, ended);
   return 0;
 }
@@ -70,25 +84,44 @@ async function run(options: OperatorOptions, log: Log): Promise<number> {
 /** Makes every part and hands each what it needs; nothing runs yet. */
 function assemble(
   options: OperatorOptions,
-  client: KubeClient,
+  clients: Clients,
   metrics: Metrics,
   log: Log,
-): { readonly world: World; readonly controller: Controller } {
+): { readonly world: World; readonly controller: Controller; readonly election: LeaderElection } {
   const clock = systemClock;
   const complaints = new Complaints(log, clock);
-  const queue = new WorkQueue(clock);
+  const queue = new WorkQueue(clock, undefined, { held: true });
+  const election: LeaderElection = new LeaderElection({
+    client: clients.lease,
+    namespace: options.namespace,
+    name: operatorManager,
+    identity,
+    timing: options.lease,
+    clock,
+    onChange: (leads) => {
+      if (leads) {
+        log.info({ identity }, 'leading');
+        reconciler.begin();
+        queue.release();
+      } else {
+        log.warn({ identity }, 'not leading any more');
+        queue.hold();
+      }
+    },
+    onTrouble: (trouble) => complaints.store(LEASES.plural, trouble),
+  });
+  clients.writesWhile(() => election.isHeld());
+  const client = clients.main;
   const world = new World({
     client,
     clusterDnsService: options.clusterDnsService,
     clock,
     onTrouble: (plural, trouble) => complaints.store(plural, trouble),
   });
-  const reconciler = new Reconciler({
+  const reconciler: Reconciler = new Reconciler({
     world,
     client,
-    events: new EventRecorder(client, clock, hostname(), (error) =>
-      log.debug({ err: error }, 'an event was not written'),
-    ),
+    events: new EventRecorder(client, clock, podName, (error) => log.debug({ err: error }, 'an event was not written')),
     queue,
     clock,
     onPlan: (nodes) => log.info({ nodes }, 'nodes differ from what they should have'),
@@ -101,20 +134,29 @@ function assemble(
   });
   metrics.observe({
     queueDepth: () => queue.depth,
+    isLeader: () => election.isHeld(),
     reconciles: () => controller.tally,
     stores: () =>
       world.followable.map(({ plural, size, trouble }) => ({ plural, size, isFollowing: trouble === undefined })),
   });
-  return { world, controller };
+  return { world, controller, election };
+}
+
+interface Clients {
+  /** Every write but those of the Lease goes through this one. */
+  readonly main: KubeClient;
+  readonly lease: KubeClient;
+  /** Until this is called, `main` writes nothing. */
+  writesWhile(isHeld: () => boolean): void;
 }
 
 /** Without a kubeconfig says so once and looks again: one may be mounted any moment. Undefined where a signal comes first. */
 async function connect(
-  { kubeconfig }: OperatorOptions,
+  { kubeconfig, lease }: OperatorOptions,
   metrics: Metrics,
   log: Log,
   stopped: Promise<unknown>,
-): Promise<KubeClient | undefined> {
+): Promise<Clients | undefined> {
   const source: KubeconfigSource = { env: process.env, ...(kubeconfig === undefined ? {} : { path: kubeconfig }) };
   let isStopped = false;
   void stopped.then(() => {
@@ -122,12 +164,24 @@ async function connect(
   });
   for (let complaint = ''; !isStopped; await within(KUBECONFIG_RETRY_MS, stopped)) {
     try {
-      return new KubeClient({
-        access: () => readAccess(source),
-        fieldManager: operatorManager,
-        userAgent: operatorManager,
-        onRequest: (verb, plural, code) => metrics.countRequest(verb, plural, code),
-      });
+      let isHeld = (): boolean => false;
+      const open = (settings: Pick<KubeClientOptions, 'timeoutMs' | 'mayWrite'>): KubeClient =>
+        new KubeClient({
+          access: () => readAccess(source),
+          fieldManager: operatorManager,
+          userAgent: `${operatorManager}/${identity}`,
+          onRequest: (verb, plural, code) => metrics.countRequest(verb, plural, code),
+          ...settings,
+        });
+      return {
+        // No write may last beyond the time when another could lead.
+        main: open({ timeoutMs: lease.durationMs - lease.renewDeadlineMs, mayWrite: () => isHeld() }),
+        // Half of what there is for renewing: an answer that is lost leaves time for a second try.
+        lease: open({ timeoutMs: lease.renewDeadlineMs / 2 }),
+        writesWhile: (held) => {
+          isHeld = held;
+        },
+      };
     } catch (error) {
       if (!(error instanceof KubeconfigError)) throw error;
       if (error.message !== complaint) log.error({ code: error.code }, `${error.message}; retrying`);
@@ -148,14 +202,15 @@ async function listens(metrics: Metrics, { host, port }: OperatorOptions['metric
   }
 }
 
-/** Resolves with `work`, or after `ms`, whichever comes first; leaves no timer behind. */
-async function within(ms: number, work: Promise<unknown>): Promise<void> {
+/** Resolves with whether `work` ended within `ms`; leaves no timer behind. */
+async function within(ms: number, work: Promise<unknown>): Promise<boolean> {
   let cancel = (): void => {};
-  const expired = new Promise((resolve) => {
-    cancel = systemClock.after(ms, () => resolve(undefined));
+  const expired = new Promise<boolean>((resolve) => {
+    cancel = systemClock.after(ms, () => resolve(false));
   });
-  await Promise.race([work, expired]);
+  const inTime = await Promise.race([work.then(() => true), expired]);
   cancel();
+  return inTime;
 }
 
 function signalled(): Promise<NodeJS.Signals> {

@@ -6,6 +6,7 @@ import type { Outcome } from './runtime/controller.ts';
 /** What the metrics read at each scrape: plain tallies, so that counting costs an addition. */
 export interface Gauged {
   readonly queueDepth: () => number;
+  readonly isLeader: () => boolean;
   readonly reconciles: () => Readonly<Record<Outcome, number>>;
   readonly stores: () => readonly { readonly plural: string; readonly size: number; readonly isFollowing: boolean }[];
 }
@@ -29,7 +30,7 @@ export class Metrics {
     this.#server = createServer((request, response) => this.#serve(request.url ?? '', response));
   }
 
-  observe({ queueDepth, reconciles, stores }: Gauged): void {
+  observe({ queueDepth, isLeader, reconciles, stores }: Gauged): void {
     const registers = [this.#registry];
     new Gauge({
       name: 'localdns_operator_queue_depth',
@@ -37,6 +38,14 @@ export class Metrics {
       registers,
       collect() {
         this.set(queueDepth());
+      },
+    });
+    new Gauge({
+      name: 'localdns_operator_leader',
+      help: '1 while this replica holds the Lease and acts, 0 while it stands by.',
+      registers,
+      collect() {
+        this.set(isLeader() ? 1 : 0);
       },
     });
     new Counter({

@@ -12,8 +12,20 @@ test('without options the defaults of the documentation hold', () => {
     kubeconfig: undefined,
     clusterDnsService: undefined,
     metrics: { host: '0.0.0.0', port: 9354 },
+    namespace: 'localdns-system',
+    lease: { durationMs: 15_000, renewDeadlineMs: 10_000, retryMs: 2_000 },
     logLevel: 'info',
   });
+});
+
+test("the pod's namespace is that of the operator's own objects, unless another is named", () => {
+  for (const [argv, namespace] of [
+    [[], 'pods'],
+    [['--namespace=named'], 'named'],
+  ] as const) {
+    const parsed = parseOperatorOptions(argv, { POD_NAMESPACE: 'pods' });
+    assert.equal(parsed.kind === 'options' && parsed.options.namespace, namespace);
+  }
 });
 
 test('every option is understood', () => {
@@ -23,6 +35,11 @@ test('every option is understood', () => {
     '--cluster-dns-service=a/b-c',
     '--metrics',
     '[::1]:0',
+    '--namespace=dns',
+    '--lease-duration=30',
+    '--lease-renew-deadline=20.5',
+    '--lease-retry',
+    '0.5',
     '--log-level',
     'debug',
   );
@@ -30,6 +47,8 @@ test('every option is understood', () => {
     kubeconfig: 'k',
     clusterDnsService: { namespace: 'a', name: 'b-c' },
     metrics: { host: '::1', port: 0 },
+    namespace: 'dns',
+    lease: { durationMs: 30_000, renewDeadlineMs: 20_500, retryMs: 500 },
     logLevel: 'debug',
   });
   assert.ok(Object.isFrozen(given));
@@ -40,6 +59,12 @@ test('a wrong option is named, with what it may be', () => {
     [['--cluster-dns-service', 'kube-dns'], /--cluster-dns-service kube-dns: must be NAMESPACE\/NAME/],
     [['--metrics', '9354'], /--metrics 9354: must be ADDRESS:PORT/],
     [['--metrics', '0.0.0.0:99999'], /--metrics/],
+    [['--namespace', 'Dns'], /--namespace Dns: must be the name of a namespace/],
+    [['--lease-duration', 'long'], /--lease-duration long: must be a number of seconds/],
+    [['--lease-retry', '0'], /--lease-retry 0: must be a number of seconds/],
+    [['--lease-duration', '15.5'], /--lease-duration 15.5: must be whole seconds/],
+    [['--lease-duration', '10'], /--lease-duration 10: must be at least a second more than --lease-renew-deadline/],
+    [['--lease-renew-deadline', '3'], /--lease-renew-deadline 3: must be at least twice --lease-retry/],
     [['--log-level', 'loud'], /--log-level loud: must be one of debug/],
     [['--nonsense'], /--nonsense/],
     [['stray'], /stray/],

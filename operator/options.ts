@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { defaultLeaseTiming, type LeaseTiming } from './lease.ts';
 import type { ServiceName } from './profile/cluster-dns.ts';
 
 export type LogLevel = (typeof logLevels)[number];
@@ -10,6 +11,9 @@ export interface OperatorOptions {
   /** Undefined: found by its label in kube-system. */
   readonly clusterDnsService: ServiceName | undefined;
   readonly metrics: { readonly host: string; readonly port: number };
+  /** Where the operator's own objects live. */
+  readonly namespace: string;
+  readonly lease: LeaseTiming;
   readonly logLevel: LogLevel;
 }
 
@@ -23,6 +27,11 @@ Turns LocalDnsProfiles into one LocalDnsNode for each node they select, and repo
                                         k8s-app=kube-dns in kube-system)
   --metrics ADDRESS:PORT                where /metrics, /healthz and /readyz are served
                                         (default: 0.0.0.0:9354)
+  --namespace NAMESPACE                 where the operator's own objects live, the Lease among them
+                                        (default: POD_NAMESPACE, else localdns-system)
+  --lease-duration SECONDS              how long a Lease that nobody renews stands (default: 15)
+  --lease-renew-deadline SECONDS        how long after its last renewal a leader acts (default: 10)
+  --lease-retry SECONDS                 how often a leader renews (default: 2)
   --log-level LEVEL                     ${logLevels.join(', ')} (default: info)
   -h, --help                            this text
 `;
@@ -34,7 +43,7 @@ export type ParsedOptions =
   | { readonly kind: 'error'; readonly message: string };
 
 /** Reads the command line once; the result is frozen. Never throws. */
-export function parseOperatorOptions(argv: readonly string[]): ParsedOptions {
+export function parseOperatorOptions(argv: readonly string[], env: NodeJS.ProcessEnv = {}): ParsedOptions {
   let values: { [name: string]: string | boolean | undefined };
   try {
     ({ values } = parseArgs({
@@ -44,6 +53,10 @@ export function parseOperatorOptions(argv: readonly string[]): ParsedOptions {
         kubeconfig: { type: 'string' },
         'cluster-dns-service': { type: 'string' },
         metrics: { type: 'string', default: '0.0.0.0:9354' },
+        namespace: { type: 'string', default: env.POD_NAMESPACE || 'localdns-system' },
+        'lease-duration': { type: 'string', default: `${defaultLeaseTiming.durationMs / 1000}` },
+        'lease-renew-deadline': { type: 'string', default: `${defaultLeaseTiming.renewDeadlineMs / 1000}` },
+        'lease-retry': { type: 'string', default: `${defaultLeaseTiming.retryMs / 1000}` },
         'log-level': { type: 'string', default: 'info' },
         help: { type: 'boolean', short: 'h' },
       },
@@ -68,13 +81,26 @@ export function parseOperatorOptions(argv: readonly string[]): ParsedOptions {
       message: `--metrics ${values.metrics}: must be ADDRESS:PORT, such as 0.0.0.0:9354 or [::]:9354`,
     };
   }
+  const namespace = text(values.namespace) ?? '';
+  if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(namespace)) {
+    return { kind: 'error', message: `--namespace ${namespace}: must be the name of a namespace` };
+  }
+  const lease = leaseTiming(values);
+  if ('message' in lease) return { kind: 'error', message: lease.message };
   const logLevel = logLevels.find((level) => level === values['log-level']);
   if (logLevel === undefined) {
     return { kind: 'error', message: `--log-level ${values['log-level']}: must be one of ${logLevels.join(', ')}` };
   }
   return {
     kind: 'options',
-    options: Object.freeze({ kubeconfig: text(values.kubeconfig), clusterDnsService, metrics, logLevel }),
+    options: Object.freeze({
+      kubeconfig: text(values.kubeconfig),
+      clusterDnsService,
+      metrics,
+      namespace,
+      lease,
+      logLevel,
+    }),
   };
 }
 
@@ -85,6 +111,30 @@ function text(value: string | boolean | undefined): string | undefined {
 function serviceName(value: string): ServiceName | undefined {
   const match = /^([a-z0-9-]+)\/([a-z0-9-]+)$/.exec(value);
   return match?.[1] === undefined || match[2] === undefined ? undefined : { namespace: match[1], name: match[2] };
+}
+
+/** In the order that leaves a leader room: it tries to renew several times, and has stopped well before another begins. */
+function leaseTiming(values: { [name: string]: string | boolean | undefined }): LeaseTiming | { message: string } {
+  const given = ['lease-duration', 'lease-renew-deadline', 'lease-retry'].map((name) => ({
+    flag: `--${name} ${values[name]}`,
+    seconds: Number(values[name]),
+  }));
+  for (const { flag, seconds } of given) {
+    if (!(seconds > 0 && seconds <= 3_600)) return { message: `${flag}: must be a number of seconds, such as 2` };
+  }
+  const [duration, deadline, retry] = given as [(typeof given)[0], (typeof given)[0], (typeof given)[0]];
+  if (!Number.isInteger(duration.seconds)) return { message: `${duration.flag}: must be whole seconds` };
+  if (duration.seconds < deadline.seconds + 1) {
+    return { message: `${duration.flag}: must be at least a second more than --lease-renew-deadline` };
+  }
+  if (deadline.seconds < 2 * retry.seconds) {
+    return { message: `${deadline.flag}: must be at least twice --lease-retry` };
+  }
+  return {
+    durationMs: duration.seconds * 1000,
+    renewDeadlineMs: deadline.seconds * 1000,
+    retryMs: retry.seconds * 1000,
+  };
 }
 
 function hostAndPort(value: string): { host: string; port: number } | undefined {

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { parse, parseAllDocuments } from 'yaml';
 import { parseAgentOptions } from '../agent/options.ts';
 import { crdFiles } from '../api/crds.ts';
-import { group, stateEnabled, stateLabel } from '../api/v1alpha1/labels.ts';
+import { group, operatorManager, stateEnabled, stateLabel } from '../api/v1alpha1/labels.ts';
 import { parseOperatorOptions } from '../operator/options.ts';
 import { lacking, toolPath } from './tools/find.ts';
 
@@ -96,13 +96,16 @@ function permissions(account: string): string[] {
         ({ kind, metadata }) =>
           kind === binding.roleRef?.kind && metadata.name === binding.roleRef.name && metadata.namespace === where,
       );
-      return (role?.rules ?? []).flatMap(({ apiGroups, resources, verbs }) =>
-        apiGroups.flatMap((apiGroup) =>
+      return (role?.rules ?? []).flatMap(({ apiGroups, resources, verbs, resourceNames }) => {
+        const names = resourceNames === undefined ? '' : `(${resourceNames.join()})`;
+        return apiGroups.flatMap((apiGroup) =>
           resources.flatMap((resource) =>
-            verbs.map((verb) => `${where ?? 'cluster'}: ${apiGroup === '' ? 'core' : apiGroup}/${resource} ${verb}`),
+            verbs.map(
+              (verb) => `${where ?? 'cluster'}: ${apiGroup === '' ? 'core' : apiGroup}/${resource}${names} ${verb}`,
+            ),
           ),
-        ),
-      );
+        );
+      });
     })
     .sort();
 }
@@ -166,6 +169,9 @@ test('the operator may do what it does and nothing more', withHelm, () => {
     `cluster: ${group}/localdnsprofiles/status patch`,
     ...['get', 'list', 'watch'].map((verb) => `cluster: networking.k8s.io/servicecidrs ${verb}`),
     'default: events.k8s.io/events create',
+    `localdns-system: coordination.k8s.io/leases create`,
+    `localdns-system: coordination.k8s.io/leases(${operatorManager}) get`,
+    `localdns-system: coordination.k8s.io/leases(${operatorManager}) patch`,
   ]);
 });
 
@@ -282,11 +288,31 @@ test('state and the resolv.conf of the node come from folders of the node', with
   assert.equal(resolved?.hostPath?.path, '/run/systemd/resolve');
 });
 
-test('the operator is one process without any privilege, probed on the port of its metrics', withHelm, () => {
+test('of two operators one stands by, on another node and in another zone where there is one', withHelm, () => {
   const deployment = only('Deployment');
   const { pod, container } = podOf(deployment);
-  assert.equal(deployment.spec.replicas, 1);
-  assert.deepEqual(deployment.spec.strategy, { type: 'Recreate' });
+  const { matchLabels } = deployment.spec.selector as { matchLabels: Record<string, string> };
+  assert.equal(deployment.spec.replicas, 2);
+  assert.deepEqual(deployment.spec.strategy, {
+    type: 'RollingUpdate',
+    rollingUpdate: { maxSurge: 1, maxUnavailable: 0 },
+  });
+  const spread = pod.topologySpreadConstraints as Record<string, unknown>[];
+  assert.deepEqual(
+    spread.map(({ topologyKey, whenUnsatisfiable, labelSelector }) => [topologyKey, whenUnsatisfiable, labelSelector]),
+    ['kubernetes.io/hostname', 'topology.kubernetes.io/zone'].map((key) => [key, 'ScheduleAnyway', { matchLabels }]),
+  );
+  const { spec } = only('PodDisruptionBudget');
+  assert.deepEqual(spec, { maxUnavailable: 1, selector: { matchLabels } });
+  const fields = container.env?.map(({ name, valueFrom }) => [name, valueFrom?.fieldRef?.fieldPath]);
+  assert.deepEqual(fields, [
+    ['POD_NAMESPACE', 'metadata.namespace'],
+    ['POD_NAME', 'metadata.name'],
+  ]);
+});
+
+test('the operator is a process without any privilege, probed on the port of its metrics', withHelm, () => {
+  const { pod, container } = podOf(only('Deployment'));
   const options = operatorOptions(container);
   assert.equal(options.clusterDnsService, undefined);
   assert.deepEqual(container.ports, [{ name: 'metrics', containerPort: options.metrics.port }]);
@@ -316,7 +342,7 @@ test('every pod selects what it is labelled with, bounds its memory, and is neve
 
 test('another cluster DNS moves the role to its namespace and is told to the operator', withHelm, () => {
   const manifests = render('--set', 'clusterDNS.namespace=dns,clusterDNS.service=coredns');
-  const roles = manifests.filter(({ kind, metadata }) => kind === 'Role' && !metadata.name.endsWith('-events'));
+  const roles = manifests.filter(({ kind, metadata }) => kind === 'Role' && metadata.name === 'localdns-agent');
   assert.deepEqual(
     roles.map(({ metadata }) => metadata.namespace),
     ['dns'],
@@ -344,7 +370,7 @@ for (const [value, complaint] of [
   ['clusterDNS.namespace=', /namespace/],
   ['clusterDNS.service=Kube_DNS', /service/],
   ['clusterDNS.namespace=dns', /service/],
-  ['operator.replicas=2', /replicas/],
+  ['operator.replicas=0', /replicas/],
   ['operator.resources.limits.memory=much', /memory/],
   ['agent.stateDir=var/lib', /stateDir/],
   ['agent.stateDir=/', /stateDir/],

@@ -52,6 +52,12 @@ export class Reconciler {
     });
   }
 
+  /** Another may have acted since: what was decided before counts no more, and is decided anew. */
+  begin(): void {
+    this.#plan = undefined;
+    this.#options.queue.add(PLAN);
+  }
+
   /** The duty of a key. Failures are thrown: what follows from them is the controller's business. */
   async reconcile(key: string): Promise<Result> {
     if (key === PLAN) this.#decide();

@@ -80,3 +80,23 @@ test('close sends waiting workers home and drops every timer', async () => {
   queue.add('b');
   assert.equal(await queue.take(), undefined);
 });
+
+test('a held queue gathers keys, hands none out, and hands out all once it is released', async () => {
+  queue = new WorkQueue(clock, { minMs: 100, maxMs: 1000 }, { held: true });
+  queue.add('a');
+  queue.addAfter('b', 500);
+  const taken: (string | undefined)[] = [];
+  const take = async (): Promise<unknown> => taken.push(await queue.take());
+  const takers = [take(), take()];
+  clock.advance(500);
+  await Promise.resolve();
+  assert.deepEqual([taken, queue.depth], [[], 2]);
+  queue.release();
+  await Promise.all(takers);
+  assert.deepEqual(taken, ['a', 'b']);
+  queue.hold();
+  void take();
+  queue.add('c');
+  await Promise.resolve();
+  assert.deepEqual([taken.length, queue.depth], [2, 1]);
+});

@@ -9,7 +9,7 @@ import type { Clock } from '../../kube/clock.ts';
  *   addAfter, retry ── delayed
  *
  * A key added many times before it is taken is worked on once. A key that waits for a later time becomes ready at once when
- * it is added; of two later times the earlier counts.
+ * it is added; of two later times the earlier counts. While the queue is held, keys gather in it and none is handed out.
  */
 export class WorkQueue {
   readonly #clock: Clock;
@@ -22,10 +22,12 @@ export class WorkQueue {
   readonly #backoffs = new Map<string, Backoff>();
   readonly #takers: ((key: string | undefined) => void)[] = [];
   #closed = false;
+  #held: boolean;
 
-  constructor(clock: Clock, backoff: BackoffRange = { minMs: 100, maxMs: 60_000 }) {
+  constructor(clock: Clock, backoff: BackoffRange = { minMs: 100, maxMs: 60_000 }, { held = false } = {}) {
     this.#clock = clock;
     this.#backoffRange = backoff;
+    this.#held = held;
   }
 
   /** Keys that are ready and wait for a worker. */
@@ -40,13 +42,18 @@ export class WorkQueue {
       this.#dirty.add(key);
       return;
     }
-    const taker = this.#ready.has(key) ? undefined : this.#takers.shift();
-    if (taker === undefined) {
-      this.#ready.add(key);
-      return;
-    }
-    this.#inWork.add(key);
-    taker(key);
+    this.#ready.add(key);
+    this.#handOut();
+  }
+
+  /** From now on no key is handed out; what is in work ends by itself. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  release(): void {
+    this.#held = false;
+    this.#handOut();
   }
 
   addAfter(key: string, delayMs: number): void {
@@ -79,11 +86,10 @@ export class WorkQueue {
   /** The next key, as soon as there is one; undefined once the queue is closed. Each key taken must be given to done(). */
   take(): Promise<string | undefined> {
     if (this.#closed) return Promise.resolve(undefined);
-    const [key] = this.#ready;
-    if (key === undefined) return new Promise((resolve) => this.#takers.push(resolve));
-    this.#ready.delete(key);
-    this.#inWork.add(key);
-    return Promise.resolve(key);
+    return new Promise((resolve) => {
+      this.#takers.push(resolve);
+      this.#handOut();
+    });
   }
 
   done(key: string): void {
@@ -99,6 +105,17 @@ export class WorkQueue {
     for (const { cancel } of this.#delayed.values()) cancel();
     this.#delayed.clear();
     for (const taker of this.#takers.splice(0)) taker(undefined);
+  }
+
+  #handOut(): void {
+    if (this.#held) return;
+    for (const key of this.#ready) {
+      const taker = this.#takers.shift();
+      if (taker === undefined) return;
+      this.#ready.delete(key);
+      this.#inWork.add(key);
+      taker(key);
+    }
   }
 
   #undelay(key: string): void {

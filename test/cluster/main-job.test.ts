@@ -7,6 +7,7 @@ import { after, afterEach, before, test } from 'node:test';
 import { reasons } from '../../api/v1alpha1/conditions.ts';
 import { optOut, profileLabel, stateEnabled, stateLabel } from '../../api/v1alpha1/labels.ts';
 import { eventually } from '../tools/eventually.ts';
+import type { AuditedRequest } from './control-plane.ts';
 import * as scenes from './scene.ts';
 import { answerOf, clusterListener, corporate, kubernetes, nodeListener, promptlyMs } from './scene.ts';
 
@@ -173,8 +174,10 @@ test('a node that is deleted takes its configuration along', async () => {
   await eventually('LocalDnsNode n2 is gone', promptlyMs, async () => (await scene.localDnsNode('n2')) === undefined);
 });
 
-test('while nothing that matters changes, nothing is written', async () => {
-  const writes = () => scene.cluster.audit().filter(({ verb }) => !['get', 'list', 'watch'].includes(verb));
+test('while nothing that matters changes, nothing is written but the Lease, every two seconds', async () => {
+  const isLease = ({ requestURI }: AuditedRequest) => requestURI.includes('/leases/');
+  const all = () => scene.cluster.audit().filter(({ verb }) => !['get', 'list', 'watch'].includes(verb));
+  const writes = () => all().filter((request) => !isLease(request));
   let settled = writes().length;
   let since = performance.now();
   await eventually('the echo of the last change has died away', 10_000, () => {
@@ -184,8 +187,10 @@ test('while nothing that matters changes, nothing is written', async () => {
   });
   // Wakes the operator, which finds everything as it should be.
   await scene.label('n1', 'example.test/unrelated', 'to-us');
+  const renewals = all().filter(isLease).length;
   await scenes.pause(3_000);
   assert.deepEqual(writes().slice(settled), []);
+  assert.ok(all().filter(isLease).length - renewals <= 2);
 });
 
 test('taking the label away takes the configuration away', async () => {
