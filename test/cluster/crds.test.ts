@@ -85,7 +85,16 @@ test('a configuration keeps what this version does not know, so that an agent ca
 });
 
 test('kubectl get shows the columns that people look for, by short name and by category', async () => {
-  assert.deepEqual(await header('ldp'), ['NAME', 'MODE', 'PRIORITY', 'SELECTED', 'READY', 'PROGRAMMED', 'ROLLOUT', 'AGE']);
+  assert.deepEqual(await header('ldp'), [
+    'NAME',
+    'MODE',
+    'PRIORITY',
+    'SELECTED',
+    'READY',
+    'PROGRAMMED',
+    'ROLLOUT',
+    'AGE',
+  ]);
   assert.deepEqual(await header('ldn'), ['NAME', 'PROFILE', 'REVISION', 'APPLIED', 'SERVING', 'INTERCEPTING', 'AGE']);
   const wide = await header('ldn', '-o', 'wide');
   assert.deepEqual(wide.slice(-2), ['AGENT', 'ERROR']);
