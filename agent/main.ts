@@ -16,7 +16,7 @@ import { hasBatches } from './listen/batched.ts';
 import { ListenError } from './listen/listener.ts';
 import type { ServerLog } from './server/server.ts';
 import { Tallies } from './tallies.ts';
-import { WarmRestart } from './warm-restart.ts';
+import { saveIntervalMs, WarmRestart } from './warm-restart.ts';
 
 /** Bytes of cached answers, over all server blocks. */
 const cacheBytes = 32 * 1024 * 1024;
@@ -39,6 +39,8 @@ export interface ServingOptions {
   marks?: { own: number; intercept: number } | undefined;
   /** Where the cache is kept for the next agent; undefined: nowhere. */
   stateDir?: string | undefined;
+  /** Between two snapshots of the cache; usually some minutes. */
+  saveIntervalMs?: number;
 }
 
 /** Serves until a signal; resolves with the exit code. */
@@ -89,6 +91,7 @@ class Agent {
       clock,
       wallMs: Date.now,
       random: Math.random,
+      saveIntervalMs: options.saveIntervalMs ?? saveIntervalMs,
       log: (level, msg, fields) => this.#log(level, msg, fields),
     });
   }

@@ -9,8 +9,8 @@ suite('the options of the agent', () => {
   test('stand-alone need nothing but a profile', () => {
     const options = parse(standalone, {});
     deepEqual(
-      [options.profile, options.metrics, options.stateDir, options.listen, options.logLevel],
-      ['profile.yaml', { address: '127.0.0.1', port: 9353 }, '/var/lib/localdns', {}, 'info'],
+      [options.profile, options.metrics, options.listen, options.logLevel],
+      ['profile.yaml', { address: '127.0.0.1', port: 9353 }, {}, 'info'],
     );
     deepEqual([options.clusterDns, options.embedded, options.nodeDns], [undefined, undefined, undefined]);
   });
@@ -26,6 +26,16 @@ suite('the options of the agent', () => {
     deepEqual([given.nodeName, given.kubeconfig, given.metrics.port], ['node-2', '/other', 0]);
     // Stand-alone on a host that is a node as well: nothing is published without being asked for.
     equal(parse(standalone, env).metrics.address, '127.0.0.1');
+  });
+
+  test('keep the state in a cluster, and stand-alone in a folder that is given alone', () => {
+    const kept = (argv: string[]) => {
+      const { keepsState, stateDir } = parse(argv);
+      return keepsState && stateDir;
+    };
+    equal(kept(['--node-name', 'a']), '/var/lib/localdns');
+    equal(kept(standalone), false);
+    equal(kept([...standalone, '--state-dir', 'state']), 'state');
   });
 
   test('replace listener addresses, several for each, with ports of the system too', () => {

@@ -20,8 +20,10 @@ export interface AgentOptions {
   /** `ip:port` each; where given, resolv.conf is not followed. */
   readonly nodeDns: readonly string[] | undefined;
   readonly metrics: ListenAddress;
-  /** Where the last good configuration and the cache are kept, in a cluster. */
+  /** Where the cache is kept, and in a cluster the last good configuration. */
   readonly stateDir: string;
+  /** Several stand-alone agents may run side by side: one has a folder of its own only where it is given one. */
+  readonly keepsState: boolean;
   /** Undefined: /etc/resolv.conf, or systemd-resolved's own list where that names only its stub. */
   readonly resolvConf: string | undefined;
   /** Exists while the agent serves; what a readiness probe looks at. */
@@ -78,6 +80,7 @@ export function parseAgentOptions(argv: readonly string[], env: NodeJS.ProcessEn
       values.metrics ?? formatEndpoint({ address: (!standalone && env.HOST_IP) || '127.0.0.1', port: metricsPort }),
     ),
     stateDir: values['state-dir'] ?? '/var/lib/localdns',
+    keepsState: !standalone || values['state-dir'] !== undefined,
     resolvConf: values['resolv-conf'],
     readyFile: values['ready-file'],
     logLevel,

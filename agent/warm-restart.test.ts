@@ -24,7 +24,7 @@ import { Entry } from './cache/entry.ts';
 import { ResponseCache } from './cache/response-cache.ts';
 import { SnapshotReader, writeSnapshot } from './cache/snapshot.ts';
 import { CacheCount } from './cache-tally.ts';
-import { WarmRestart } from './warm-restart.ts';
+import { saveIntervalMs, WarmRestart } from './warm-restart.ts';
 import { Query } from './wire/query.ts';
 import { walkRecords } from './wire/records.ts';
 
@@ -67,6 +67,7 @@ class Agent {
         clock,
         wallMs: () => wallMs,
         random: () => 0.5,
+        saveIntervalMs,
         log: (level, msg, fields) => this.lines.push({ level, msg, ...fields }),
       },
     );

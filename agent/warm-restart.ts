@@ -20,7 +20,7 @@ const patienceMs = { peer: 3_000, disk: 1_000 };
 /** An agent or a disk that hangs is not waited for. */
 const idleMs = 500;
 
-const saveIntervalMs = 5 * 60_000;
+export const saveIntervalMs = 5 * 60_000;
 /** Nodes that started together shall not write together: a fifth more or less. */
 const saveJitter = 0.2;
 
@@ -44,6 +44,8 @@ export interface Surroundings {
   wallMs: () => number;
   random: () => number;
   log: WarmRestartLog;
+  /** Between two snapshots. */
+  saveIntervalMs: number;
 }
 
 const notLeft = 'the cache cannot be left to the next agent';
@@ -169,7 +171,7 @@ export class WarmRestart {
   }
 
   #planSave(): void {
-    const { clock, random } = this.#around;
+    const { clock, random, saveIntervalMs } = this.#around;
     this.#nextSave = clock.after(saveIntervalMs * (1 + saveJitter * (2 * random() - 1)), () => {
       void this.#save(() => false);
       this.#planSave();

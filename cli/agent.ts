@@ -20,7 +20,8 @@ Answers DNS on this node, from a profile file (stand-alone) or from the node's L
   --node-dns A[:P],…       the servers that VnetDNS means, in place of those in resolv.conf
   --resolv-conf FILE       where the node's resolvers are listed (/etc/resolv.conf, or systemd-resolved's own list)
   --metrics A:P            metrics and health (127.0.0.1:9353; in a cluster on HOST_IP)
-  --state-dir DIR          keeps the last good configuration and the cache, in a cluster (/var/lib/localdns)
+  --state-dir DIR          keeps the cache for the next start, and in a cluster the last good configuration
+                           (/var/lib/localdns; stand-alone without it nothing is kept)
   --ready-file FILE        exists while the agent serves
   --log-level LEVEL        info, warn or error (info)
   --no-datapath            lead no queries to the agent: its addresses have to be on an interface
@@ -52,8 +53,7 @@ export async function run(argv: string[]): Promise<number> {
     // Without the right to mark there is no interception either; the preflight says so.
     marks: options.datapath && canMark(options.names.marks.own) ? options.names.marks : undefined,
     nodeName: options.nodeName,
-    // Stand-alone agents keep nothing: several may run side by side, and none has a folder of its own.
-    stateDir: options.profile === undefined ? options.stateDir : undefined,
+    stateDir: options.keepsState ? options.stateDir : undefined,
   });
 }
 

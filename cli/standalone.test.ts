@@ -104,9 +104,9 @@ spec:
 `;
 
 /** An upstream that answers everything with `data`. */
-async function upstreamWith(data: string): Promise<SocketUpstream> {
+async function upstreamWith(data: string, ttl = 60): Promise<SocketUpstream> {
   const upstream = await new SocketUpstream((query) =>
-    query.answer({ answers: [`${query.question.name} 60 A ${data}`] }),
+    query.answer({ answers: [`${query.question.name} ${ttl} A ${data}`] }),
   ).open();
   after(() => upstream.close());
   return upstream;
@@ -363,17 +363,21 @@ services:
 });
 
 suite('an agent that keeps its cache', () => {
-  function startKeeping(path: string, stateDir: string): Program {
-    const args = ['--profile', path, '--state-dir', stateDir, ...anyPorts, '--cluster-dns', 'embedded'];
-    const program = new Program(process.execPath, [join(root, 'cli/keeping-agent.fake.ts'), ...args]);
+  const keeping = (stateDir: string) => ['--state-dir', stateDir, ...anyPorts, '--cluster-dns', 'embedded'];
+  const startKeeping = (path: string, stateDir: string) => start(path, ...keeping(stateDir));
+  /** Saves all the time. */
+  function startSaving(path: string, stateDir: string): Program {
+    const args = ['--profile', path, ...keeping(stateDir)];
+    const program = new Program(process.execPath, [join(root, 'cli/saving-agent.fake.ts'), ...args]);
     programs.push(program);
     return program;
   }
-  const scene = async () => {
+  const scene = async (ttl = 60, more = '') => {
     const stateDir = mkdtempSync(join(folder.path, 'state-'));
-    const upstream = await upstreamWith('192.0.2.1');
-    return { stateDir, upstream, path: profileFile(profile(upstream.endpoint)) };
+    const upstream = await upstreamWith('192.0.2.1', ttl);
+    return { stateDir, upstream, path: profileFile(profile(upstream.endpoint) + more) };
   };
+  const snapshot = 'cache.snapshot';
 
   test('answers the first query after a restart from it', async () => {
     const { stateDir, upstream, path } = await scene();
@@ -383,8 +387,9 @@ suite('an agent that keeps its cache', () => {
     before.signal('SIGTERM');
     equal(await before.exit, 0);
     ok(performance.now() - stopping < 5_000);
-    deepEqual(readdirSync(stateDir), ['cache.snapshot']);
+    deepEqual(readdirSync(stateDir), [snapshot]);
 
+    await upstream.close();
     const next = startKeeping(path, stateDir);
     const { rcode, origin, answers } = await ask(await next.port(), 'www.example');
     deepEqual([rcode, origin], ['NOERROR', 'cache']);
@@ -396,6 +401,58 @@ suite('an agent that keeps its cache', () => {
     const metrics = await (await fetch(`${url}/metrics`)).text();
     match(metrics, /^localdns_cache_restored_total\{source="disk"\} 1$/m);
     match(metrics, /^localdns_cache_restored_total\{source="peer"\} 0$/m);
+  });
+
+  test('has what it saved at its last interval where it is killed', async () => {
+    const { stateDir, upstream, path } = await scene();
+    const before = startSaving(path, stateDir);
+    equal((await ask(await before.port(), 'www.example')).origin, 'forwarded');
+    await eventually('a snapshot', startMs, () => readdirSync(stateDir).includes(snapshot));
+    before.signal('SIGKILL');
+    await before.exit;
+    await upstream.close();
+    const next = startKeeping(path, stateDir);
+    const { rcode, origin } = await ask(await next.port(), 'www.example');
+    deepEqual([rcode, origin], ['NOERROR', 'cache']);
+    equal((await next.said('cache restored')).source, 'disk');
+  });
+
+  test('serves it stale too, once its TTL has passed and its servers are gone', async () => {
+    const { stateDir, upstream, path } = await scene(1);
+    const before = startKeeping(path, stateDir);
+    equal((await ask(await before.port(), 'www.example')).origin, 'forwarded');
+    before.signal('SIGTERM');
+    equal(await before.exit, 0);
+    await upstream.close();
+    const port = await startKeeping(path, stateDir).port();
+    const { rcode, answers } = await eventually('a stale answer', startMs, async () => {
+      const answer = await ask(port, 'www.example');
+      return answer.origin === 'stale' && answer;
+    });
+    equal(rcode, 'NOERROR');
+    match(answers[0] ?? '', / A 192\.0\.2\.1$/);
+  });
+
+  test('starts without a snapshot that is damaged or none of ours, and says so', async () => {
+    const { stateDir, upstream, path } = await scene();
+    writeFileSync(join(stateDir, snapshot), 'something else');
+    const program = startKeeping(path, stateDir);
+    equal((await ask(await program.port(), 'www.example')).origin, 'forwarded');
+    const { level, source, error } = await program.said('cache snapshot not used');
+    deepEqual([level, source, error], ['warn', 'disk', 'it is no snapshot, or damaged']);
+    equal(upstream.queries.length, 1);
+  });
+
+  test('keeps nothing where the profile says so, and removes what was kept; without a folder it keeps nothing either', async () => {
+    const { stateDir, path } = await scene(60, '  cache: { warmRestart: false }\n');
+    writeFileSync(join(stateDir, snapshot), 'something else');
+    const program = startKeeping(path, stateDir);
+    equal((await ask(await program.port(), 'www.example')).origin, 'forwarded');
+    await eventually('it is gone', startMs, () => readdirSync(stateDir).length === 0);
+    program.signal('SIGTERM');
+    equal(await program.exit, 0);
+    deepEqual(readdirSync(stateDir), []);
+    equal(program.lines.filter(({ level }) => level !== 'info').length, 0);
   });
 
   test('gives it to the agent that starts beside it; one that is killed leaves nothing in the way', async () => {
