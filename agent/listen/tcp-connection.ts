@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { Timer } from '../clock.ts';
 import { setU16, u16 } from '../wire/octets.ts';
 import type { Mishap, ServePacket, TellMishap } from './listener.ts';
 import { type Load, longPartBytes, type Sharer, type TcpLoad } from './tcp-load.ts';
@@ -29,6 +30,15 @@ export class TcpConnection implements Sharer {
   /** We answer nothing more. */
   #finished = false;
   #corked = false;
+  /** When something came from the client, or went to it. */
+  #activeAtMs: number;
+  /** When the client last took answers that had been waiting for it, or the first of those that wait began to. */
+  #takenAtMs = 0;
+  #watch: Timer;
+  readonly #look = () => this.#beIdleIfDue();
+  readonly #onWritten = () => {
+    this.#takenAtMs = this.#activeAtMs = this.#load.clock.nowMs();
+  };
 
   constructor(
     socket: Socket,
@@ -46,8 +56,9 @@ export class TcpConnection implements Sharer {
     this.#load = load;
     this.#tell = tell;
     load.add(this);
-    socket.setTimeout(load.bounds.idleTimeoutMs);
-    socket.on('timeout', () => this.#beIdle());
+    // Not the socket's own time limit: that begins anew once more where the kernel has taken a part of what waits.
+    this.#activeAtMs = load.clock.nowMs();
+    this.#watch = load.clock.after(load.bounds.idleTimeoutMs, this.#look);
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('end', () => {
       this.#ended = true;
@@ -60,6 +71,7 @@ export class TcpConnection implements Sharer {
     });
     socket.on('error', () => socket.destroy());
     socket.on('close', () => {
+      this.#watch.cancel();
       this.#leave();
       onClosed();
     });
@@ -111,7 +123,8 @@ export class TcpConnection implements Sharer {
    */
   drain(): void {
     this.#draining = true;
-    this.#socket.setTimeout(this.#load.bounds.drainIdleMs);
+    this.#activeAtMs = this.#load.clock.nowMs();
+    this.#watchFor(this.#load.bounds.drainIdleMs);
   }
 
   /** No further queries; ends once what was asked is answered. */
@@ -132,6 +145,7 @@ export class TcpConnection implements Sharer {
   }
 
   #read(chunk: Buffer): void {
+    this.#activeAtMs = this.#load.clock.nowMs();
     if (this.#finished) return;
     this.#received = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk]);
     this.#takeFrames();
@@ -163,7 +177,7 @@ export class TcpConnection implements Sharer {
       this.#partSinceMs = 0;
       return;
     }
-    const nowMs = performance.now();
+    const nowMs = this.#activeAtMs;
     if (others || this.#partSinceMs === 0) this.#partSinceMs = nowMs;
     const { idleTimeoutMs, maxPartBytes } = this.#load.bounds;
     const isLate = nowMs - this.#partSinceMs > idleTimeoutMs;
@@ -201,7 +215,9 @@ export class TcpConnection implements Sharer {
     const frame = Buffer.allocUnsafe(2 + length);
     setU16(frame, 0, length);
     message.copy(frame, 2, 0, length);
-    this.#socket.write(frame);
+    this.#activeAtMs = this.#load.clock.nowMs();
+    if (this.#backlogBytes === 0) this.#takenAtMs = this.#activeAtMs;
+    this.#socket.write(frame, this.#onWritten);
     this.#chargeBacklog(this.#backlogBytes + frame.length);
   }
 
@@ -245,6 +261,22 @@ export class TcpConnection implements Sharer {
   #finishIfQuiet(): void {
     const hasMore = this.#received.length > 0 || this.#socket.isPaused();
     if (this.#waiting === 0 && !this.#corked && !hasMore) this.finish();
+  }
+
+  #watchFor(delayMs: number): void {
+    this.#watch.cancel();
+    this.#watch = this.#load.clock.after(delayMs, this.#look);
+  }
+
+  /** Set once, and moved only when it has come: traffic costs no timer. */
+  #beIdleIfDue(): void {
+    const { clock, bounds } = this.#load;
+    const limitMs = this.#draining ? bounds.drainIdleMs : bounds.idleTimeoutMs;
+    // Who asks on and does not read is not busy.
+    const sinceMs = this.#backlogBytes > 0 && !this.#draining ? this.#takenAtMs : this.#activeAtMs;
+    const leftMs = sinceMs + limitMs - clock.nowMs();
+    if (leftMs <= 0) this.#beIdle();
+    if (!this.#socket.destroyed) this.#watchFor(leftMs > 0 ? leftMs : limitMs);
   }
 
   #beIdle(): void {

@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { FakeClock } from '../../test/fake/clock.ts';
+import { eventually } from '../../test/tools/eventually.ts';
 import { bystander, Client, echo, frame, held, listen, longMs, mishaps, room, send } from './tcp-client.fake.ts';
-import { TcpLoad } from './tcp-load.ts';
+import { type TcpBounds, TcpLoad } from './tcp-load.ts';
 
 /** A connection on which one query has been answered. */
 async function idle(port: number, address?: string): Promise<Client> {
@@ -164,6 +166,114 @@ test('a client that reads nothing is closed like an idle one, and told apart fro
   while (mishaps.length === 0) await new Promise(setImmediate);
   assert.deepEqual(mishaps, ['unread']);
   client.socket.destroy();
+});
+
+/** A listener whose answers fill what the kernel holds for those who do not read, with time at a standstill. */
+async function backedUp(
+  bounds: Partial<TcpBounds> = {},
+): Promise<{ clock: FakeClock; load: TcpLoad; client: Client; quiet: () => Promise<void> }> {
+  const clock = new FakeClock();
+  const load = new TcpLoad(bounds, clock);
+  let served = 0;
+  const { port } = await listen(
+    short((_packet, reply) => {
+      served += 1;
+      reply.send(Buffer.from(answer), answer.length);
+    }),
+    {},
+    load,
+  );
+  const client = await mute(port);
+  /** Nothing moves any more. */
+  const quiet = async () => {
+    for (let before = -1; served > before || load.all.backlogBytes === 0; ) {
+      before = served;
+      for (let turn = 0; turn < 5; turn += 1) await bystander(port);
+    }
+  };
+  await quiet();
+  return { clock, load, client, quiet };
+}
+
+test('who reads nothing has ten seconds, however much of it the kernel has taken meanwhile', async () => {
+  const { clock, load } = await backedUp();
+  await clock.advance(9_999);
+  assert.deepEqual(mishaps, []);
+  await clock.advance(1);
+  assert.deepEqual([mishaps, load.all.backlogBytes], [['unread'], 0]);
+});
+
+test('so has who asks on and reads nothing, and who reads a little now and then', async () => {
+  const { clock, client, quiet } = await backedUp({ maxBacklogBytes: room });
+  for (let second = 1; second < 10; second += 1) {
+    client.write(frame('i'));
+    client.socket.read(1_000);
+    await clock.advance(1_000);
+    await quiet();
+    assert.deepEqual(mishaps, [], `${second} s`);
+  }
+  await clock.advance(1_000);
+  assert.deepEqual(mishaps, ['unread']);
+});
+
+test('who takes what waits within ten seconds has ten more for the rest', async () => {
+  const { clock, client, load } = await backedUp();
+  await clock.advance(9_000);
+  client.socket.resume();
+  await client.until(() => client.frames.length === 1_000);
+  assert.equal(load.all.backlogBytes, 0);
+  await clock.advance(9_999);
+  assert.deepEqual([mishaps, client.ended], [[], false]);
+  await clock.advance(1);
+  await client.until(() => client.ended);
+  assert.deepEqual(mishaps, [], 'it was idle, and nothing more');
+});
+
+test('so has who takes some of it, and stops again', async () => {
+  const clock = new FakeClock();
+  const { serve, queries, until } = held();
+  const { port } = await listen(short(serve), {}, new TcpLoad({ maxWaiting: room }, clock));
+  const client = await mute(port);
+  await until(1_000);
+  // What leaves later waits behind what left first, until that has been taken whole.
+  for (const half of [queries.slice(0, 500), queries.slice(500)]) {
+    for (const query of half) send(query, answer);
+    await bystander(port);
+  }
+  await clock.advance(9_000);
+  client.socket.resume();
+  await client.until(() => client.frames.length > 500);
+  client.socket.pause();
+  await bystander(port);
+  await clock.advance(9_999);
+  assert.deepEqual(mishaps, []);
+  await clock.advance(1);
+  assert.deepEqual(mishaps, ['unread']);
+});
+
+test('an idle connection has ten seconds from its last query', async () => {
+  const clock = new FakeClock();
+  const { port } = await listen(echo, {}, new TcpLoad({}, clock));
+  const client = await idle(port);
+  await clock.advance(6_000);
+  client.write(frame('i'));
+  await client.until(() => client.frames.length === 2);
+  await clock.advance(9_999);
+  await bystander(port);
+  assert.equal(client.ended, false);
+  await clock.advance(1);
+  await client.until(() => client.ended);
+  assert.equal(clock.pending, 1, 'that of the bystander');
+});
+
+test('a connection that is no more leaves no timer behind', async () => {
+  const clock = new FakeClock();
+  const { port } = await listen(echo, {}, new TcpLoad({}, clock));
+  const client = await idle(port);
+  assert.equal(clock.pending, 1);
+  client.socket.end();
+  await client.until(() => client.ended);
+  await eventually('none', 2_000, () => clock.pending === 0);
 });
 
 test('a query that comes octet by octet has as long as an idle connection; one that is whole in time begins it anew', async () => {

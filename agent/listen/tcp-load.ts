@@ -1,7 +1,11 @@
 /** What clients have under way over TCP, and the bounds on it: of one connection, of one client, and of all of them together. */
+import { type Clock, systemClock } from '../clock.ts';
 
 export interface TcpBounds {
-  /** RFC 7766 §6.2.3: idle connections close after some seconds. A query that has begun has as long to be whole. */
+  /**
+   * RFC 7766 §6.2.3: idle connections close after some seconds. A query that has begun has as long to be whole, and a client as
+   * long to take the answers that wait for it.
+   */
   idleTimeoutMs: number;
   /** The same, once the listener closes. */
   drainIdleMs: number;
@@ -58,12 +62,14 @@ export interface Sharer {
 /** One for all listeners of the agent: what one of them holds the others have not. */
 export class TcpLoad {
   readonly bounds: TcpBounds;
+  readonly clock: Clock;
   readonly all: Load = { ...noLoad };
   readonly #clients = new Map<string, Load>();
   readonly #connections = new Set<Sharer>();
   #uses = 0;
 
-  constructor(changes: Partial<TcpBounds> = {}) {
+  constructor(changes: Partial<TcpBounds> = {}, clock: Clock = systemClock) {
+    this.clock = clock;
     this.bounds = { ...usualBounds, ...changes };
   }
 
