@@ -157,13 +157,15 @@ test('a renewal counts from when it was sent: an answer that took too long is no
   await pass(9_000);
   late();
   await pass(0);
-  assert.equal(a.isHeld(), false);
+  assert.deepEqual([a.isHeld(), told], [false, ['a leads', 'a stops']]);
 });
 
 test('a frozen leader may not act from its first moment on, before any timer has run', async () => {
   const a = await contender('a');
   clock.skipMs = 10_000;
   assert.equal(a.isHeld(), false);
+  clock.skipWallMs = -10_000;
+  assert.equal(a.isHeld(), false, 'nor does a wall clock that was set back help it');
 });
 
 test('neither may one whose machine was suspended, where the monotonic clock stood still', async () => {

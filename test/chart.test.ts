@@ -188,6 +188,22 @@ test('an agent may read its configuration and the endpoints of cluster DNS, and 
   ]);
 });
 
+test('the policy that holds each agent to its own node fails closed, denies, and judges agents alone', withHelm, () => {
+  const manifests = render('--set', 'fullnameOverride=dns');
+  const { spec, metadata } = only('ValidatingAdmissionPolicy', manifests);
+  assert.equal(spec.failurePolicy, 'Fail');
+  const conditions = spec.matchConditions as { expression: string }[];
+  assert.deepEqual(
+    conditions.map(({ expression }) => expression),
+    ["request.userInfo.username == 'system:serviceaccount:localdns-system:dns-agent'"],
+  );
+  assert.equal(podOf(only('DaemonSet', manifests)).pod.serviceAccountName, 'dns-agent');
+  assert.deepEqual(only('ValidatingAdmissionPolicyBinding', manifests).spec, {
+    policyName: metadata.name,
+    validationActions: ['Deny'],
+  });
+});
+
 test('no role has a wildcard, and no program but ours is bound to one', withHelm, () => {
   const accounts = standard.filter(({ kind }) => kind === 'ServiceAccount').map(({ metadata }) => metadata.name);
   for (const { rules = [], subjects = [], metadata } of standard) {

@@ -25,13 +25,18 @@ export interface ControlPlaneOptions {
 export interface ServiceAccount {
   serviceAccount: string;
   namespace: string;
+  /** The token is made for this pod, as kubelets ask for theirs. */
+  pod?: string;
 }
 
 /** One request as the API server's audit log has it. */
 export interface AuditedRequest {
   user: { username: string };
+  userAgent?: string;
   verb: string;
   requestURI: string;
+  requestReceivedTimestamp: string;
+  objectRef?: { apiGroup?: string; resource: string; subresource?: string; namespace?: string; name?: string };
   responseStatus?: { code: number };
 }
 
@@ -161,9 +166,10 @@ export class ControlPlane {
   /** The path of a kubeconfig: the administrator's, or one with a token that the API server issues to a ServiceAccount. */
   async kubeconfigFor(who: 'admin' | ServiceAccount): Promise<string> {
     if (who === 'admin') return this.#adminKubeconfig;
-    const { serviceAccount, namespace } = who;
-    const token = await this.kubectlOk('create', 'token', serviceAccount, '-n', namespace, '--duration=2h');
-    const path = join(this.folder.path, `${namespace}-${serviceAccount}.kubeconfig`);
+    const { serviceAccount, namespace, pod } = who;
+    const bound = pod === undefined ? [] : ['--bound-object-kind=Pod', `--bound-object-name=${pod}`];
+    const token = await this.kubectlOk('create', 'token', serviceAccount, '-n', namespace, '--duration=2h', ...bound);
+    const path = join(this.folder.path, `${namespace}-${serviceAccount}${pod ?? ''}.kubeconfig`);
     writeFileSync(path, kubeconfig(apiServerUrl, this.#ca, { token: token.trim() }), { mode: 0o600 });
     return path;
   }

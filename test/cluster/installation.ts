@@ -9,6 +9,7 @@ const root = resolve(import.meta.dirname, '../..');
 const system = 'localdns-system';
 const operatorMetricsPort = 9354;
 const agentMetricsPort = 9353;
+const agentAccount = { serviceAccount: 'localdns-agent', namespace: system };
 
 /** Where and how an agent runs, if not beside the API server and by default. */
 export interface AgentPlace {
@@ -28,15 +29,14 @@ export interface AgentPlace {
 export class Installation {
   readonly #cluster: ControlPlane;
   readonly #operatorKubeconfig: string;
-  readonly #agentKubeconfig: string;
+  readonly #agentKubeconfigs = new Map<string, string>();
 
-  private constructor(cluster: ControlPlane, operatorKubeconfig: string, agentKubeconfig: string) {
+  private constructor(cluster: ControlPlane, operatorKubeconfig: string) {
     this.#cluster = cluster;
     this.#operatorKubeconfig = operatorKubeconfig;
-    this.#agentKubeconfig = agentKubeconfig;
   }
 
-  static async create(cluster: ControlPlane, { crds = true } = {}): Promise<Installation> {
+  static async create(cluster: ControlPlane, { crds = true, nodes = ['n1'] } = {}): Promise<Installation> {
     const { code, stderr } = await cluster.helm(
       ...['install', 'localdns', join(root, 'charts/localdns'), '-n', system, '--create-namespace'],
       ...['--set', `crds.enabled=${crds}`],
@@ -44,8 +44,23 @@ export class Installation {
     if (code !== 0) throw new Error(`helm install: ${stderr}`);
     if (crds) await established(cluster);
     const operator = await cluster.kubeconfigFor({ serviceAccount: 'localdns-operator', namespace: system });
-    const agent = await cluster.kubeconfigFor({ serviceAccount: 'localdns-agent', namespace: system });
-    return new Installation(cluster, operator, agent);
+    const installation = new Installation(cluster, operator);
+    for (const node of nodes) {
+      installation.#agentKubeconfigs.set(node, await Installation.agentKubeconfig(cluster, node));
+    }
+    return installation;
+  }
+
+  /** With a token as the kubelet of that node gets it for the agent's pod: the API server knows whose it is. */
+  static async agentKubeconfig(cluster: ControlPlane, node?: string): Promise<string> {
+    const name = `agent-on-${node ?? 'no-node'}`;
+    const spec = {
+      ...(node !== undefined && { nodeName: node }),
+      serviceAccountName: agentAccount.serviceAccount,
+      containers: [{ name: 'agent', image: 'none' }],
+    };
+    await cluster.applyOk([{ apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: system }, spec }]);
+    return cluster.kubeconfigFor({ ...agentAccount, pod: name });
   }
 
   /** What was left out with `crds: false`. */
@@ -63,7 +78,13 @@ export class Installation {
   }
 
   /** The agent of a node, whose own resolver is at the given address. Started again, it finds its state of before. */
-  startAgent(node: string, nodeResolver: string, kubeconfig = this.#agentKubeconfig, place: AgentPlace = {}): Daemon {
+  startAgent(
+    node: string,
+    nodeResolver: string,
+    kubeconfig = this.#agentKubeconfigs.get(node),
+    place: AgentPlace = {},
+  ): Daemon {
+    if (kubeconfig === undefined) throw new Error(`the agent of ${node} has no token`);
     const { name = `agent-${node}`, namespace, args = [], metricsPort = agentMetricsPort } = place;
     this.setNodeResolvers(node, [nodeResolver]);
     return this.#cluster.startDaemon(

@@ -29,8 +29,6 @@ afterEach(async (context) => {
   await Promise.all([operator?.stop(), agent?.stop()]);
 });
 
-const agentAccount = { serviceAccount: 'localdns-agent', namespace: 'localdns-system' };
-
 interface LogLine {
   level: string;
   msg: string;
@@ -45,7 +43,7 @@ test('a missing kubeconfig is named once by each, and they go on once it is ther
     await eventually(`${program.name} complains`, 5_000, () => complaints(program).length > 0);
     assert.match(complaints(program)[0] ?? '', /late\.kubeconfig/);
   }
-  copyFileSync(await cluster.kubeconfigFor(agentAccount), path);
+  copyFileSync(await Installation.agentKubeconfig(cluster, 'n1'), path);
   for (const program of [operator, agent]) {
     // Which has none of our kinds yet: so it was reached.
     await eventually(`${program.name} reaches the API server`, 35_000, () =>
@@ -110,7 +108,7 @@ function complaints({ log }: Daemon): string[] {
 
 async function unreachable(): Promise<string> {
   const path = join(cluster.folder.path, 'unreachable.kubeconfig');
-  const config = readFileSync(await cluster.kubeconfigFor(agentAccount), 'utf8');
+  const config = readFileSync(await Installation.agentKubeconfig(cluster, 'n1'), 'utf8');
   writeFileSync(path, config.replace(':6443', ':6444'));
   return path;
 }

@@ -1,0 +1,175 @@
+/**
+ * What the API server lets an agent do, asked with real tokens of its ServiceAccount: one made for its pod on a node, as kubelets ask
+ * for them, and others that somebody could have got hold of.
+ */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { apiVersion } from '../../api/v1alpha1/labels.ts';
+import { eventually } from '../tools/eventually.ts';
+import { type ControlPlane, startControlPlane } from './control-plane.ts';
+import { Installation } from './installation.ts';
+import type { Outcome } from './namespace.ts';
+
+const system = 'localdns-system';
+const status = '--subresource=status';
+let cluster: ControlPlane;
+/** Kubeconfigs, by who uses them. */
+let tokens: Record<'n1' | 'n2' | 'noNode' | 'noPod' | 'operator', string>;
+
+before(async () => {
+  cluster = await startControlPlane();
+  await Installation.create(cluster, { nodes: [] });
+  await cluster.applyOk(
+    ['n1', 'n2'].flatMap((name) => [
+      { apiVersion: 'v1', kind: 'Node', metadata: { name } },
+      {
+        apiVersion,
+        kind: 'LocalDnsNode',
+        metadata: { name },
+        spec: { profile: 'default', revision: 'v1-0123456789ab', config: {} },
+      },
+    ]),
+  );
+  const agent = { serviceAccount: 'localdns-agent', namespace: system };
+  tokens = {
+    n1: await Installation.agentKubeconfig(cluster, 'n1'),
+    n2: await Installation.agentKubeconfig(cluster, 'n2'),
+    noNode: await Installation.agentKubeconfig(cluster),
+    noPod: await cluster.kubeconfigFor(agent),
+    operator: await cluster.kubeconfigFor({ ...agent, serviceAccount: 'localdns-operator' }),
+  };
+  await eventually('the policy is in force', 10_000, async () => {
+    return (await patch('noPod', 'n1', { status: { lastError: '' } }, status, '--dry-run=server')).code !== 0;
+  });
+});
+
+after(() => cluster?.stop());
+
+type Who = keyof typeof tokens;
+
+function as(who: Who, ...args: string[]): Promise<Outcome> {
+  return cluster.kubectl('--kubeconfig', tokens[who], ...args);
+}
+
+function patch(who: Who, node: string, change: object, ...flags: string[]): Promise<Outcome> {
+  return as(who, 'patch', `localdnsnode/${node}`, '--type=merge', '-p', JSON.stringify(change), ...flags);
+}
+
+async function lastError(node: string): Promise<string | undefined> {
+  return (await cluster.get<{ status?: { lastError?: string } }>(`localdnsnode/${node}`))?.status?.lastError;
+}
+
+const theirs = { status: { lastError: 'written by another' } };
+
+test('an agent writes the status of its own node, by patch and by server-side apply', async () => {
+  for (const node of ['n1', 'n2'] as const) {
+    const { code, stderr } = await patch(node, node, { status: { lastError: node } }, status);
+    assert.equal(code, 0, stderr);
+    assert.equal(await lastError(node), node);
+  }
+  const object = { apiVersion, kind: 'LocalDnsNode', metadata: { name: 'n1' }, status: { lastError: 'applied' } };
+  const manifest = join(cluster.makeFolder('manifests'), 'status.json');
+  await cluster.run('sh', ['-c', `cat > ${manifest}`], { input: JSON.stringify(object) });
+  const applied = await as('n1', 'apply', '--server-side', '--force-conflicts', status, '-f', manifest);
+  assert.equal(applied.code, 0, applied.stderr);
+  assert.equal(await lastError('n1'), 'applied');
+});
+
+for (const [who, node, complaint] of [
+  ['n1', 'n2', /the agent of node n1 may not write the status of node n2/],
+  ['n2', 'n1', /the agent of node n2 may not write the status of node n1/],
+  ['noNode', 'n1', /this token names no node/],
+  ['noPod', 'n1', /this token names no node/],
+] as const) {
+  test(`the status of ${node} is not for the token of ${who}`, async () => {
+    const { code, stderr } = await patch(who, node, theirs, status);
+    assert.notEqual(code, 0);
+    assert.match(stderr, /ValidatingAdmissionPolicy 'localdns-agent'.* denied request/);
+    assert.match(stderr, complaint);
+    assert.notEqual(await lastError(node), theirs.status.lastError);
+  });
+}
+
+test('neither is it for the token of a pod that is gone', async () => {
+  const kubeconfig = await Installation.agentKubeconfig(cluster, 'n3');
+  await cluster.kubectlOk('delete', 'pod/agent-on-n3', '-n', system, '--force', '--grace-period=0');
+  await eventually('the token is refused', 15_000, async () => {
+    const { stderr } = await cluster.kubectl('--kubeconfig', kubeconfig, 'get', 'localdnsnodes');
+    return /Unauthorized|logged in/.test(stderr);
+  });
+});
+
+test('the operator is not judged as an agent', async () => {
+  const { code, stderr } = await patch('operator', 'n1', { spec: { profile: 'default' } });
+  assert.equal(code, 0, stderr);
+});
+
+/** What RBAC refuses, each with the words of kubectl. */
+for (const args of [
+  ['patch', 'localdnsnode/n1', '--type=merge', '-p', '{"spec":{"profile":"other"}}'],
+  ['delete', 'localdnsnode/n1'],
+  ['create', '-f', join(import.meta.dirname, '../../examples/node-pool.yaml')],
+  ['get', 'localdnsprofiles'],
+  ['get', 'secrets', '-n', system],
+  ['get', 'secrets', '-n', 'kube-system'],
+  ['get', 'secrets', '-A'],
+  ['get', '--raw', `/api/v1/namespaces/${system}/secrets`],
+  ['get', '--raw', '/api/v1/secrets?watch=true&timeoutSeconds=1'],
+  ['get', 'configmaps', '-n', system],
+  ['get', 'pods', '-n', system],
+  ['get', 'pods', '-n', 'kube-system'],
+  ['get', 'services', '-n', 'kube-system'],
+  ['get', 'nodes'],
+  ['get', 'leases', '-n', system],
+  ['get', 'endpointslices', '-n', 'default'],
+  ['get', 'endpointslices', '-A'],
+  ['get', '--raw', '/apis/discovery.k8s.io/v1/endpointslices'],
+  ['label', 'node/n1', 'localdns.dev/state=enabled'],
+  ['create', 'token', 'localdns-agent', '-n', system],
+  ['get', '--raw', '/metrics'],
+]) {
+  test(`an agent may not: ${args.map((word) => word.replace(/^.*\/(?=examples)/, '')).join(' ')}`, async () => {
+    const { code, stderr } = await as('n1', ...args);
+    assert.notEqual(code, 0);
+    assert.match(stderr, /[Ff]orbidden/);
+  });
+}
+
+for (const args of [
+  ['get', 'endpointslices', '-n', 'kube-system'],
+  ['get', '--raw', '/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices?watch=true&timeoutSeconds=1'],
+  ['get', 'localdnsnodes', '--field-selector=metadata.name=n1'],
+  // RBAC knows no field selector: so nothing secret stands in a LocalDnsNode.
+  ['get', '--raw', `/apis/${apiVersion}/localdnsnodes`],
+]) {
+  test(`an agent may: ${args.join(' ')}`, async () => {
+    const { code, stderr } = await as('n1', ...args);
+    assert.equal(code, 0, stderr);
+  });
+}
+
+test('a role that gives agents too much gives them no write but that of their own status', async () => {
+  const account = `--serviceaccount=${system}:localdns-agent`;
+  await cluster.kubectlOk('create', 'clusterrolebinding', 'too-much', '--clusterrole=cluster-admin', account);
+  await eventually('it holds', 10_000, async () => (await as('n1', 'get', 'secrets', '-A')).code === 0);
+  const statusAlone = /an agent writes the status of a LocalDnsNode and nothing else of it/;
+  const made = { apiVersion, kind: 'LocalDnsNode', metadata: { name: 'n3' }, spec: {} };
+  const manifest = join(cluster.makeFolder('manifests'), 'node.json');
+  const spec = { profile: 'p', revision: 'v1-0123456789ab', config: {} };
+  await cluster.run('sh', ['-c', `cat > ${manifest}`], { input: JSON.stringify({ ...made, spec }) });
+  for (const [args, complaint] of [
+    [['patch', 'localdnsnode/n1', '--type=merge', '-p', '{"spec":{"profile":"other"}}'], statusAlone],
+    [['label', 'localdnsnode/n1', 'a=b'], statusAlone],
+    [['delete', 'localdnsnode/n1'], statusAlone],
+    [['delete', 'localdnsnodes', '--all'], statusAlone],
+    [['create', '-f', manifest], statusAlone],
+    [['patch', 'localdnsnode/n2', status, '--type=merge', '-p', JSON.stringify(theirs)], /may not write the status of/],
+  ] as const) {
+    const { code, stderr } = await as('n1', ...args);
+    assert.notEqual(code, 0, args.join(' '));
+    assert.match(stderr, complaint, args.join(' '));
+  }
+  assert.equal((await patch('n1', 'n1', { status: { lastError: 'mine' } }, status)).code, 0);
+  await cluster.kubectlOk('delete', 'clusterrolebinding', 'too-much');
+});
