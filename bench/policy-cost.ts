@@ -1,6 +1,7 @@
-/** What redirects cost each query that they do not touch: in this process, without sockets. */
+/** What redirects cost each query that they do not touch, and each new name that is made against them: in this process, without sockets. */
 import type { Reply } from '../agent/server/server.ts';
 import type { NodeConfig } from '../api/v1alpha1/node-config.ts';
+import { patternSet } from '../api/v1alpha1/pattern.ts';
 import { FakeAgent } from '../test/fake/agent.ts';
 import { a, query, questionName, reply } from '../test/fake/octets.ts';
 
@@ -31,6 +32,25 @@ const cases: Readonly<Record<string, Partial<NodeConfig>>> = {
   '1,000 suffixes and 200 patterns': redirectsTo({ suffixes, patterns }),
 };
 
+/** 253 characters, each of which brings other patterns into play, and below the domain that all of them end in. */
+const againstPatterns = Array.from({ length: names }, (_, of) => {
+  const labels = Array.from({ length: 22 }, (_, at) => `lambda-${(of * 37 + at * 53) % 200}`);
+  return `${labels.join('.').slice(0, 238)}.clouds.example`;
+});
+/** Nearly all states that a profile may have, and nothing in common that names end in. */
+const worstPatterns = Array.from(
+  { length: 200 },
+  (_, at) => `.*[a-m${at % 10}].{6}[xyz${String.fromCharCode(97 + (at % 23))}]`,
+);
+const letters = Array.from({ length: names }, (_, of) =>
+  Array.from({ length: 253 }, (_, at) => String.fromCharCode(97 + ((of * 7_919 + at * at * 31 + at) % 26))).join(''),
+);
+
+const newNames: Readonly<Record<string, readonly [patterns: readonly string[], names: readonly string[]]>> = {
+  '200 patterns, a new name made against them': [patterns, againstPatterns],
+  'the 200 worst patterns, a new name of 253 letters': [worstPatterns, letters],
+};
+
 export async function policyCost(say: (line: string) => void): Promise<PolicyReading[]> {
   const packets = Array.from({ length: names }, (_, at) => query(`api-${at}.shop.svc.cluster.local`));
   const agents = await Promise.all(Object.values(cases).map((local) => filledAgent(local, packets)));
@@ -39,6 +59,11 @@ export async function policyCost(say: (line: string) => void): Promise<PolicyRea
   for (let round = 0; round <= rounds; round += 1) {
     for (const [at, policies] of Object.keys(cases).entries()) {
       const microsPerQuery = microsOf(agents[at] as FakeAgent, packets);
+      if (round > 0) readings.push({ policies, microsPerQuery });
+      if (round === rounds) say(`${policies}: ${microsPerQuery.toFixed(2)} µs`);
+    }
+    for (const [policies, [texts, against]] of Object.entries(newNames)) {
+      const microsPerQuery = microsPerName(texts, against);
       if (round > 0) readings.push({ policies, microsPerQuery });
       if (round === rounds) say(`${policies}: ${microsPerQuery.toFixed(2)} µs`);
     }
@@ -68,4 +93,11 @@ function microsOf(agent: FakeAgent, packets: readonly Buffer[]): number {
   const elapsedMs = performance.now() - startedAtMs;
   if (answered !== queries) throw new Error(`${queries - answered} queries have no answer`);
   return (elapsedMs * 1000) / queries;
+}
+
+function microsPerName(texts: readonly string[], against: readonly string[]): number {
+  const matching = patternSet(texts);
+  const startedAtMs = performance.now();
+  for (const name of against) matching(name);
+  return ((performance.now() - startedAtMs) * 1000) / against.length;
 }

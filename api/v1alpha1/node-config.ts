@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { isAddress, isPrefix, isUnicast, parseEndpoint } from './address.ts';
 import { isCaBundle, notABundle } from './ca-bundle.ts';
-import { patternError } from './pattern.ts';
+import { PatternBudget } from './pattern.ts';
 import { z } from './schema.ts';
 
 /** Raised when an agent of the last release could misread what is written now. */
@@ -48,12 +48,7 @@ const names = z.strictObject({
   exact: z.array(z.string()),
   /** Domains, with all names below them. */
   suffixes: z.array(z.string()),
-  patterns: z.array(
-    z.string().superRefine((text, context) => {
-      const message = patternError(text);
-      if (message !== undefined) context.addIssue({ code: 'custom', message });
-    }),
-  ),
+  patterns: z.array(z.string()),
 });
 
 /** What the agent answers itself, at every listener. A configuration leaves out what is empty. */
@@ -82,6 +77,17 @@ const localAnswers = {
         otherTypes: z.enum(['NoData', 'Forward']),
       }),
     )
+    .superRefine((redirects, context) => {
+      const budget = new PatternBudget();
+      for (const [at, redirect] of redirects.entries()) {
+        for (const part of ['match', 'except'] as const) {
+          for (const [of, text] of redirect[part].patterns.entries()) {
+            const message = budget.error(text);
+            if (message !== undefined) context.addIssue({ code: 'custom', message, path: [at, part, 'patterns', of] });
+          }
+        }
+      }
+    })
     .optional(),
   /** Addresses of names of one label are not asked about. */
   singleLabelNames: z.literal('NxDomain').optional(),

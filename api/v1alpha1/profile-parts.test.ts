@@ -67,3 +67,24 @@ test('nothing is said before all is known, and nothing is asked of a profile tha
   const disabled = settleParts({ mode: 'Disabled', redirects }, () => assert.fail());
   assert.deepEqual(disabled.kind === 'settled' && disabled.leftOut, []);
 });
+
+test('patterns have room together, those of exceptions among them, and the last to come are left out', () => {
+  const many = (from: number, count: number) => Array.from({ length: count }, (_, at) => `n${from + at}`);
+  const settled = settleParts(
+    {
+      redirects: [
+        { name: 'a', match: { patterns: many(0, 500) }, except: { patterns: many(500, 11) }, target },
+        { name: 'b', match: { patterns: many(511, 2) }, target },
+      ],
+    },
+    () => gone,
+  );
+  assert.ok(settled.kind === 'settled');
+  assert.deepEqual(settled.leftOut, [
+    {
+      field: 'spec.redirects[1].match.patterns[1]',
+      message: 'too many: the patterns of a profile are at most 512',
+    },
+  ]);
+  assert.deepEqual(settled.spec.redirects?.[1]?.match.patterns, ['n511']);
+});

@@ -1,9 +1,9 @@
 /**
- * What no schema can judge of a profile: whether a pattern can be matched in linear time, and whether the Service that a redirect
+ * What no schema can judge of a profile: whether a pattern can be matched in linear time, and at what cost, and whether the Service that a redirect
  * leads to exists. What follows from it is up to `mode`: Preferred leaves out the part, Required refuses the whole.
  */
 import type { RedirectSpec } from './local-answers.ts';
-import { patternError } from './pattern.ts';
+import { PatternBudget } from './pattern.ts';
 import type { ProfileSpec } from './profile.ts';
 import type { FieldError } from './profile-validation.ts';
 
@@ -35,7 +35,10 @@ export type Settled =
 /** `spec` must have passed validateProfileSpec. */
 export function settleParts(spec: ProfileSpec, serviceTarget: (ref: ServiceRef) => ServiceTarget): Settled {
   if (spec.redirects === undefined || spec.mode === 'Disabled') return { kind: 'settled', spec, leftOut: [] };
-  const parts = spec.redirects.map((redirect, at) => settleRedirect(redirect, `spec.redirects[${at}]`, serviceTarget));
+  const budget = new PatternBudget();
+  const parts = spec.redirects.map((redirect, at) =>
+    settleRedirect(redirect, `spec.redirects[${at}]`, serviceTarget, budget),
+  );
   if (parts.includes('unknown')) return { kind: 'unknown' };
   const known = parts.filter((part) => part !== 'unknown');
   const errors = known.flatMap((part) => part.errors);
@@ -54,11 +57,12 @@ function settleRedirect(
   redirect: RedirectSpec,
   field: string,
   serviceTarget: (ref: ServiceRef) => ServiceTarget,
+  budget: PatternBudget,
 ): Part | 'unknown' {
   const { match, except, target } = redirect;
-  const inMatch = patternErrors(match.patterns, `${field}.match`);
+  const inMatch = patternErrors(match.patterns, `${field}.match`, budget);
   // Without its exception it would take what it shall not.
-  const inExcept = patternErrors(except?.patterns, `${field}.except`);
+  const inExcept = patternErrors(except?.patterns, `${field}.except`, budget);
   const whole = inExcept.map((error) => ({ ...error, message: `${error.message}; without it there is no redirect` }));
   const errors = [...inMatch, ...whole];
 
@@ -77,9 +81,9 @@ function settleRedirect(
   return { redirect: { ...redirect, match: names, target: { addresses: [...found.addresses] } }, errors };
 }
 
-function patternErrors(patterns: readonly string[] | undefined, field: string): FieldError[] {
+function patternErrors(patterns: readonly string[] | undefined, field: string, budget: PatternBudget): FieldError[] {
   return (patterns ?? []).flatMap((text, at) => {
-    const message = patternError(text);
+    const message = budget.error(text);
     return message === undefined ? [] : [{ field: `${field}.patterns[${at}]`, message }];
   });
 }
