@@ -9,7 +9,6 @@ import { SnapshotReader, writeSnapshot } from './cache/snapshot.ts';
 import type { Clock } from './clock.ts';
 import { Budget, type BudgetBounds } from './forward/budget.ts';
 import { Forwarder } from './forward/forwarder.ts';
-import { InFlight } from './forward/in-flight.ts';
 import { byRendezvous } from './forward/rendezvous.ts';
 import type { Transport } from './forward/transport.ts';
 import { Upstream, upstreamCounts } from './forward/upstream.ts';
@@ -165,7 +164,7 @@ export class Builder {
             clock: this.#clock,
             destination: block.forwardDestination,
           }),
-          inFlight: new InFlight(),
+          inFlight: new Map(),
           counts,
           logQueries: block.queryLogging === 'Log',
         },

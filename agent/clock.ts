@@ -1,3 +1,5 @@
+import { TimerWheel } from './timer-wheel.ts';
+
 /** Time as the serving thread sees it; scenarios bring their own. */
 export interface Clock {
   /** Milliseconds on a clock that never goes back. */
@@ -10,15 +12,10 @@ export interface Timer {
   cancel(): void;
 }
 
-export const systemClock: Clock = {
-  nowMs: () => performance.now(),
-  after(delayMs, callback) {
-    // What is due already is due now.
-    const timer = setTimeout(callback, Math.max(0, delayMs));
-    timer.unref();
-    return { cancel: () => clearTimeout(timer) };
-  },
-};
+const nowMs = () => performance.now();
+const wheel = new TimerWheel(nowMs);
+
+export const systemClock: Clock = { nowMs, after: (delayMs, callback) => wheel.after(delayMs, callback) };
 
 /** What `promise` comes to, if it does in time. */
 export function within<T>(delayMs: number, clock: Clock, promise: Promise<T>): Promise<T | undefined> {

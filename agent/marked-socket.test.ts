@@ -8,7 +8,7 @@ import { buildAnswer, buildQuery, readMessage } from '../test/fake/message.ts';
 import { SocketUpstream } from '../test/fake/socket-upstream.ts';
 import { systemClock } from './clock.ts';
 import { marked } from './forward/outgoing.ts';
-import { loopbackTransport, networkTransport } from './forward/transport.ts';
+import { exchange, loopbackTransport, networkTransport } from './forward/transport.ts';
 import { isLibc, linux, loadLibc, socketAddress } from './libc.ts';
 import { markedTcp, markedUdp } from './marked-socket.ts';
 
@@ -153,7 +153,7 @@ suite('a marked socket', { skip: lack() }, () => {
     const query = buildQuery({ name: 'www.example', id: 0 });
     for (const transport of [networkTransport(systemClock, mark), loopbackTransport(systemClock, mark)]) {
       for (const overTcp of [false, true]) {
-        const reply = await transport.exchange({ address, port: upstream.port }, overTcp, query, 5_000);
+        const reply = await exchange(transport, { address, port: upstream.port }, overTcp, query, 5_000);
         assert.deepEqual(readMessage(reply).answers, answers);
       }
       transport.close();
@@ -161,8 +161,8 @@ suite('a marked socket', { skip: lack() }, () => {
     await upstream.close();
     const gone = { address, port: upstream.port };
     const transport = networkTransport(systemClock, mark);
-    await assert.rejects(transport.exchange(gone, false, query, 5_000), { code: 'NETWORK' });
-    await assert.rejects(transport.exchange(gone, true, query, 5_000), { code: 'NETWORK' });
+    await assert.rejects(exchange(transport, gone, false, query, 5_000), { code: 'NETWORK' });
+    await assert.rejects(exchange(transport, gone, true, query, 5_000), { code: 'NETWORK' });
     transport.close();
   });
 

@@ -3,7 +3,7 @@
  * queries upstream are not intercepted, its heartbeats are. Made by system calls, then adopted by Node, which closes them.
  */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
-import { isIPv6, Socket } from 'node:net';
+import { isIPv6, type OnReadOpts, Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { intOption, isLibc, type Libc, linux, loadLibc, SystemCallError, socketAddress } from './libc.ts';
 
@@ -31,11 +31,12 @@ export function markedUdp(family: IpFamily, mark: number, localAddress = wildcar
 }
 
 /** A socket on which `connect()` is still to be called. Throws as {@link markedUdp} does. */
-export function markedTcp(family: IpFamily, mark: number, localAddress?: string): Socket {
+export function markedTcp(family: IpFamily, mark: number, localAddress?: string, onread?: OnReadOpts): Socket {
   const libc = openLibc();
   const fd = markedDescriptor(libc, family, linux.stream, mark, localAddress);
   // Reading starts with the connection: before, it would fail.
-  return adopt(libc, fd, () => new Socket({ fd, manualStart: true, readable: true, writable: true } as { fd: number }));
+  const options = { fd, manualStart: true, readable: true, writable: true, ...(onread !== undefined && { onread }) };
+  return adopt(libc, fd, () => new Socket(options as { fd: number }));
 }
 
 /**

@@ -249,6 +249,16 @@ export class Metrics {
       each(tallies, UpstreamCount.overBudget),
     );
     this.#counter(
+      'localdns_upstream_replies_discarded_total',
+      'Replies that were no answer, or none that a client can be told.',
+      [...labelNames, 'reason'],
+      () =>
+        tallies.flatMap(({ labels, counts }) => [
+          [{ ...labels, reason: 'mismatched' }, counts[UpstreamCount.mismatched]],
+          [{ ...labels, reason: 'unusable' }, counts[UpstreamCount.unusable]],
+        ]),
+    );
+    this.#counter(
       'localdns_upstream_answers_total',
       'Answers received.',
       labelNames,

@@ -2,10 +2,10 @@
 import { randomBytes } from 'node:crypto';
 import { identityName } from './policy/identity.ts';
 import { heartbeatAnswer, heartbeatName, nonceDigits } from './policy/probe.ts';
-import { writeUpstreamQuery } from './wire/answer.ts';
 import * as header from './wire/header.ts';
 import { nameFromText } from './wire/name.ts';
 import { classChaos } from './wire/query.ts';
+import { writeUpstreamQuery } from './wire/upstream-query.ts';
 
 const typeTxt = 16;
 

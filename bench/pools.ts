@@ -6,8 +6,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { systemClock } from '../agent/clock.ts';
 import { byRendezvous } from '../agent/forward/rendezvous.ts';
 import { TcpPools } from '../agent/forward/tcp-pool.ts';
-import { writeUpstreamQuery } from '../agent/wire/answer.ts';
+import { promised } from '../agent/forward/transport.ts';
 import { nameFromText } from '../agent/wire/name.ts';
+import { writeUpstreamQuery } from '../agent/wire/upstream-query.ts';
 import { CoreDns } from './coredns.ts';
 import { type Load, type Phase, poolsResults, type Spread } from './pools-results.ts';
 import { circumstances } from './sample.ts';
@@ -43,7 +44,8 @@ class SimulatedNode {
   async ask(zone = 'bench.test'): Promise<number> {
     this.#asked += 1;
     const sinceMs = performance.now();
-    await this.#pools.exchange({ address, port }, question(`q${this.#asked}.n${this.#number}.${zone}`), timeoutMs);
+    const asked = question(`q${this.#asked}.n${this.#number}.${zone}`);
+    await promised((asker) => this.#pools.ask({ address, port }, asked, timeoutMs, asker));
     return performance.now() - sinceMs;
   }
 

@@ -110,14 +110,25 @@ export class Entry {
     return {
       extendedRcode: 0,
       extendedError: this.#extendedError(from),
-      extraText: this.isBlocked ? 'protection.rebind' : '',
+      extraText: this.#extraText(from),
       origin: from,
     };
+  }
+
+  #extraText(from: Origin): string {
+    if (this.isBlocked) return 'protection.rebind';
+    return this.#isTheirFailure(from) ? 'this is what the servers answered' : '';
+  }
+
+  /** A client that is told of a failure shall know whose it is. */
+  #isTheirFailure(from: Origin): boolean {
+    return from === origin.forwarded && this.rcode !== header.rcode.noError && this.rcode !== header.rcode.nxDomain;
   }
 
   #extendedError(from: Origin): number {
     if (this.failures > 0) return extendedError.cachedError;
     if (this.isBlocked) return extendedError.blocked;
+    if (this.#isTheirFailure(from)) return extendedError.other;
     if (from !== origin.stale) return -1;
     return this.rcode === header.rcode.nxDomain ? extendedError.staleNxDomain : extendedError.staleAnswer;
   }

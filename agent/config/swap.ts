@@ -2,7 +2,7 @@
 import type { Builder } from '../build.ts';
 import type { Desired } from '../channel.ts';
 import type { Clock } from '../clock.ts';
-import type { Transport } from '../forward/transport.ts';
+import { exchange, type Transport } from '../forward/transport.ts';
 import { type ListenerName, Listeners, type ListeningAddress } from '../listen/listeners.ts';
 import type { Answerer } from '../listen/steering.ts';
 import { heartbeat, identityQuery } from '../self-query.ts';
@@ -109,7 +109,7 @@ export class Swap {
 
   async #querySelf({ name, address, port }: ListeningAddress, overTcp: boolean): Promise<string | undefined> {
     try {
-      await this.#transport.exchange({ address, port }, overTcp, identityQuery(), selfQueryTimeoutMs);
+      await exchange(this.#transport, { address, port }, overTcp, identityQuery(), selfQueryTimeoutMs);
       return undefined;
     } catch (error) {
       const at = `${address} port ${port} (${overTcp ? 'TCP' : 'UDP'})`;
@@ -123,7 +123,7 @@ export class Swap {
     const { query, isAnsweredBy } = heartbeat(startKey);
     const transport = openTransport();
     try {
-      return isAnsweredBy(await transport.exchange({ address, port }, overTcp, query, steerTimeoutMs))
+      return isAnsweredBy(await exchange(transport, { address, port }, overTcp, query, steerTimeoutMs))
         ? 'self'
         : 'other';
     } catch {

@@ -1,8 +1,9 @@
-import { deepEqual, equal, match } from 'node:assert/strict';
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeAgent } from '../../test/fake/agent.ts';
 import { FakeClock } from '../../test/fake/clock.ts';
 import { a, ednsQuery, query, questionName, read, reply } from '../../test/fake/octets.ts';
+import { askOf } from '../../test/fake/receiver.ts';
 import { Budget } from './budget.ts';
 import type { Transport } from './transport.ts';
 import { Upstream, UpstreamCount, upstreamCounts } from './upstream.ts';
@@ -10,7 +11,7 @@ import { Upstream, UpstreamCount, upstreamCounts } from './upstream.ts';
 test('a burst at once, and then as many as the rate allows; what was not used is not saved up beyond the burst', async () => {
   const clock = new FakeClock();
   const budget = new Budget('vpc', { perSecond: 10, burst: 3 }, clock);
-  const taken = () => [1, 2, 3, 4].filter(() => budget.take()).length;
+  const taken = () => [1, 2, 3, 4].filter(() => budget.take('')).length;
   equal(taken(), 3);
   await clock.advance(100);
   equal(taken(), 1);
@@ -79,14 +80,56 @@ test('what a connection is lost under, or holds up, is sent again within the bud
   const counts = new Float64Array(upstreamCounts);
   const repeats: boolean[] = [];
   const transport: Transport = {
-    exchange: async (_server, _overTcp, message, _timeoutMs, _client, mayRepeat) => {
-      repeats.push(mayRepeat?.() === true, mayRepeat?.() === true);
-      return message;
+    ask: (_server, _overTcp, message, _timeoutMs, asker) => {
+      repeats.push(asker.mayRepeat(), asker.mayRepeat());
+      asker.answered(message);
     },
     close: () => {},
   };
   const upstream = new Upstream({ address: '192.0.2.1', port: 53 }, true, transport, clock, counts, budget);
-  await upstream.ask(query('a.net'), 2_000);
+  await askOf(upstream, query('a.net'), 2_000);
   deepEqual(repeats, [true, false]);
   deepEqual([counts[UpstreamCount.tcpQueries], counts[UpstreamCount.overBudget]], [2, 1]);
+});
+
+test('the flood of one client takes what the others leave: who asks for less than an equal part is served', async () => {
+  const clock = new FakeClock();
+  const budget = new Budget('vpc', { perSecond: 100, burst: 100 }, clock);
+  const taken = { flood: 0, victim: 0 };
+  for (let ms = 0; ms < 10_000; ms += 1) {
+    await clock.advance(1);
+    for (let times = 0; times < 3; times += 1) if (budget.take('flood')) taken.flood += 1;
+    if (ms % 50 === 0 && budget.take('victim')) taken.victim += 1;
+  }
+  // 20 a second of 100; in ten seconds there are 1,000 and the burst.
+  equal(taken.victim, 200);
+  ok(taken.flood >= 850 && taken.flood + taken.victim <= 1_100, JSON.stringify(taken));
+});
+
+test('of clients that all want more than there is each gets as much; one that is alone gets all', async () => {
+  const clock = new FakeClock();
+  const budget = new Budget('vpc', { perSecond: 100, burst: 4 }, clock);
+  const taken = [0, 0, 0, 0];
+  const play = async (clients: number, forMs: number) => {
+    taken.fill(0);
+    for (let ms = 0; ms < forMs; ms += 1) {
+      await clock.advance(1);
+      for (let client = 0; client < clients; client += 1) {
+        if (budget.take(String((client + ms) % clients)))
+          taken[(client + ms) % clients] = (taken[(client + ms) % clients] ?? 0) + 1;
+      }
+    }
+    return [...taken];
+  };
+  for (const count of await play(4, 4_000)) ok(count >= 80 && count <= 120, `${taken}`);
+  // The others are forgotten a second after their last query.
+  await play(1, 1_100);
+  ok(((await play(1, 1_000))[0] ?? 0) >= 99, `${taken}`);
+});
+
+test('clients are told apart up to a bound', async () => {
+  const clock = new FakeClock();
+  const budget = new Budget('vpc', { perSecond: 1_000_000, burst: 1_000_000 }, clock);
+  for (let client = 0; client < 5_000; client += 1) ok(budget.take(`192.0.2.${client}`));
+  ok(budget.clients <= 1_024, `${budget.clients}`);
 });

@@ -7,32 +7,75 @@ export interface BudgetBounds {
   burst: number;
 }
 
-/** How often the servers of one owner may be asked, all together: a token bucket. */
+/** So much of the burst is kept for clients that ask for less than an equal part. */
+const keptPart = 1 / 4;
+/** A client counts as one for so long after its last query. */
+const clientMs = 1_000;
+/** Clients that are told apart; above that those that asked last share what there is. */
+const maxClients = 1_024;
+
+interface Bucket {
+  left: number;
+  atMs: number;
+}
+
+/**
+ * How often the servers of one owner may be asked, all together: a token bucket. The last of it is for clients within their equal
+ * part of the rate, so that one client's flood takes what the others leave, and no more.
+ */
 export class Budget {
   readonly #bounds: BudgetBounds;
   readonly #clock: Clock;
   /** Why nothing was sent, for people. */
   readonly exceeded: string;
-  #left: number;
-  #atMs: number;
+  readonly #all: Bucket;
+  readonly #kept: number;
+  /** Each may take its part of the rate; the one that asked longest ago comes first. */
+  readonly #clients = new Map<string, Bucket>();
 
   /** @param owner the name of the upstream, for people */
   constructor(owner: string, bounds: BudgetBounds, clock: Clock) {
     this.#bounds = bounds;
     this.#clock = clock;
     this.exceeded = `the budget of ${owner}, ${bounds.perSecond} queries a second, is used up (queryBudget)`;
-    this.#left = bounds.burst;
-    this.#atMs = clock.nowMs();
+    this.#all = { left: bounds.burst, atMs: clock.nowMs() };
+    this.#kept = Math.max(1, bounds.burst * keptPart);
   }
 
-  /** False: not now. */
-  take(): boolean {
+  /** That have asked a moment ago. */
+  get clients(): number {
+    return this.#clients.size;
+  }
+
+  /** False: not now. @param client on whose behalf, by address */
+  take(client: string): boolean {
     const { perSecond, burst } = this.#bounds;
     const nowMs = this.#clock.nowMs();
-    this.#left = Math.min(burst, this.#left + ((nowMs - this.#atMs) / 1_000) * perSecond);
-    this.#atMs = nowMs;
-    if (this.#left < 1) return false;
-    this.#left -= 1;
+    const own = this.#bucketOf(client, nowMs);
+    const clients = this.#clients.size;
+    fill(this.#all, perSecond, burst, nowMs);
+    fill(own, perSecond / clients, Math.max(1, burst / clients), nowMs);
+    if (this.#all.left < 1) return false;
+    const isWithinPart = clients === 1 || own.left >= 1;
+    if (!isWithinPart && this.#all.left - 1 < this.#kept) return false;
+    this.#all.left -= 1;
+    own.left = Math.max(0, own.left - 1);
     return true;
   }
+
+  #bucketOf(client: string, nowMs: number): Bucket {
+    const own = this.#clients.get(client) ?? { left: 1, atMs: nowMs };
+    this.#clients.delete(client);
+    for (const [other, { atMs }] of this.#clients) {
+      if (nowMs - atMs < clientMs && this.#clients.size < maxClients) break;
+      this.#clients.delete(other);
+    }
+    this.#clients.set(client, own);
+    return own;
+  }
+}
+
+function fill(bucket: Bucket, perSecond: number, most: number, nowMs: number): void {
+  bucket.left = Math.min(most, bucket.left + ((nowMs - bucket.atMs) / 1_000) * perSecond);
+  bucket.atMs = nowMs;
 }

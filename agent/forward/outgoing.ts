@@ -1,6 +1,6 @@
 /** How sockets to upstream servers are made: as Node makes them, or with a mark by which packet rules know the agent's own. */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
-import { isIPv6, Socket } from 'node:net';
+import { isIPv6, type OnReadOpts, Socket } from 'node:net';
 import { markedTcp, markedUdp, selfAddress } from '../marked-socket.ts';
 import { ExchangeError, type ServerAddress } from './exchange-error.ts';
 
@@ -8,8 +8,8 @@ import { ExchangeError, type ServerAddress } from './exchange-error.ts';
 export interface Outgoing {
   /** Not connected yet; its port is drawn anew (RFC 5452 §4.5). */
   udp(server: ServerAddress): UdpSocket;
-  /** Not connected yet. */
-  tcp(server: ServerAddress): Socket;
+  /** Not connected yet. @param onRead takes what arrives, where the socket can do that; else it comes as 'data' */
+  tcp(server: ServerAddress, onRead?: OnReadOpts): Socket;
 }
 
 export const unmarked: Outgoing = {
@@ -19,7 +19,7 @@ export const unmarked: Outgoing = {
       // Asked for the local address as well, which must stay the wildcard. Both are literals: there is nothing to look up.
       lookup: (host, _options, done) => done(null, host, isIPv6(host) ? 6 : 4),
     }),
-  tcp: () => new Socket(),
+  tcp: (_server, onRead) => new Socket(onRead && { onread: onRead }),
 };
 
 /** @param toSelf packets leave from an address of the node: for servers that are the agent itself */
@@ -32,5 +32,9 @@ export function marked(mark: number, toSelf = false): Outgoing {
       throw new ExchangeError('NETWORK', (error as Error).message);
     }
   };
-  return { udp: (server) => open(server, markedUdp), tcp: (server) => open(server, markedTcp) };
+  return {
+    udp: (server) => open(server, markedUdp),
+    tcp: (server, onRead) =>
+      open(server, (family, itsMark, localAddress) => markedTcp(family, itsMark, localAddress, onRead)),
+  };
 }

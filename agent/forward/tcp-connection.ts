@@ -1,9 +1,11 @@
 import { randomInt } from 'node:crypto';
-import type { Socket } from 'node:net';
+import type { OnReadOpts, Socket } from 'node:net';
 import type { Clock, Timer } from '../clock.ts';
+import { maxMessageLength } from '../wire/answer.ts';
 import * as header from '../wire/header.ts';
 import { keepaliveTimeoutMs, withKeepalive } from '../wire/keepalive.ts';
 import { setU16, u16 } from '../wire/octets.ts';
+import { hasOpt, questionEnd } from '../wire/upstream-query.ts';
 import type { ServerAddress } from './exchange-error.ts';
 import type { Outgoing } from './outgoing.ts';
 import type { TcpQuery } from './tcp-query.ts';
@@ -32,10 +34,18 @@ const maxAhead = 32;
 const maxAheadPerMs = 16;
 const answersThatTell = 32;
 
+const nothing = Buffer.alloc(0);
+
+/** What is read next, of all connections in turn: whoever is told of it takes what it keeps. */
+const arrived = Buffer.allocUnsafeSlow(2 + maxMessageLength);
+
 /** What leaves in one segment. */
 interface Batch {
   /** Infinity until then: what we have not sent holds nothing up. */
   leftAtMs: number;
+  /** Messages, and the ids that they get. */
+  readonly messages: Buffer[];
+  readonly ids: number[];
 }
 
 interface Sent {
@@ -77,7 +87,7 @@ export class TcpConnection {
    * that answers one after the other is still busy with them.
    */
   readonly #sent = new Map<number, Sent>();
-  #received: Buffer = Buffer.alloc(0);
+  #received: Buffer = nothing;
   #asked = 0;
   /** The latest query that has been answered, in the order of asking. */
   #answered = -1;
@@ -99,7 +109,7 @@ export class TcpConnection {
     this.#clock = clock;
     this.#owner = owner;
     this.#openedAtMs = clock.nowMs();
-    const plain = outgoing.tcp(server);
+    const plain = server.tls === undefined ? outgoing.tcp(server, this.#onRead()) : outgoing.tcp(server);
     plain.setNoDelay(true);
     plain.once('connect', () => {
       const handshakeMs = clock.nowMs() - this.#openedAtMs;
@@ -169,18 +179,15 @@ export class TcpConnection {
   send(query: TcpQuery): void {
     const queryId = this.#freeId();
     // RFC 7828 §3.2.1: once, to say that we would keep the connection.
-    const first = this.#asked === 0 && this.#owner.takesKeepalive;
+    const first = this.#asked === 0 && this.#owner.takesKeepalive && hasOpt(query.message);
     const isRepeated = query.outOn > 0;
-    const message = first ? withKeepalive(query.message) : query.message;
-    this.#sent.set(queryId, { query, batch: this.#openBatch(), order: this.#asked, withKeepalive: first, isRepeated });
+    const batch = this.#openBatch();
+    batch.messages.push(first ? withKeepalive(query.message) : query.message);
+    batch.ids.push(queryId);
+    this.#sent.set(queryId, { query, batch, order: this.#asked, withKeepalive: first, isRepeated });
     this.#asked += 1;
     query.outOn += 1;
     query.latest = this;
-    const frame = Buffer.allocUnsafe(2 + message.length);
-    setU16(frame, 0, message.length);
-    message.copy(frame, 2);
-    setU16(frame, 2, queryId);
-    this.#socket.write(frame);
   }
 
   /** Another connection to the same server was lost: this one may be as dead and not know it yet. An answer proves it alive. */
@@ -227,17 +234,30 @@ export class TcpConnection {
   /** Queries of one loop turn leave in one segment. */
   #openBatch(): Batch {
     if (this.#batch !== undefined) return this.#batch;
-    const batch: Batch = { leftAtMs: Number.POSITIVE_INFINITY };
-    this.#batch = batch;
+    this.#batch = { leftAtMs: Number.POSITIVE_INFINITY, messages: [], ids: [] };
     this.#lastQueryAtMs = this.#clock.nowMs();
-    this.#socket.cork();
-    setImmediate(() => {
-      this.#batch = undefined;
-      batch.leftAtMs = this.#clock.nowMs();
-      this.#socket.uncork();
-    });
-    return batch;
+    setImmediate(this.#leave);
+    return this.#batch;
   }
+
+  readonly #leave = (): void => {
+    const batch = this.#batch as Batch;
+    this.#batch = undefined;
+    batch.leftAtMs = this.#clock.nowMs();
+    if (this.#closed) return;
+    let length = 0;
+    for (const message of batch.messages) length += 2 + message.length;
+    const frames = Buffer.allocUnsafe(length);
+    let at = 0;
+    for (const [place, message] of batch.messages.entries()) {
+      setU16(frames, at, message.length);
+      message.copy(frames, at + 2);
+      setU16(frames, at + 2, batch.ids[place] as number);
+      at += 2 + message.length;
+    }
+    batch.messages.length = 0;
+    this.#socket.write(frames);
+  };
 
   #freeId(): number {
     let queryId = randomInt(0x10000);
@@ -245,6 +265,17 @@ export class TcpConnection {
     return queryId;
   }
 
+  #onRead(): OnReadOpts {
+    return {
+      buffer: arrived,
+      callback: (length, buffer) => {
+        this.#read((buffer as Buffer).subarray(0, length));
+        return true;
+      },
+    };
+  }
+
+  /** @param chunk is used again after the return */
   #read(chunk: Buffer): void {
     this.#lastReplyAtMs = this.#clock.nowMs();
     const data = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk]);
@@ -255,7 +286,7 @@ export class TcpConnection {
       this.#deliver(data.subarray(at + 2, end));
       at = end;
     }
-    this.#received = data.subarray(at);
+    this.#received = at === data.length ? nothing : Buffer.from(data.subarray(at));
     if (at === 0) return;
     this.#stuck = false;
     this.#suspect = false;
@@ -264,10 +295,12 @@ export class TcpConnection {
   }
 
   #deliver(reply: Buffer): void {
-    if (reply.length < header.headerLength) return;
-    const queryId = header.id(reply);
+    const queryId = reply.length < header.headerLength ? -1 : header.id(reply);
     const sent = this.#sent.get(queryId);
-    if (sent === undefined || !answers(reply, sent.query.question)) return;
+    if (sent === undefined || !answers(reply, sent.query.message)) {
+      (sent ?? this.#head())?.query.mismatched();
+      return;
+    }
     this.#sent.delete(queryId);
     this.#note(sent);
     const { query } = sent;
@@ -313,7 +346,7 @@ export class TcpConnection {
       this.send(query);
       return false;
     }
-    const timeoutMs = keepaliveTimeoutMs(reply, query.question.length);
+    const timeoutMs = keepaliveTimeoutMs(reply, questionEnd(query.message) - header.headerLength);
     if (timeoutMs === 0) this.#draining = true;
     else if (timeoutMs > 0 && timeoutMs * keepalivePart < this.#keepMs) {
       this.#keepMs = timeoutMs * keepalivePart;

@@ -4,6 +4,7 @@ import { FakeClock, settle } from '../../test/fake/clock.ts';
 import { buildQuery } from '../../test/fake/message.ts';
 import { SerialServer, type ServerHabits } from '../../test/fake/serial-server.ts';
 import { TcpPools } from './tcp-pool.ts';
+import { promised } from './transport.ts';
 
 const timeoutMs = 2_000;
 const roundTripMs = 1;
@@ -15,7 +16,12 @@ function scene(habits: ServerHabits) {
   const elapsed = new Map<string, number>();
   const ask = async (name: string, { client, mayRepeat }: { client?: string; mayRepeat?: () => boolean } = {}) => {
     const startedAtMs = clock.nowMs();
-    await pools.exchange({ address: '192.0.2.1', port: 53 }, buildQuery({ name, id: 0 }), timeoutMs, client, mayRepeat);
+    const message = buildQuery({ name, id: 0 });
+    await promised(
+      (asker) => pools.ask({ address: '192.0.2.1', port: 53 }, message, timeoutMs, asker),
+      client,
+      mayRepeat,
+    );
     elapsed.set(name, clock.nowMs() - startedAtMs);
   };
   const asked = (name: string) => server.received.filter((query) => query.name === name).length;
@@ -187,11 +193,8 @@ suite('towards a server that answers one after the other', () => {
     const clock = new FakeClock();
     const pools = new TcpPools(clock, new SerialServer(clock).outgoing(roundTripMs));
     for (let host = 1; host <= 200; host += 1) {
-      const reply = pools.exchange(
-        { address: `192.0.2.${host}`, port: 53 },
-        buildQuery({ name: 'n', id: 0 }),
-        timeoutMs,
-      );
+      const server = { address: `192.0.2.${host}`, port: 53 };
+      const reply = promised((asker) => pools.ask(server, buildQuery({ name: 'n', id: 0 }), timeoutMs, asker));
       await clock.advance(1_000);
       await reply;
     }

@@ -6,6 +6,7 @@ import { buildAnswer, buildQuery, readMessage } from '../../test/fake/message.ts
 import { SocketUpstream } from '../../test/fake/socket-upstream.ts';
 import { eventually } from '../../test/tools/eventually.ts';
 import { TcpPools } from './tcp-pool.ts';
+import { promised } from './transport.ts';
 
 const address = '127.0.0.1';
 const timeoutMs = 2_000;
@@ -27,7 +28,7 @@ suite('connections to an upstream over TCP', () => {
   });
 
   const ask = (name: string) =>
-    pools.exchange({ address, port: upstream.port }, buildQuery({ name, id: 0 }), timeoutMs);
+    promised((asker) => pools.ask({ address, port: upstream.port }, buildQuery({ name, id: 0 }), timeoutMs, asker));
   const received = (count: number) => eventually(`${count} queries`, withinMs, () => upstream.queries.length >= count);
   const answer = (index: number) => {
     const query = upstream.queries[index];
@@ -194,7 +195,7 @@ suite('frames', () => {
     const bound = server.address();
     const port = typeof bound === 'object' && bound !== null ? bound.port : 0;
     const replies = ['a.example', 'b.example'].map((name) =>
-      pools.exchange({ address, port }, buildQuery({ name, id: 0 }), timeoutMs),
+      promised((asker) => pools.ask({ address, port }, buildQuery({ name, id: 0 }), timeoutMs, asker)),
     );
     const size = 2 + buildQuery({ name: 'a.example' }).length;
     // The first of a connection has the option edns-tcp-keepalive, of four octets.

@@ -3,8 +3,9 @@ import type { ServerAddress } from './exchange-error.ts';
 import { FairQueue } from './fair-queue.ts';
 import { type Outgoing, unmarked } from './outgoing.ts';
 import { type ConnectionOwner, TcpConnection } from './tcp-connection.ts';
-import { type MayRepeat, TcpQuery } from './tcp-query.ts';
+import { TcpQuery } from './tcp-query.ts';
 import { TlsSessions } from './tls-sessions.ts';
+import type { Asker } from './transport.ts';
 
 /** Connections that stay open while there is little to ask; the others close soon. */
 const atRest = 2;
@@ -48,14 +49,12 @@ class TcpPool implements ConnectionOwner {
     this.#outgoing = outgoing;
   }
 
-  exchange(message: Buffer, timeoutMs: number, client: string, mayRepeat?: MayRepeat): Promise<Buffer> {
-    return new Promise((resolve, reject) => {
-      const query = new TcpQuery(message, resolve, reject, client, mayRepeat);
-      this.#movesSaved = Math.min(maxMovesSaved, this.#movesSaved + movesPerQuery);
-      query.timer = this.#clock.after(timeoutMs, () => this.#expire(query, timeoutMs));
-      // Who waits already goes before.
-      if (!this.#waiting.isEmpty || !this.#place(query)) this.#wait(query);
-    });
+  ask(message: Buffer, timeoutMs: number, asker: Asker): void {
+    const query = new TcpQuery(message, asker);
+    this.#movesSaved = Math.min(maxMovesSaved, this.#movesSaved + movesPerQuery);
+    query.timer = this.#clock.after(timeoutMs, () => this.#expire(query, timeoutMs));
+    // Who waits already goes before.
+    if (!this.#waiting.isEmpty || !this.#place(query)) this.#wait(query);
   }
 
   get isUnused(): boolean {
@@ -215,29 +214,33 @@ export class TcpPools {
   readonly #clock: Clock;
   readonly #outgoing: Outgoing;
   readonly #pools = new Map<string, TcpPool>();
+  readonly #keys = new WeakMap<ServerAddress, string>();
 
   constructor(clock: Clock, outgoing: Outgoing = unmarked) {
     this.#clock = clock;
     this.#outgoing = outgoing;
   }
 
-  /** @param mayRepeat for whoever counts what is sent */
-  exchange(
-    server: ServerAddress,
-    message: Buffer,
-    timeoutMs: number,
-    client = '',
-    mayRepeat?: MayRepeat,
-  ): Promise<Buffer> {
-    const { serverName = '', caBundle = '' } = server.tls ?? {};
-    const key = [server.address, server.port, serverName, caBundle].join('#');
+  ask(server: ServerAddress, message: Buffer, timeoutMs: number, asker: Asker): void {
+    const key = this.#keyOf(server);
     let pool = this.#pools.get(key);
     if (pool === undefined) {
       if (this.#pools.size >= maxPools) this.#forgetUnused();
       pool = new TcpPool(server, this.#clock, this.#outgoing);
       this.#pools.set(key, pool);
     }
-    return pool.exchange(message, timeoutMs, client, mayRepeat);
+    pool.ask(message, timeoutMs, asker);
+  }
+
+  /** Upstreams ask with one object each: its key is made once. */
+  #keyOf(server: ServerAddress): string {
+    let key = this.#keys.get(server);
+    if (key === undefined) {
+      const { serverName = '', caBundle = '' } = server.tls ?? {};
+      key = [server.address, server.port, serverName, caBundle].join('#');
+      this.#keys.set(server, key);
+    }
+    return key;
   }
 
   get size(): number {

@@ -10,6 +10,7 @@ import { FakeClock } from '../../test/fake/clock.ts';
 import { buildAnswer, buildQuery, readMessage } from '../../test/fake/message.ts';
 import { eventually } from '../../test/tools/eventually.ts';
 import { TcpPools } from './tcp-pool.ts';
+import { promised } from './transport.ts';
 
 const fixtures = join(import.meta.dirname, '../../test/fake/tls');
 const read = (name: string) => readFileSync(join(fixtures, name), 'utf8');
@@ -50,7 +51,8 @@ after(() => {
 });
 
 function ask(tls: { serverName: string; caBundle?: string }, port = (server.address() as AddressInfo).port) {
-  return pools.exchange({ address: '127.0.0.1', port, tls }, buildQuery({ name: 'www.example', id: 0 }), 2_000);
+  const server = { address: '127.0.0.1', port, tls };
+  return promised((asker) => pools.ask(server, buildQuery({ name: 'www.example', id: 0 }), 2_000, asker));
 }
 
 test('queries go over one connection to the server that proves its name, which is told whom we mean', async () => {

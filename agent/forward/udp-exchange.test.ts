@@ -6,12 +6,18 @@ import { FakeClock } from '../../test/fake/clock.ts';
 import { buildAnswer, buildQuery, readMessage } from '../../test/fake/message.ts';
 import { SocketUpstream } from '../../test/fake/socket-upstream.ts';
 import { eventually } from '../../test/tools/eventually.ts';
-import { systemClock } from '../clock.ts';
+import { type Clock, systemClock } from '../clock.ts';
+import type { ServerAddress } from './exchange-error.ts';
+import { promised } from './transport.ts';
 import { udpExchange } from './udp-exchange.ts';
 
 const address = '127.0.0.1';
 const query = buildQuery({ name: 'www.example', id: 0 });
 const good = ['www.example 60 A 192.0.2.1'];
+
+function asked(server: ServerAddress, message: Buffer, timeoutMs: number, clock: Clock): Promise<Buffer> {
+  return promised((asker) => udpExchange(server, message, timeoutMs, asker, clock));
+}
 
 suite('an exchange over UDP', async () => {
   const upstream = await new SocketUpstream().open();
@@ -33,7 +39,7 @@ suite('an exchange over UDP', async () => {
       socket.send(buildAnswer(bytes, { answers: good }), remote.port, remote.address);
     });
     const { port } = socket.address();
-    await Promise.all(Array.from({ length: 8 }, () => udpExchange({ address, port }, query, 5_000, systemClock)));
+    await Promise.all(Array.from({ length: 8 }, () => asked({ address, port }, query, 5_000, systemClock)));
     socket.close();
     notEqual(ids.size, 1);
     equal(ports.size, 8);
@@ -57,7 +63,7 @@ suite('an exchange over UDP', async () => {
       send(withoutQuestion);
       send(buildAnswer(bytes, { answers: good }));
     };
-    deepEqual(await answersOf(udpExchange(server, query, 5_000, systemClock)), good);
+    deepEqual(await answersOf(asked(server, query, 5_000, systemClock)), good);
   });
 
   test('takes an error that comes without its question', async () => {
@@ -67,7 +73,7 @@ suite('an exchange over UDP', async () => {
       formErr.writeUInt16BE(0x8181, 2);
       send(formErr);
     };
-    const reply = await udpExchange(server, query, 5_000, systemClock);
+    const reply = await asked(server, query, 5_000, systemClock);
     equal(reply.readUInt16BE(2) & 0xf, 1);
   });
 
@@ -83,7 +89,7 @@ suite('an exchange over UDP', async () => {
       });
     });
     const { port } = clients.address();
-    deepEqual(await answersOf(udpExchange({ address, port }, query, 5_000, systemClock)), good);
+    deepEqual(await answersOf(asked({ address, port }, query, 5_000, systemClock)), good);
     stranger.close();
     clients.close();
   });
@@ -98,7 +104,7 @@ suite('an exchange over UDP', async () => {
       elsewhere.send(buildAnswer(bytes, { answers: good }), remote.port, remote.address);
     });
     const { port } = elsewhere.address();
-    deepEqual(await answersOf(udpExchange({ address: '127.0.0.2', port }, query, 5_000, systemClock)), good);
+    deepEqual(await answersOf(asked({ address: '127.0.0.2', port }, query, 5_000, systemClock)), good);
     deepEqual(sources, [address]);
     elsewhere.close();
   });
@@ -106,7 +112,7 @@ suite('an exchange over UDP', async () => {
   test('fails when its time is over, and not before', async () => {
     upstream.respond = () => {};
     const clock = new FakeClock();
-    const exchange = udpExchange(server, query, 300, clock);
+    const exchange = asked(server, query, 300, clock);
     const failed = rejects(exchange, { code: 'TIMEOUT', message: 'no reply over UDP within 300 ms' });
     await clock.advance(299);
     await eventually('the query', 5_000, () => upstream.queries.length === 1);
@@ -119,13 +125,13 @@ suite('an exchange over UDP', async () => {
     const closed = await new SocketUpstream().open();
     await closed.close();
     const clock = new FakeClock();
-    await rejects(udpExchange({ address, port: closed.port }, query, 2_000, clock), { code: 'NETWORK' });
+    await rejects(asked({ address, port: closed.port }, query, 2_000, clock), { code: 'NETWORK' });
     equal(clock.pending, 0);
   });
 
   test('fails, and breaks nothing, where there is no way to the server', async () => {
     // Without leave to broadcast the kernel refuses the connection of the socket itself.
-    await rejects(udpExchange({ address: '255.255.255.255', port: 53 }, query, 2_000, systemClock), {
+    await rejects(asked({ address: '255.255.255.255', port: 53 }, query, 2_000, systemClock), {
       code: 'NETWORK',
     });
   });
@@ -141,7 +147,7 @@ suite('an exchange over UDP', async () => {
     }
     socket.on('message', (bytes, remote) => socket.send(buildAnswer(bytes, { answers: good }), remote.port, '::1'));
     const { port } = socket.address();
-    deepEqual(await answersOf(udpExchange({ address: '::1', port }, query, 5_000, systemClock)), good);
+    deepEqual(await answersOf(asked({ address: '::1', port }, query, 5_000, systemClock)), good);
     socket.close();
   });
 });

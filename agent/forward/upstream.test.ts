@@ -2,6 +2,7 @@ import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeClock, settle } from '../../test/fake/clock.ts';
 import { buildQuery } from '../../test/fake/message.ts';
+import { askOf } from '../../test/fake/receiver.ts';
 import { FakeUpstreams, type Respond } from '../../test/fake/upstream.ts';
 import { Upstream, UpstreamCount, upstreamCounts } from './upstream.ts';
 
@@ -36,7 +37,7 @@ test('a server is up again with the first answer, to a probe or to a query, and 
   deepEqual([upstream.healthy, counts[UpstreamCount.down]], [true, 0]);
 
   upstream.failed(message);
-  await upstream.ask(message, 500);
+  await askOf(upstream, message, 500);
   equal(upstream.healthy, true);
   await clock.advance(60_000);
   equal(network.queries.length, 2);
@@ -49,7 +50,7 @@ test('a server that nobody uses any more is not probed, and does not count as do
   upstream.close();
   equal(counts[UpstreamCount.down], 0);
   // A query of the old configuration may still end there.
-  await rejects(upstream.ask(message, 500));
+  await rejects(askOf(upstream, message, 500));
   await clock.advance(60_000);
   equal(network.queries.length, 1);
   equal(counts[UpstreamCount.down], 0);
@@ -59,7 +60,7 @@ test('patience is 250 ms for a stranger, three times the smoothed latency for ot
   let latencyMs = 40;
   const { clock, upstream } = scene((query) => clock.after(latencyMs, () => query.answer()));
   const ask = async () => {
-    const reply = upstream.ask(message, 2_000);
+    const reply = askOf(upstream, message, 2_000);
     await clock.advance(latencyMs);
     await reply;
   };
@@ -82,10 +83,10 @@ test('queries are counted by the transport they took, answers with their time, f
     if (query.overTcp) query.fail();
     else clock.after(25, () => query.answer());
   });
-  const reply = upstream.ask(message, 500);
+  const reply = askOf(upstream, message, 500);
   await clock.advance(25);
   await reply;
-  await rejects(upstream.ask(message, 500, '', true));
+  await rejects(askOf(upstream, message, 500, true));
   await settle();
   deepEqual(
     [

@@ -1,8 +1,8 @@
 import type { Clock, Timer } from '../clock.ts';
 import { maxUdpSize, typeOpt } from '../wire/edns.ts';
 import type { Budget } from './budget.ts';
-import { ExchangeError, type ServerAddress } from './exchange-error.ts';
-import type { Transport } from './transport.ts';
+import type { ExchangeError, ServerAddress } from './exchange-error.ts';
+import { type Asker, exchange, type Transport } from './transport.ts';
 
 /** What is counted for one upstream; places in its tally. */
 export const UpstreamCount = {
@@ -14,6 +14,10 @@ export const UpstreamCount = {
   down: 5,
   /** Not sent: the budget was used up. */
   overBudget: 6,
+  /** Replies that no client can be told. */
+  unusable: 7,
+  /** Replies with another id or question. */
+  mismatched: 8,
 } as const;
 export const upstreamCounts = Object.keys(UpstreamCount).length;
 
@@ -35,6 +39,57 @@ const minPatienceMs = 30;
 const maxPatienceMs = 250;
 /** Weight of a new latency in the smoothed one (RFC 6298 §2 uses the same). */
 const latencyWeight = 1 / 8;
+/** A server that knows no EDNS is tried with it again after this: it may have been replaced. */
+const withoutEdnsMs = 600_000;
+
+/** Who is told what came of one query. Exactly one is called, maybe before {@link Upstream.ask} returns. */
+export interface Receiver {
+  /** @param message what was asked; @param reply is used again after the return */
+  replied(upstream: Upstream, reply: Buffer, message: Buffer, overTcp: boolean): void;
+  failed(upstream: Upstream, code: ExchangeError['code'], reason: string): void;
+}
+
+/** One query on its way. */
+class Asking implements Asker {
+  readonly client: string;
+  readonly startedAtMs: number;
+  readonly message: Buffer;
+  readonly overTcp: boolean;
+  readonly receiver: Receiver;
+  readonly #upstream: Upstream;
+
+  constructor(
+    upstream: Upstream,
+    message: Buffer,
+    receiver: Receiver,
+    client: string,
+    overTcp: boolean,
+    nowMs: number,
+  ) {
+    this.#upstream = upstream;
+    this.message = message;
+    this.receiver = receiver;
+    this.client = client;
+    this.overTcp = overTcp;
+    this.startedAtMs = nowMs;
+  }
+
+  answered(reply: Buffer): void {
+    this.#upstream.answered(this, reply);
+  }
+
+  failed(code: ExchangeError['code'], reason: string): void {
+    this.#upstream.unanswered(this, code, reason);
+  }
+
+  mismatched(): void {
+    this.#upstream.sentMismatched();
+  }
+
+  mayRepeat(): boolean {
+    return this.#upstream.mayRepeat(this.client);
+  }
+}
 
 /**
  * One server as it is asked in one way, with what traffic has taught about it. Health outlives configuration: it is kept for as
@@ -53,11 +108,7 @@ export class Upstream {
   #probeDelayMs = 0;
   #probe: Timer | undefined;
   #closed = false;
-  readonly #mayRepeat = (): boolean => {
-    if (!this.#mayAsk()) return false;
-    this.#count(UpstreamCount.tcpQueries);
-    return true;
-  };
+  #withoutEdnsUntilMs = Number.NEGATIVE_INFINITY;
 
   /** @param budget of the server's owner, over all of its servers */
   constructor(
@@ -86,21 +137,52 @@ export class Upstream {
     return Math.min(maxPatienceMs, Math.max(minPatienceMs, this.#smoothedMs * patience));
   }
 
+  /** Whether it can read a query with an OPT record, as far as is known. */
+  get knowsEdns(): boolean {
+    return this.#withoutEdnsUntilMs === Number.NEGATIVE_INFINITY || this.#clock.nowMs() >= this.#withoutEdnsUntilMs;
+  }
+
+  /** It answered without EDNS what it could not read with it (RFC 6891 §7). */
+  lacksEdns(): void {
+    this.#withoutEdnsUntilMs = this.#clock.nowMs() + withoutEdnsMs;
+  }
+
+  /** What it sent cannot be told to a client. */
+  sentUnusable(): void {
+    this.#count(UpstreamCount.unusable);
+  }
+
+  sentMismatched(): void {
+    this.#count(UpstreamCount.mismatched);
+  }
+
   /** @param overTcp false only where this server is asked over UDP first; a truncated answer is repeated over TCP */
-  async ask(message: Buffer, timeoutMs: number, client = '', overTcp = this.overTcp): Promise<Buffer> {
-    if (!this.#mayAsk()) throw new ExchangeError('BUDGET', this.#budget?.exceeded ?? '');
-    this.#count(overTcp ? UpstreamCount.tcpQueries : UpstreamCount.udpQueries);
-    const startedAtMs = this.#clock.nowMs();
-    try {
-      const reply = await this.#transport.exchange(this.server, overTcp, message, timeoutMs, client, this.#mayRepeat);
-      this.#succeeded(this.#clock.nowMs() - startedAtMs);
-      return reply;
-    } catch (error) {
-      this.#count(UpstreamCount.failures);
-      if (error instanceof ExchangeError && error.code === 'TIMEOUT') this.silent(message, startedAtMs);
-      else this.failed(message);
-      throw error;
+  ask(message: Buffer, timeoutMs: number, receiver: Receiver, client: string, overTcp = this.overTcp): void {
+    if (!this.#mayAsk(client)) {
+      receiver.failed(this, 'BUDGET', this.#budget?.exceeded ?? '');
+      return;
     }
+    this.#count(overTcp ? UpstreamCount.tcpQueries : UpstreamCount.udpQueries);
+    const asking = new Asking(this, message, receiver, client, overTcp, this.#clock.nowMs());
+    this.#transport.ask(this.server, overTcp, message, timeoutMs, asking);
+  }
+
+  answered({ startedAtMs, message, overTcp, receiver }: Asking, reply: Buffer): void {
+    this.#succeeded(startedAtMs, this.#clock.nowMs());
+    receiver.replied(this, reply, message, overTcp);
+  }
+
+  unanswered({ startedAtMs, message, receiver }: Asking, code: ExchangeError['code'], reason: string): void {
+    this.#count(UpstreamCount.failures);
+    if (code === 'TIMEOUT') this.silent(message, startedAtMs);
+    else this.failed(message);
+    receiver.failed(this, code, reason);
+  }
+
+  mayRepeat(client: string): boolean {
+    if (!this.#mayAsk(client)) return false;
+    this.#count(UpstreamCount.tcpQueries);
+    return true;
   }
 
   /**
@@ -125,15 +207,15 @@ export class Upstream {
     this.#recovered();
   }
 
-  #mayAsk(): boolean {
-    if (this.#budget?.take() !== false) return true;
+  #mayAsk(client: string): boolean {
+    if (this.#budget === undefined || this.#budget.take(client)) return true;
     this.#count(UpstreamCount.overBudget);
     return false;
   }
 
   #scheduleProbe(message: Buffer, next: Buffer): void {
     this.#probe = this.#clock.after(this.#probeDelayMs, () => {
-      this.#transport.exchange(this.server, this.overTcp, message, probeTimeoutMs).then(
+      exchange(this.#transport, this.server, this.overTcp, message, probeTimeoutMs).then(
         () => this.#recovered(),
         () => {
           if (this.#closed || this.healthy) return;
@@ -144,13 +226,14 @@ export class Upstream {
     });
   }
 
-  #succeeded(latencyMs: number): void {
+  #succeeded(startedAtMs: number, nowMs: number): void {
+    const latencyMs = nowMs - startedAtMs;
     const before = this.#smoothedMs ?? latencyMs;
     this.#smoothedMs = before + (latencyMs - before) * latencyWeight;
-    this.#answeredAtMs = this.#clock.nowMs();
+    this.#answeredAtMs = nowMs;
     this.#count(UpstreamCount.answers);
     this.#count(UpstreamCount.milliseconds, latencyMs);
-    this.#recovered();
+    if (!this.healthy) this.#recovered();
   }
 
   #recovered(): void {

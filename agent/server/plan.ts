@@ -1,14 +1,13 @@
 /** What one listener serves by: built aside from a configuration, and swapped whole. */
 import type { CacheBounds } from '../cache/cacheability.ts';
-import type { Entry } from '../cache/entry.ts';
 import type { NxdomainCuts } from '../cache/nxdomain-cuts.ts';
 import type { CachePartition } from '../cache/response-cache.ts';
-import type { Failed, Forwarder } from '../forward/forwarder.ts';
-import type { InFlight } from '../forward/in-flight.ts';
+import type { Forwarder } from '../forward/forwarder.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { RebindProtection } from '../policy/rebind.ts';
 import type { SearchPathRelief } from '../policy/search-path-relief.ts';
 import type { ZoneTable } from '../zone/zone-table.ts';
+import type { Resolution } from './resolution.ts';
 
 /** One server block. */
 export interface Zone {
@@ -27,8 +26,8 @@ export interface Zone {
   /** Looks for private addresses in answers of the servers; undefined where they may give any. */
   readonly rebind: RebindProtection | undefined;
   readonly forwarder: Forwarder;
-  /** Equal questions that wait for one upstream query. */
-  readonly inFlight: InFlight<Entry | Failed>;
+  /** What is asked of the servers now, by question: equal ones share one upstream query. */
+  readonly inFlight: Map<string, Resolution>;
   /** Indexed by {@link ZoneCount}. */
   readonly counts: Float64Array;
   readonly logQueries: boolean;

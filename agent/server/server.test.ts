@@ -1,8 +1,10 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseNodeConfig } from '../../api/v1alpha1/node-config.ts';
+import { FakeAgent } from '../../test/fake/agent.ts';
 import { FakeClock, settle } from '../../test/fake/clock.ts';
 import { buildQuery, readMessage } from '../../test/fake/message.ts';
+import { query, read } from '../../test/fake/octets.ts';
 import { FakeUpstreams } from '../../test/fake/upstream.ts';
 import { Builder } from '../build.ts';
 import { ResponseCache } from '../cache/response-cache.ts';
@@ -106,4 +108,14 @@ test('failures of a zone are logged once a second, and the line says how many it
     { zone: '.', name: 'one.example.', reason, failures: 1 },
     { zone: '.', name: 'four.example.', reason, failures: 3 },
   ]);
+});
+
+test('what is refused for one client’s share is asked for another one that comes in the same turn', async () => {
+  const agent = new FakeAgent({ root: { maxConcurrent: 4 } });
+  for (let name = 0; name < 4; name += 1) agent.ask(query(`held-${name}`), false, '198.51.100.7');
+  const refused = agent.ask(query('same'), false, '198.51.100.7');
+  const asked = agent.ask(query('same'), false, '198.51.100.8');
+  equal(refused.answer && read(refused.answer).rcode, 5);
+  equal(asked.answer, undefined);
+  equal(agent.upstream.queries.length, 4);
 });

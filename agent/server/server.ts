@@ -5,8 +5,8 @@ import { Entry } from '../cache/entry.ts';
 import { rememberFailure } from '../cache/failure.ts';
 import { isPrefetchDue } from '../cache/prefetch.ts';
 import { clientTimerMs, isRefreshDue, isServableStale, postponeRefresh } from '../cache/serve-stale.ts';
-import { type Clock, within } from '../clock.ts';
-import type { Failed } from '../forward/forwarder.ts';
+import type { Clock } from '../clock.ts';
+import type { Answered, Failed, Outcome } from '../forward/outcome.ts';
 import { maxMessageLength, sizeLimit, writeEmptyAnswer, writeRefusal } from '../wire/answer.ts';
 import { type Origin, origin } from '../wire/edns.ts';
 import * as header from '../wire/header.ts';
@@ -14,6 +14,7 @@ import { nameToText } from '../wire/name.ts';
 import { Accept, type PendingQuery, Query } from '../wire/query.ts';
 import { evenTtls } from '../wire/rrset.ts';
 import { bump, firstRcodeCount, ListenerCount, type ListenerPlan, placeOf, type Zone, ZoneCount } from './plan.ts';
+import { Resolution, Waiter } from './resolution.ts';
 
 /** Where the answer to one packet goes. Exactly one of {@link Reply.send} and {@link Reply.drop} is called for each. */
 export interface Reply {
@@ -143,12 +144,12 @@ export class Server {
       return;
     }
     if (entry === undefined || zone.serveStale === 'Disable' || !isServableStale(entry, nowMs)) {
-      void this.#forward(query.detach(), zone, reply, nowMs);
+      this.#wait(query, zone, reply, nowMs);
       return;
     }
     const isDue = isRefreshDue(entry, nowMs);
     if (isDue && zone.serveStale === 'Verify') {
-      void this.#verify(query.detach(), zone, entry, reply, nowMs);
+      this.#wait(query, zone, reply, nowMs, entry);
       return;
     }
     if (isDue) this.#refresh(query, zone, entry, reply);
@@ -165,81 +166,127 @@ export class Server {
 
   /** Behind the answer; once for all who would. */
   #refresh(query: Query, zone: Zone, entry: Entry, { client }: Reply): void {
-    if (zone.inFlight.find(query.key) !== undefined) return;
-    this.#resolve(query.detach(), zone, client, entry).catch((error) => this.#failed(error));
-  }
-
-  /** The part that waits, on a copy of the query. */
-  async #forward(query: PendingQuery, zone: Zone, reply: Reply, startedAtMs: number): Promise<void> {
-    const shared = zone.inFlight.find(query.key);
-    if (shared !== undefined) bump(zone.counts, ZoneCount.coalesced);
-    try {
-      const result = await (shared ?? this.#resolve(query, zone, reply.client));
-      if (result instanceof Entry) {
-        this.#answer(result, query, zone, reply, startedAtMs, origin.forwarded);
-        return;
-      }
-      const { rcode, extendedError, reason } = result;
-      this.#send(reply, writeEmptyAnswer(this.#out, query, rcode, extendedError, reason, origin.local));
-      if (zone.logQueries) this.#logQuery(query, reply, origin.local, startedAtMs);
-    } catch (error) {
-      this.#exception(error, reply);
-    }
-  }
-
-  /** RFC 8767 §5: the servers are asked first; where none answers well, or not before the client gives up, `stale` does. */
-  async #verify(query: PendingQuery, zone: Zone, stale: Entry, reply: Reply, startedAtMs: number): Promise<void> {
-    const shared = zone.inFlight.find(query.key);
-    if (shared !== undefined) bump(zone.counts, ZoneCount.coalesced);
-    try {
-      const fresh = await within(clientTimerMs, this.#clock, shared ?? this.#resolve(query, zone, reply.client, stale));
-      if (fresh instanceof Entry && !isFailure(fresh.rcode)) {
-        this.#answer(fresh, query, zone, reply, startedAtMs, origin.forwarded);
-      } else this.#answer(stale, query, zone, reply, this.#clock.nowMs(), origin.stale);
-    } catch (error) {
-      this.#exception(error, reply);
-    }
+    if (!zone.inFlight.has(query.key)) this.#begin(new Resolution(query.detach(), zone, entry), client);
   }
 
   /**
-   * Asks upstream once for all who wait, and moves the answer into the cache. Rejects with bugs alone.
-   * @param known serves on where nothing better comes
+   * The answer comes later.
+   * @param stale RFC 8767 §5: the servers are asked first; where none answers well, or not before the client gives up, this does
    */
-  #resolve(query: PendingQuery, zone: Zone, client: string, known?: Entry): Promise<Entry | Failed> {
-    return zone.inFlight.start(query.key, async () => {
-      zone.counts[ZoneCount.inFlight] = zone.forwarder.inFlight + 1;
-      const outcome = await zone.forwarder.forward(query, client);
-      zone.counts[ZoneCount.inFlight] = zone.forwarder.inFlight;
+  #wait(asked: Query, zone: Zone, reply: Reply, startedAtMs: number, stale?: Entry): void {
+    const query = asked.detach();
+    const waiter = new Waiter(query, reply, startedAtMs, stale);
+    if (stale !== undefined) waiter.timer = this.#clock.after(clientTimerMs, () => this.#giveStale(waiter, zone));
+    const shared = zone.inFlight.get(query.key);
+    if (shared !== undefined) {
+      bump(zone.counts, ZoneCount.coalesced);
+      shared.waiters.push(waiter);
+      return;
+    }
+    const resolution = new Resolution(query, zone, stale);
+    resolution.waiters.push(waiter);
+    this.#begin(resolution, reply.client);
+  }
+
+  #giveStale(waiter: Waiter, zone: Zone): void {
+    const { stale, query, reply } = waiter;
+    if (stale === undefined || !waiter.end()) return;
+    try {
+      this.#answer(stale, query, zone, reply, this.#clock.nowMs(), origin.stale);
+    } catch (error) {
+      this.#exception(error, reply);
+    }
+  }
+
+  /** Asks upstream once for all who wait. What is refused at once is over before anybody can share it. */
+  #begin(resolution: Resolution, client: string): void {
+    const { query, zone } = resolution;
+    const { forwarder, counts } = zone;
+    zone.inFlight.set(query.key, resolution);
+    const onEnd = (outcome: Outcome): void => {
+      if (zone.inFlight.get(query.key) === resolution) zone.inFlight.delete(query.key);
+      counts[ZoneCount.inFlight] = forwarder.inFlight;
+      this.#resolved(resolution, outcome);
+    };
+    try {
+      forwarder.forward(query, client, onEnd);
+    } catch (error) {
+      onEnd({ kind: 'broken', error });
+    }
+    counts[ZoneCount.inFlight] = forwarder.inFlight;
+  }
+
+  #resolved(resolution: Resolution, outcome: Outcome): void {
+    const { query, zone, known, waiters } = resolution;
+    try {
       const nowMs = this.#clock.nowMs();
+      if (outcome.kind === 'broken') throw outcome.error;
       if (outcome.kind === 'failed') {
-        if (known !== undefined) postponeRefresh(known, nowMs);
-        else if (outcome.isOfServers) this.#rememberFailure(query, zone, outcome.rcode, nowMs);
-        bump(zone.counts, outcome.rcode === header.rcode.refused ? ZoneCount.refused : ZoneCount.failed);
-        this.#logFailure(query, zone, outcome, nowMs);
-        return outcome;
+        this.#noteFailure(query, zone, outcome, known, nowMs);
+        for (const waiter of waiters) this.#tellFailure(waiter, zone, outcome);
+      } else {
+        const entry = this.#keepAnswer(query, zone, outcome, known, nowMs);
+        for (const waiter of waiters) this.#tell(waiter, zone, entry);
       }
-      const { message, walk } = outcome;
-      const found = zone.rebind?.check(query, message, walk, nowMs);
-      if (found?.answers !== undefined) {
-        this.#log.privateAnswer({ zone: zone.name, name: nameToText(query.name), ...found });
-      }
-      if (found?.isBlocked) return withhold(zone.cache, query, walk, zone.bounds, nowMs);
-      const questionEnd = header.headerLength + query.question.length;
-      evenTtls(message, walk, questionEnd);
-      boundTtls(message, walk, zone.bounds);
-      const exception = zone.searchPath?.learn(query, message, walk);
-      if (exception !== undefined) this.#log.exceptionOfSearchPath({ zone: zone.name, below: nameToText(exception) });
-      const ofName = isAboutName(message, walk);
-      if (ofName) askForAnyType(message, questionEnd);
-      const seconds = cacheableSeconds(message, walk, query.type, zone.bounds);
-      zone.cuts.learn(query, message, walk, seconds, nowMs);
-      const entry = new Entry(message, walk, nowMs, seconds, zone.bounds.staleSeconds);
-      if (seconds > 0) keep(zone.cache, query, entry, ofName);
-      else if (!isFailure(entry.rcode)) forget(zone.cache, query);
-      else if (known !== undefined) postponeRefresh(known, nowMs);
-      else this.#rememberFailure(query, zone, entry.rcode, nowMs);
-      return entry;
-    });
+    } catch (error) {
+      this.#failed(error);
+      for (const waiter of waiters) if (waiter.end()) waiter.reply.drop();
+    }
+  }
+
+  #tell(waiter: Waiter, zone: Zone, entry: Entry): void {
+    const { query, reply, stale, startedAtMs } = waiter;
+    if (stale !== undefined && isFailure(entry.rcode)) this.#giveStale(waiter, zone);
+    else if (waiter.end()) this.#answer(entry, query, zone, reply, startedAtMs, origin.forwarded);
+  }
+
+  #tellFailure(waiter: Waiter, zone: Zone, { rcode, extendedError, reason }: Failed): void {
+    if (waiter.stale !== undefined) {
+      this.#giveStale(waiter, zone);
+      return;
+    }
+    if (!waiter.end()) return;
+    const { query, reply, startedAtMs } = waiter;
+    this.#send(reply, writeEmptyAnswer(this.#out, query, rcode, extendedError, reason, origin.local));
+    if (zone.logQueries) this.#logQuery(query, reply, origin.local, startedAtMs);
+  }
+
+  /** @param known serves on where nothing better comes */
+  #noteFailure(query: PendingQuery, zone: Zone, failed: Failed, known: Entry | undefined, nowMs: number): void {
+    if (known !== undefined) postponeRefresh(known, nowMs);
+    else if (failed.isOfServers) this.#rememberFailure(query, zone, failed.rcode, nowMs);
+    bump(zone.counts, failed.rcode === header.rcode.refused ? ZoneCount.refused : ZoneCount.failed);
+    this.#logFailure(query, zone, failed, nowMs);
+  }
+
+  /** Moves what the servers said into the cache, as far as it may be there. */
+  #keepAnswer(
+    query: PendingQuery,
+    zone: Zone,
+    { message, walk }: Answered,
+    known: Entry | undefined,
+    nowMs: number,
+  ): Entry {
+    const found = zone.rebind?.check(query, message, walk, nowMs);
+    if (found?.answers !== undefined) {
+      this.#log.privateAnswer({ zone: zone.name, name: nameToText(query.name), ...found });
+    }
+    if (found?.isBlocked) return withhold(zone.cache, query, walk, zone.bounds, nowMs);
+    const questionEnd = header.headerLength + query.question.length;
+    evenTtls(message, walk, questionEnd);
+    boundTtls(message, walk, zone.bounds);
+    const exception = zone.searchPath?.learn(query, message, walk);
+    if (exception !== undefined) this.#log.exceptionOfSearchPath({ zone: zone.name, below: nameToText(exception) });
+    const ofName = isAboutName(message, walk);
+    if (ofName) askForAnyType(message, questionEnd);
+    const seconds = cacheableSeconds(message, walk, query.type, zone.bounds);
+    zone.cuts.learn(query, message, walk, seconds, nowMs);
+    const entry = new Entry(message, walk, nowMs, seconds, zone.bounds.staleSeconds);
+    if (seconds > 0) keep(zone.cache, query, entry, ofName);
+    else if (!isFailure(entry.rcode)) forget(zone.cache, query);
+    else if (known !== undefined) postponeRefresh(known, nowMs);
+    else this.#rememberFailure(query, zone, entry.rcode, nowMs);
+    return entry;
   }
 
   #rememberFailure(query: PendingQuery, zone: Zone, rcode: number, nowMs: number): void {

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readMessage } from '../../test/fake/message.ts';
 import { ednsQuery, flag, opt, query as packetOf, read } from '../../test/fake/octets.ts';
-import { sizeLimit, writeEmptyAnswer, writeUpstreamQuery } from './answer.ts';
+import { sizeLimit, writeEmptyAnswer } from './answer.ts';
 import { extendedError, origin } from './edns.ts';
 import { Query } from './query.ts';
+import { writeUpstreamQuery } from './upstream-query.ts';
 
 function parsed(packet: Buffer): Query {
   const query = new Query();

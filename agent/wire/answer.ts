@@ -1,5 +1,5 @@
-/** Writing messages: answers made here, and queries to upstreams. Answers out of the cache are written by its entries. */
-import { dnssecOkBit, type EdnsAnswer, maxUdpSize, minUdpSize, optLength, typeOpt, writeEdns } from './edns.ts';
+/** Writing answers made here. Those out of the cache are written by its entries. */
+import { type EdnsAnswer, maxUdpSize, minUdpSize, optLength, writeEdns } from './edns.ts';
 import { leaveOutExtras } from './extras.ts';
 import * as header from './header.ts';
 import { setU16 } from './octets.ts';
@@ -90,21 +90,4 @@ export function finishAnswer(
   if (!query.edns) return end;
   setU16(out, 10, header.additionalCount(out) + 1);
   return writeEdns(out, end, query, said, limit);
-}
-
-/**
- * A query to an upstream: RD and AD set (RFC 6840 §5.7), CD and DO as the client has them, the client's spelling kept, and an
- * OPT record of our own. The id is left 0: the transport draws it.
- */
-export function writeUpstreamQuery(query: Pick<PendingQuery, 'flags' | 'question' | 'dnssecOk'>): Buffer {
-  const { question } = query;
-  const message = Buffer.alloc(header.headerLength + question.length + 11);
-  const flags = header.flag.recursionDesired | header.flag.authenticData | (query.flags & header.flag.checkingDisabled);
-  header.writeHeader(message, 0, flags, { question: 1, answer: 0, authority: 0, additional: 1 });
-  question.copy(message, header.headerLength);
-  const at = header.headerLength + question.length;
-  setU16(message, at + 1, typeOpt);
-  setU16(message, at + 3, maxUdpSize);
-  setU16(message, at + 7, query.dnssecOk ? dnssecOkBit : 0);
-  return message;
 }

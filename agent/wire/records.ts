@@ -92,13 +92,19 @@ export function walkRecords(message: Buffer, questionEnd: number, type: number):
   return walk;
 }
 
-/** True if `message` holds exactly this question: same name without regard to case, same type and class (RFC 5452 §3). */
-export function hasQuestion(message: Buffer, question: Buffer): boolean {
-  const end = header.headerLength + question.length;
+/**
+ * True if `message` holds exactly the question in `of[from, to)`: same name without regard to case, same type and class
+ * (RFC 5452 §3).
+ */
+export function hasQuestion(message: Buffer, of: Buffer, from = 0, to = of.length): boolean {
+  const end = header.headerLength + to - from;
   if (message.length < end || header.questionCount(message) !== 1) return false;
-  const nameLength = question.length - 4;
-  for (let at = 0; at < nameLength; at += 1) {
-    if (lowerCase(u8(message, header.headerLength + at)) !== lowerCase(u8(question, at))) return false;
+  const fixedAt = to - 4;
+  let at = header.headerLength;
+  for (let octet = from; octet < to; octet += 1, at += 1) {
+    const theirs = u8(message, at);
+    const ours = u8(of, octet);
+    if (theirs !== ours && (octet >= fixedAt || lowerCase(theirs) !== lowerCase(ours))) return false;
   }
-  return message.compare(question, nameLength, question.length, end - 4, end) === 0;
+  return true;
 }

@@ -8,7 +8,7 @@ import { ResponseCache } from '../../agent/cache/response-cache.ts';
 import { systemClock } from '../../agent/clock.ts';
 import { Swap } from '../../agent/config/swap.ts';
 import { Heartbeat } from '../../agent/datapath/heartbeat.ts';
-import { loopbackTransport, networkTransport } from '../../agent/forward/transport.ts';
+import { exchange, loopbackTransport, networkTransport } from '../../agent/forward/transport.ts';
 import { Tallies } from '../../agent/tallies.ts';
 import type { NodeConfig, ServerBlockConfig } from '../../api/v1alpha1/node-config.ts';
 
@@ -70,7 +70,7 @@ const duties = {
   /** What of our own leaves with a mark. */
   async ask({ mark, overTcp, address }: { mark: number; overTcp: boolean; address: string }): Promise<void> {
     const marked = networkTransport(clock, mark);
-    await marked.exchange({ address, port: 53 }, overTcp, Buffer.alloc(28), 100).catch(() => {});
+    await exchange(marked, { address, port: 53 }, overTcp, Buffer.alloc(28), 100).catch(() => {});
     marked.close();
   },
 };

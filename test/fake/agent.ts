@@ -127,14 +127,14 @@ export class FakeAgent {
   }
 
   /** Serves one packet; what becomes of it shows when it does. */
-  ask(packet: Buffer, overTcp = false): Asked {
+  ask(packet: Buffer, overTcp = false, client = '198.51.100.7'): Asked {
     const asked: Asked = { answer: undefined, dropped: false };
     const once = (what: string) => {
       if (asked.answer !== undefined || asked.dropped) throw new Error(`${what} after the end of a query`);
     };
     this.server.serve(packet, {
       overTcp,
-      client: '198.51.100.7',
+      client,
       send: (message, length) => {
         once('a second answer');
         asked.answer = Buffer.from(message.subarray(0, length));

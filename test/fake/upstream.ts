@@ -1,6 +1,6 @@
 import type { Clock } from '../../agent/clock.ts';
-import { ExchangeError, type ServerAddress, type TlsIdentity } from '../../agent/forward/exchange-error.ts';
-import type { Transport } from '../../agent/forward/transport.ts';
+import type { ServerAddress, TlsIdentity } from '../../agent/forward/exchange-error.ts';
+import type { Asker, Transport } from '../../agent/forward/transport.ts';
 import { formatEndpoint } from '../../api/v1alpha1/address.ts';
 import { type AnswerParts, buildAnswer, type Message, readMessage } from './message.ts';
 
@@ -39,32 +39,38 @@ export class FakeUpstreams implements Transport {
     this.respond = respond;
   }
 
-  exchange(server: ServerAddress, overTcp: boolean, message: Buffer, timeoutMs: number): Promise<Buffer> {
-    return new Promise((resolve, reject) => {
-      const timer = this.#clock.after(timeoutMs, () =>
-        reject(new ExchangeError('TIMEOUT', `no reply over ${overTcp ? 'TCP' : 'UDP'} within ${timeoutMs} ms`)),
-      );
-      const bytes = Buffer.from(message);
-      const query: UpstreamQuery = {
-        server: formatEndpoint(server),
-        overTcp,
-        tls: server.tls,
-        bytes,
-        question: readMessage(bytes),
-        atMs: this.#clock.nowMs(),
-        answer: (parts) => query.send(buildAnswer(bytes, parts)),
-        send: (reply) => {
-          timer.cancel();
-          resolve(reply);
-        },
-        fail: (reason = overTcp ? 'the upstream closed the connection' : 'connection refused') => {
-          timer.cancel();
-          reject(new ExchangeError('NETWORK', reason));
-        },
-      };
-      this.queries.push(query);
-      this.respond(query);
-    });
+  ask(server: ServerAddress, overTcp: boolean, message: Buffer, timeoutMs: number, asker: Asker): void {
+    let hasEnded = false;
+    const end = (tell: () => void) => {
+      if (hasEnded) return;
+      hasEnded = true;
+      timer.cancel();
+      tell();
+    };
+    const timer = this.#clock.after(timeoutMs, () =>
+      end(() => asker.failed('TIMEOUT', `no reply over ${overTcp ? 'TCP' : 'UDP'} within ${timeoutMs} ms`)),
+    );
+    const bytes = Buffer.from(message);
+    const query: UpstreamQuery = {
+      server: formatEndpoint(server),
+      overTcp,
+      tls: server.tls,
+      bytes,
+      question: readMessage(bytes),
+      atMs: this.#clock.nowMs(),
+      answer: (parts) => query.send(buildAnswer(bytes, parts)),
+      send: (reply) =>
+        end(() => {
+          // As sockets do it: what was read is written over by what comes next.
+          const read = Buffer.from(reply);
+          asker.answered(read);
+          read.fill(0xff);
+        }),
+      fail: (reason = overTcp ? 'the upstream closed the connection' : 'connection refused') =>
+        end(() => asker.failed('NETWORK', reason)),
+    };
+    this.queries.push(query);
+    this.respond(query);
   }
 
   close(): void {

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { Builder, type Destinations } from '../../agent/build.ts';
 import { ResponseCache } from '../../agent/cache/response-cache.ts';
 import { Swap } from '../../agent/config/swap.ts';
-import { deadlineMs } from '../../agent/forward/forwarder.ts';
+import { deadlineMs } from '../../agent/forward/race.ts';
 import { byRendezvous } from '../../agent/forward/rendezvous.ts';
 import { networkTransport, type Transport } from '../../agent/forward/transport.ts';
 import type { ListenerName } from '../../agent/listen/listeners.ts';

@@ -6,9 +6,10 @@ import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
-import { after, test } from 'node:test';
+import { after, beforeEach, test } from 'node:test';
 import { systemClock } from '../../../agent/clock.ts';
-import { networkTransport } from '../../../agent/forward/transport.ts';
+import type { ServerAddress } from '../../../agent/forward/exchange-error.ts';
+import { networkTransport, promised } from '../../../agent/forward/transport.ts';
 import { a, opt, query, questionName, reply, u16 } from '../../fake/octets.ts';
 
 const question = query('www.example.com', { additionals: [opt({})] });
@@ -20,6 +21,18 @@ after(() => {
 });
 
 const honest = (asked: Buffer) => reply(asked, { answers: [a(questionName, 60, '192.0.2.7')] });
+
+let discarded = 0;
+beforeEach(() => {
+  discarded = 0;
+});
+
+function ask(at: ServerAddress, overTcp: boolean): Promise<Buffer> {
+  const mismatched = () => {
+    discarded += 1;
+  };
+  return promised((asker) => transport.ask(at, overTcp, question, longMs, { ...asker, mismatched }));
+}
 
 /** What an attacker, or a mix-up, sends before the answer. */
 function forgeries(asked: Buffer): Buffer[] {
@@ -51,9 +64,10 @@ test('over UDP, forged replies are discarded and the wait goes on; ids and ports
   await once(server, 'listening');
   const at = { address: '127.0.0.1', port: server.address().port };
   for (let number = 0; number < 8; number += 1) {
-    const answer = await transport.exchange(at, false, question, longMs);
+    const answer = await ask(at, false);
     assert.equal(answer.subarray(-4).join('.'), '192.0.2.7');
   }
+  assert.equal(discarded, 8 * forgeries(question).length);
   // 8 draws of 65,536: two alike happen once in 2,340 runs, three alike never.
   assert.ok(seen.ids.size >= 7, `${seen.ids.size} ids`);
   assert.ok(seen.ports.size >= 7, `${seen.ports.size} ports`);
@@ -74,9 +88,10 @@ test('over TCP, forged replies are discarded and the wait goes on', async () => 
   await once(server, 'listening');
   const at = { address: '127.0.0.1', port: (server.address() as AddressInfo).port };
   for (let number = 0; number < 8; number += 1) {
-    const answer = await transport.exchange(at, true, question, longMs);
+    const answer = await ask(at, true);
     assert.equal(answer.subarray(-4).join('.'), '192.0.2.7');
   }
+  assert.equal(discarded, 8 * forgeries(question).length);
   assert.ok(ids.size >= 7, `${ids.size} ids`);
   // Drawn from all of them, not counted up.
   assert.ok(Math.max(...ids) > 0xff, `${[...ids]}`);

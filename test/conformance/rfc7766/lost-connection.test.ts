@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { TcpPools } from '../../../agent/forward/tcp-pool.ts';
+import { promised } from '../../../agent/forward/transport.ts';
 import { FakeClock } from '../../fake/clock.ts';
 import { buildQuery } from '../../fake/message.ts';
 import { SerialServer, type ServerHabits } from '../../fake/serial-server.ts';
@@ -21,7 +22,7 @@ function scene(habits: ServerHabits) {
     asked += 1;
     const sinceMs = clock.nowMs();
     const message = buildQuery({ name: `n${asked}.example`, id: 0 });
-    await pools.exchange({ address: '192.0.2.1', port: 53 }, message, 2_000);
+    await promised((asker) => pools.ask({ address: '192.0.2.1', port: 53 }, message, 2_000, asker));
     return clock.nowMs() - sinceMs;
   };
   return { clock, server, ask };

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TcpPools } from '../../../agent/forward/tcp-pool.ts';
+import { promised } from '../../../agent/forward/transport.ts';
 import { FakeClock, settle } from '../../fake/clock.ts';
 import { type AnswerParts, buildQuery, type Message } from '../../fake/message.ts';
 import { SerialServer } from '../../fake/serial-server.ts';
@@ -17,7 +18,9 @@ function scene(answer: (question: Message) => AnswerParts, workMs?: (name: strin
   const server = new SerialServer(clock, { answer, ...(workMs && { workMs }) });
   const pools = new TcpPools(clock, server.outgoing(1));
   const ask = (name: string) =>
-    pools.exchange({ address: '192.0.2.1', port: 53 }, buildQuery({ name, id: 0 }), 2_000).then(() => name);
+    promised((asker) => pools.ask({ address: '192.0.2.1', port: 53 }, buildQuery({ name, id: 0 }), 2_000, asker)).then(
+      () => name,
+    );
   const soon = async (name: string) => {
     const reply = ask(name);
     await clock.advance(10);

@@ -21,7 +21,7 @@ test('silence until the deadline is SERVFAIL with 22, a refused connection with 
 
 test('a destination without servers is SERVFAIL with 14', async () => {
   const agent = new FakeAgent({ destinations: { nodeDns: [] } });
-  assert.equal(told(agent.ask(ednsQuery('a'))) ?? (await agent.answer(ednsQuery('a'))).extendedError, 14);
+  assert.deepEqual(told(agent.ask(ednsQuery('a'))), { rcode: 2, code: 14 });
 });
 
 test('a client without OPT gets the code alone', async () => {

@@ -1,0 +1,46 @@
+import type { Entry } from '../cache/entry.ts';
+import type { Timer } from '../clock.ts';
+import type { PendingQuery } from '../wire/query.ts';
+import type { Zone } from './plan.ts';
+import type { Reply } from './server.ts';
+
+/** A client that waits for its answer. */
+export class Waiter {
+  readonly query: PendingQuery;
+  readonly reply: Reply;
+  readonly startedAtMs: number;
+  /** What it gets where the servers have nothing better in time. */
+  readonly stale: Entry | undefined;
+  timer: Timer | undefined;
+  #hasEnded = false;
+
+  constructor(query: PendingQuery, reply: Reply, startedAtMs: number, stale: Entry | undefined) {
+    this.query = query;
+    this.reply = reply;
+    this.startedAtMs = startedAtMs;
+    this.stale = stale;
+  }
+
+  /** True once: whoever is told so answers. */
+  end(): boolean {
+    if (this.#hasEnded) return false;
+    this.#hasEnded = true;
+    this.timer?.cancel();
+    return true;
+  }
+}
+
+/** One question that is asked of the servers, on behalf of all who wait for it, or of nobody where an answer is made anew. */
+export class Resolution {
+  readonly query: PendingQuery;
+  readonly zone: Zone;
+  /** Serves on where nothing better comes. */
+  readonly known: Entry | undefined;
+  readonly waiters: Waiter[] = [];
+
+  constructor(query: PendingQuery, zone: Zone, known: Entry | undefined) {
+    this.query = query;
+    this.zone = zone;
+    this.known = known;
+  }
+}
