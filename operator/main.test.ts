@@ -65,6 +65,10 @@ test('of two operators one acts, and the other is ready to: it does as soon as t
   };
   assert.deepEqual(writers(), new Set([`localdns-operator/${before}`]));
 
+  const standby = await (await fetch(`http://127.0.0.1:${ports[1]}/metrics`)).text();
+  assert.match(standby, /^localdns_operator_reconciles_total\{outcome="done"\} 0$/m);
+  assert.doesNotMatch(standby, /^localdns_operator_reconciles_total\S+ [1-9]/m);
+
   const toldAt = performance.now();
   first.kill('SIGTERM');
   server.remove('localdnsnodes', 'n1');

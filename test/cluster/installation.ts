@@ -11,15 +11,19 @@ const operatorMetricsPort = 9354;
 const agentMetricsPort = 9353;
 const agentAccount = { serviceAccount: 'localdns-agent', namespace: system };
 
-/** Where and how an agent runs, if not beside the API server and by default. */
-export interface AgentPlace {
-  /** Of the program, in its log's name: two agents of one node at once have two. */
+/** How a program runs, if not by default. */
+export interface ProgramPlace {
+  /** Of the program, in its log's name: two of them at once have two. */
   name?: string;
-  namespace?: Namespace;
-  /** Options beside those that every agent is given. */
+  /** Options beside those that every one is given. */
   args?: readonly string[];
   env?: NodeJS.ProcessEnv;
   metricsPort?: number;
+}
+
+export interface AgentPlace extends ProgramPlace {
+  /** Where it runs, if not beside the API server. */
+  namespace?: Namespace;
 }
 
 /**
@@ -69,11 +73,13 @@ export class Installation {
     await established(cluster);
   }
 
-  startOperator(kubeconfig = this.#operatorKubeconfig): Daemon {
+  startOperator(kubeconfig = this.#operatorKubeconfig, place: ProgramPlace = {}): Daemon {
+    const { name = 'operator', metricsPort = operatorMetricsPort, args = [], env = {} } = place;
     return this.#cluster.startDaemon({
-      name: 'operator',
+      name,
       command: join(root, 'bin/localdns'),
-      args: ['operator', '--kubeconfig', kubeconfig, '--metrics', `127.0.0.1:${operatorMetricsPort}`],
+      args: ['operator', '--kubeconfig', kubeconfig, '--metrics', `127.0.0.1:${metricsPort}`, ...args],
+      env,
     });
   }
 

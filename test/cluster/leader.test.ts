@@ -1,0 +1,213 @@
+/**
+ * Two operators on a real API server, of which one acts. Whatever becomes of it, a second one follows, and never do both write: who
+ * wrote what is read from the API server's audit log, in which each operator has a name of its own. Each test goes on from where the
+ * one before it has left the cluster.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, afterEach, before, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { apiVersion } from '../../api/v1alpha1/labels.ts';
+import { eventually } from '../tools/eventually.ts';
+import { type AuditedRequest, type ControlPlane, startControlPlane } from './control-plane.ts';
+import type { Daemon } from './daemon.ts';
+import { Installation } from './installation.ts';
+import { pause } from './scene.ts';
+
+const system = 'localdns-system';
+/** So many that a change of all of them takes a while: somebody can be stopped in the middle. */
+const nodeCount = 400;
+let cluster: ControlPlane;
+let localdns: Installation;
+/** The leader comes first. */
+let operators: [Operator, Operator];
+
+interface Operator {
+  name: string;
+  program: Daemon;
+  metricsPort: number;
+}
+
+before(async () => {
+  cluster = await startControlPlane();
+  localdns = await Installation.create(cluster, { nodes: [] });
+  await clusterDnsAt('10.96.0.10');
+  const labels = { 'kubernetes.io/os': 'linux', pool: 'served' };
+  const nodes = Array.from({ length: nodeCount }, (_, number) => ({
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name: `n${number}`, labels },
+  }));
+  await cluster.applyOk(nodes, '--server-side');
+  const rollout = { maxUnavailable: '100%', canary: { nodes: 0 } };
+  const spec = { nodeSelector: { matchLabels: { pool: 'served' } }, rollout };
+  await cluster.applyOk([{ apiVersion, kind: 'LocalDnsProfile', metadata: { name: 'default' }, spec }]);
+  const first = startOperator('a', 9354);
+  await eventually('the first leads', 10_000, () => says(first, 'leading'));
+  operators = [first, startOperator('b', 9355)];
+});
+
+after(() => cluster?.stop());
+
+afterEach((context) => {
+  if ('passed' in context && !context.passed)
+    console.log(operators?.map(({ program }) => program.lastWords).join('\n'));
+});
+
+function startOperator(name: string, metricsPort: number): Operator {
+  const program = localdns.startOperator(undefined, { name: `operator-${name}`, metricsPort, env: { POD_NAME: name } });
+  return { name, program, metricsPort };
+}
+
+function says({ program }: Operator, message: string): boolean {
+  return program.log.includes(`"msg":"${message}"`);
+}
+
+async function isLeader({ metricsPort }: Operator): Promise<boolean> {
+  const { body } = await cluster.namespace.page({ url: `http://127.0.0.1:${metricsPort}/metrics` });
+  return /^localdns_operator_leader 1$/m.test(body);
+}
+
+/** What one of them has written, but for the Lease, and with success. */
+function writesOf({ name }: Operator, sinceMs = 0): AuditedRequest[] {
+  return requestsOf(name, sinceMs).filter(
+    ({ verb, objectRef, responseStatus }) =>
+      !['get', 'list', 'watch'].includes(verb) && objectRef?.resource !== 'leases' && (responseStatus?.code ?? 0) < 300,
+  );
+}
+
+function requestsOf(name: string, sinceMs = 0): AuditedRequest[] {
+  return cluster.audit().filter(({ userAgent, requestReceivedTimestamp }) => {
+    return userAgent?.startsWith(`localdns-operator/${name}_`) && Date.parse(requestReceivedTimestamp) >= sinceMs;
+  });
+}
+
+/** A fact of the cluster: every node's configuration has it, and it goes out to all of them at once. */
+async function clusterDnsAt(clusterIP: string): Promise<void> {
+  const metadata = { name: 'kube-dns', namespace: 'kube-system', labels: { 'k8s-app': 'kube-dns' } };
+  const spec = { clusterIP, ports: [{ name: 'dns', port: 53, protocol: 'UDP' }] };
+  await cluster.kubectlOk('delete', '--ignore-not-found', '-n', 'kube-system', 'service/kube-dns');
+  await cluster.applyOk([{ apiVersion: 'v1', kind: 'Service', metadata, spec }]);
+}
+
+interface Configured {
+  metadata: { name: string; resourceVersion: string };
+  spec: { config: { clusterDNS: { addresses: string[] } } };
+}
+
+async function configured(clusterDns?: string): Promise<Configured[]> {
+  const { items } = (await cluster.get<{ items: Configured[] }>('localdnsnodes')) ?? { items: [] };
+  return items.filter(({ spec }) => clusterDns === undefined || spec.config.clusterDNS.addresses[0] === clusterDns);
+}
+
+async function allHave(clusterDns: string, withinMs: number): Promise<void> {
+  await eventually(`every node has ${clusterDns}`, withinMs, async () => {
+    return (await configured(clusterDns)).length === nodeCount;
+  });
+}
+
+async function versions(): Promise<string[]> {
+  return (await configured()).map(({ metadata }) => `${metadata.name} ${metadata.resourceVersion}`);
+}
+
+test('one of two acts; the other is ready, knows the cluster, and writes nothing', async () => {
+  const [leader, standby] = operators;
+  await allHave('10.96.0.10', 30_000);
+  await eventually('the second is ready', 10_000, async () => {
+    return (await cluster.namespace.page({ url: `http://127.0.0.1:${standby.metricsPort}/readyz` })).status === 200;
+  });
+  assert.deepEqual([await isLeader(leader), await isLeader(standby)], [true, false]);
+  const { body } = await cluster.namespace.page({ url: `http://127.0.0.1:${standby.metricsPort}/metrics` });
+  assert.match(body, new RegExp(`^localdns_operator_objects\\{resource="localdnsnodes"\\} ${nodeCount}$`, 'm'));
+  assert.ok(writesOf(leader).length >= nodeCount);
+  assert.deepEqual(writesOf(standby), []);
+});
+
+test('a leader frozen in the middle of its work is followed, and writes nothing once it is thawed', async () => {
+  const [leader, standby] = operators;
+  const changedMs = Date.now();
+  await clusterDnsAt('10.96.0.11');
+  const deadlineMs = performance.now() + 10_000;
+  while (writesOf(leader, changedMs).length < 5 && performance.now() < deadlineMs) await turn();
+  leader.program.signal('SIGSTOP');
+  const frozenAtMs = performance.now();
+  const changed = writesOf(leader, changedMs).length;
+  assert.ok(changed > 0 && changed < nodeCount, `${changed} of ${nodeCount} writes were made before the frost`);
+
+  await eventually('the other leads', 20_000, () => says(standby, 'leading'));
+  console.log(
+    `followed ${Math.round(performance.now() - frozenAtMs)} ms after the frost, ${changed} writes into the work`,
+  );
+  await allHave('10.96.0.11', 20_000);
+  await clusterDnsAt('10.96.0.12');
+  await allHave('10.96.0.12', 20_000);
+  await eventually('the rest has settled', 10_000, async () => {
+    const before = await versions();
+    await pause(1_000);
+    return before.join() === (await versions()).join();
+  });
+
+  const before = await versions();
+  const thawedAtMs = Date.now();
+  leader.program.signal('SIGCONT');
+  await eventually('the old leader knows that it is none', 10_000, () => says(leader, 'not leading any more'));
+  // Longer than any request of its may take.
+  await pause(6_000);
+  assert.deepEqual(writesOf(leader, thawedAtMs), []);
+  assert.deepEqual(await versions(), before);
+  assert.ok(requestsOf(leader.name, thawedAtMs).length > 0, 'it is back, and asks');
+  assert.deepEqual([await isLeader(leader), await isLeader(standby)], [false, true]);
+  operators = [standby, leader];
+});
+
+test('a leader that is told to end hands over: another acts less than two seconds later', async () => {
+  const [leader, standby] = operators;
+  const toldAtMs = Date.now();
+  const ended = leader.program.stop();
+  await clusterDnsAt('10.96.0.13');
+  const first = await eventually('the other writes', 5_000, () => writesOf(standby, toldAtMs)[0]);
+  const afterMs = Date.parse(first.requestReceivedTimestamp) - toldAtMs;
+  console.log(`the other's first write came ${afterMs} ms after SIGTERM`);
+  assert.ok(afterMs < 2_000, `${afterMs} ms`);
+  assert.equal(await ended, 0, leader.program.lastWords);
+  const lastOfOld = Math.max(0, ...writesOf(leader).map((write) => Date.parse(write.requestReceivedTimestamp)));
+  assert.ok(lastOfOld < Date.parse(first.requestReceivedTimestamp), 'never did both write');
+  await allHave('10.96.0.13', 20_000);
+  operators = [standby, startOperator('c', leader.metricsPort)];
+});
+
+test('a write whose second half comes after its time is not carried out', async () => {
+  const kubeconfig = await cluster.kubeconfigFor({ serviceAccount: 'localdns-operator', namespace: system });
+  const { users } = JSON.parse(readFileSync(kubeconfig, 'utf8')) as { users: [{ user: { token: string } }] };
+  const answers: string[] = [];
+  for (const [timeout, label] of [
+    ['1000ms', 'too-late'],
+    ['30000ms', 'in-time'],
+  ] as const) {
+    const { stdout } = await cluster.run(process.execPath, ['--input-type=module', '--eval', sendInHalves], {
+      env: { TOKEN: users[0].user.token, TIMEOUT: timeout, LABEL: label },
+    });
+    const { metadata } = (await cluster.get<{ metadata: { labels: Record<string, string> } }>('node/n0')) ?? {};
+    answers.push(`${timeout}: ${stdout.trim()}, ${metadata?.labels['example.test/half'] ?? 'unchanged'}`);
+  }
+  assert.deepEqual(answers, ['1000ms: 504, unchanged', '30000ms: 200, in-time']);
+});
+
+/** Sends the head and half of the body, waits for 3 s, and sends the rest; prints the status of the first answer. */
+const sendInHalves = `
+import { connect } from 'node:tls';
+const body = JSON.stringify({ metadata: { labels: { 'example.test/half': process.env.LABEL } } });
+const socket = connect({ host: '10.240.0.1', port: 6443, rejectUnauthorized: false }, () => {
+  socket.write([
+    'PATCH /api/v1/nodes/n0?timeout=' + process.env.TIMEOUT + ' HTTP/1.1', 'Host: 10.240.0.1:6443',
+    'Authorization: Bearer ' + process.env.TOKEN, 'Content-Type: application/merge-patch+json',
+    'Content-Length: ' + body.length, '', body.slice(0, 20),
+  ].join('\\r\\n'));
+  setTimeout(() => { if (socket.writable) socket.write(body.slice(20)); }, 3_000);
+  setTimeout(() => socket.destroy(), 5_000);
+});
+let text = '';
+socket.on('data', (data) => { text += data; });
+socket.on('error', () => {});
+socket.on('close', () => console.log(text.split(' ')[1] ?? 'nothing'));
+`;
