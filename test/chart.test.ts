@@ -148,26 +148,21 @@ test('the rendered CRDs outlive an uninstall, and can be left to somebody else',
 
 test('the operator may do what it does and nothing more', withHelm, () => {
   assert.deepEqual(permissions('localdns-operator'), [
-    'cluster: core/nodes get',
     'cluster: core/nodes list',
     'cluster: core/nodes patch',
     'cluster: core/nodes watch',
-    'cluster: core/services get',
     'cluster: core/services list',
     'cluster: core/services watch',
-    ...['get', 'list', 'watch'].map((verb) => `cluster: discovery.k8s.io/endpointslices ${verb}`),
+    ...['list', 'watch'].map((verb) => `cluster: discovery.k8s.io/endpointslices ${verb}`),
     `cluster: ${group}/localdnsnodes create`,
     `cluster: ${group}/localdnsnodes delete`,
-    `cluster: ${group}/localdnsnodes get`,
     `cluster: ${group}/localdnsnodes list`,
     `cluster: ${group}/localdnsnodes patch`,
     `cluster: ${group}/localdnsnodes watch`,
-    `cluster: ${group}/localdnsprofiles get`,
     `cluster: ${group}/localdnsprofiles list`,
     `cluster: ${group}/localdnsprofiles watch`,
-    `cluster: ${group}/localdnsprofiles/status get`,
     `cluster: ${group}/localdnsprofiles/status patch`,
-    ...['get', 'list', 'watch'].map((verb) => `cluster: networking.k8s.io/servicecidrs ${verb}`),
+    ...['list', 'watch'].map((verb) => `cluster: networking.k8s.io/servicecidrs ${verb}`),
     'default: events.k8s.io/events create',
     `localdns-system: coordination.k8s.io/leases create`,
     `localdns-system: coordination.k8s.io/leases(${operatorManager}) get`,
@@ -177,12 +172,9 @@ test('the operator may do what it does and nothing more', withHelm, () => {
 
 test('an agent may read its configuration and the endpoints of cluster DNS, and write its status', withHelm, () => {
   assert.deepEqual(permissions('localdns-agent'), [
-    `cluster: ${group}/localdnsnodes get`,
     `cluster: ${group}/localdnsnodes list`,
     `cluster: ${group}/localdnsnodes watch`,
-    `cluster: ${group}/localdnsnodes/status get`,
     `cluster: ${group}/localdnsnodes/status patch`,
-    'kube-system: discovery.k8s.io/endpointslices get',
     'kube-system: discovery.k8s.io/endpointslices list',
     'kube-system: discovery.k8s.io/endpointslices watch',
   ]);
