@@ -14,6 +14,8 @@ import { tlsPort, type UpstreamSpec } from './upstreams.ts';
 export interface Rule {
   rule: string;
   message: string;
+  /** Names the first of the zones: a fieldPath can name the map alone, and to name all costs more than the API server allows. */
+  messageExpression?: string;
   fieldPath?: string;
   /** Paths of the fields that break the rule; empty where it holds. The spec has passed the schema. */
   broken: (spec: ProfileSpec) => string[];
@@ -76,8 +78,16 @@ function malformed(addresses: readonly string[], field: string): string[] {
 const validZone = new RegExp(domainNamePattern);
 
 const celWithin = "(z == self.clusterDomain || z.endsWith('.' + self.clusterDomain))";
-const celEach = (map: Overrides, condition: string) =>
-  `!has(self.${map}) || self.${map}.all(z, ${condition.replaceAll('MAP', `self.${map}`)})`;
+/** For each zone of a map. */
+function zoneRule(map: Overrides, condition: string, message: string): Omit<Rule, 'broken'> {
+  const holds = condition.replaceAll('MAP', `self.${map}`);
+  return {
+    rule: `!has(self.${map}) || self.${map}.all(z, ${holds})`,
+    message,
+    messageExpression: `self.${map}.filter(z, !(${holds}))[0] + ': ' + ${JSON.stringify(message)}`,
+    fieldPath: `.${map}`,
+  };
+}
 const celAddresses = (listener: 'cluster' | 'node') =>
   `(has(self.listeners.${listener}) ? self.listeners.${listener}.addresses : [])`;
 const celHost = "(s.startsWith('[') ? s.substring(1).split(']')[0] : s.split(':').size() == 2 ? s.split(':')[0] : s)";
@@ -89,26 +99,25 @@ const celPort =
 export const profileRules: readonly Rule[] = [
   ...overrides.map(
     (map): Rule => ({
-      rule: celEach(map, `z == '.' || (size(z) <= 253 && z.matches('${domainNamePattern}'))`),
-      message:
+      ...zoneRule(
+        map,
+        `z == '.' || (size(z) <= 253 && z.matches('${domainNamePattern}'))`,
         'zones are lower-case domain names without a trailing dot, such as corp.example, or "." for everything else',
-      fieldPath: `.${map}`,
+      ),
       broken: (spec) =>
         zonesWhere(spec, [map], (_, zone) => zone !== '.' && (zone.length > 253 || !validZone.test(zone))),
     }),
   ),
   ...overrides.map(
     (map): Rule => ({
-      rule: celEach(
+      ...zoneRule(
         map,
         `!${celWithin} || (has(MAP[z].forwardDestination) ? MAP[z].forwardDestination != 'VnetDNS' : z == self.clusterDomain || ` +
           (map === 'kubeDNSOverrides'
             ? `!('.' in MAP) || !has(MAP['.'].forwardDestination) || MAP['.'].forwardDestination != 'VnetDNS')`
             : `('.' in MAP && has(MAP['.'].forwardDestination) && MAP['.'].forwardDestination != 'VnetDNS'))`),
-      ),
-      message:
         "the cluster domain and what is below it cannot be forwarded to VnetDNS, because the node's resolvers do not know it: set forwardDestination to ClusterCoreDNS or to an upstream",
-      fieldPath: `.${map}`,
+      ),
       broken: (spec) =>
         zonesWhere(
           spec,
@@ -120,13 +129,11 @@ export const profileRules: readonly Rule[] = [
     }),
   ),
   {
-    rule: celEach(
+    ...zoneRule(
       'vnetDNSOverrides',
       `${celWithin} || !has(MAP[z].forwardDestination) || MAP[z].forwardDestination != 'ClusterCoreDNS'`,
-    ),
-    message:
       "a zone outside the cluster domain cannot be forwarded to ClusterCoreDNS here, because cluster DNS asks the node's resolvers in turn, which is a loop: set forwardDestination to VnetDNS or to an upstream",
-    fieldPath: '.vnetDNSOverrides',
+    ),
     broken: (spec) =>
       zonesWhere(
         spec,
@@ -138,13 +145,11 @@ export const profileRules: readonly Rule[] = [
   },
   ...overrides.map(
     (map): Rule => ({
-      rule: celEach(
+      ...zoneRule(
         map,
         `!has(MAP[z].forwardDestination) || MAP[z].forwardDestination in ['ClusterCoreDNS', 'VnetDNS'] || (has(self.upstreams) && self.upstreams.exists(u, u.name == MAP[z].forwardDestination))`,
-      ),
-      message:
         'forwardDestination names an upstream that is not declared: declare it in upstreams, or use ClusterCoreDNS or VnetDNS',
-      fieldPath: `.${map}`,
+      ),
       broken: (spec) => {
         const known = new Set(['ClusterCoreDNS', 'VnetDNS', ...(spec.upstreams ?? []).map(({ name }) => name)]);
         return zonesWhere(spec, [map], (_, zone) => !known.has(effectiveDestination(spec, map, zone)));

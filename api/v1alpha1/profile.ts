@@ -174,7 +174,10 @@ export const profileSpec = withKeywords(
     rollout: rolloutSettings.optional(),
   }),
   {
-    validations: profileRules.map(({ rule, message, fieldPath }) => ({ rule, message, fieldPath })),
+    validations: profileRules.map(({ rule, message, messageExpression, fieldPath }) => ({
+      ...{ rule, message, fieldPath },
+      ...(messageExpression !== undefined && { messageExpression }),
+    })),
     description: 'What the selected nodes shall serve.',
   },
 );

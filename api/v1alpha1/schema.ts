@@ -7,6 +7,8 @@ export { z };
 export interface CelRule {
   rule: string;
   message: string;
+  /** What takes the place of `message`, where it can be worked out. */
+  messageExpression?: string | undefined;
   fieldPath?: string | undefined;
 }
 

@@ -46,6 +46,8 @@ for (const [index, { title, name = `case-${index}`, spec, refused }] of profileC
     assert.notEqual(code, 0, 'it was accepted');
     const message = refused.apiMessage ?? refused.message;
     assert.ok(stderr.toLowerCase().includes(message.toLowerCase()), `wanted ${JSON.stringify(message)} in\n${stderr}`);
+    const zone = /Overrides\["(.*)"\]$/.exec(refused.field)?.[1];
+    if (zone !== undefined) assert.ok(stderr.includes(`${zone}: `), `wanted the zone ${zone} in\n${stderr}`);
   });
 }
 
