@@ -6,6 +6,7 @@ import { systemClock } from '../kube/clock.ts';
 import { KubeconfigError } from '../kube/errors.ts';
 import { type KubeconfigSource, readAccess } from '../kube/kubeconfig.ts';
 import { LEASES } from '../kube/resource.ts';
+import type { Trouble } from '../kube/store.ts';
 import { Complaints } from './complaints.ts';
 import { LeaderElection } from './lease.ts';
 import { createLog, type Log } from './log.ts';
@@ -108,7 +109,7 @@ function assemble(
         queue.hold();
       }
     },
-    onTrouble: (trouble) => complaints.store(LEASES.plural, trouble),
+    onTrouble: (trouble) => complaints.store(LEASES.plural, withRemedy(trouble)),
   });
   clients.writesWhile(() => election.isHeld());
   const client = clients.main;
@@ -148,6 +149,12 @@ interface Clients {
   readonly lease: KubeClient;
   /** Until this is called, `main` writes nothing. */
   writesWhile(isHeld: () => boolean): void;
+}
+
+/** The one thing that the operator needs and does not make. */
+function withRemedy(trouble: Trouble | undefined): Trouble | undefined {
+  if (trouble === undefined || !/namespaces "[^"]*" not found/.test(trouble.message)) return trouble;
+  return { ...trouble, message: `${trouble.message}: create it, or name another with --namespace` };
 }
 
 /** Without a kubeconfig says so once and looks again: one may be mounted any moment. Undefined where a signal comes first. */

@@ -8,6 +8,7 @@ import { parse, parseAllDocuments } from 'yaml';
 import { parseAgentOptions } from '../agent/options.ts';
 import { crdFiles } from '../api/crds.ts';
 import { group, operatorManager, stateEnabled, stateLabel } from '../api/v1alpha1/labels.ts';
+import { defaultLeaseTiming } from '../operator/lease.ts';
 import { parseOperatorOptions } from '../operator/options.ts';
 import { lacking, toolPath } from './tools/find.ts';
 
@@ -178,6 +179,35 @@ test('an agent may read its configuration and the endpoints of cluster DNS, and 
     'kube-system: discovery.k8s.io/endpointslices list',
     'kube-system: discovery.k8s.io/endpointslices watch',
   ]);
+});
+
+test('the page of the operator has every right, and no other', withHelm, () => {
+  const page = readFileSync(join(root, 'docs/operator.md'), 'utf8');
+  const rows = page.split('\n').filter((line) => /^\| (operator|agent) \|/.test(line));
+  const told = rows.flatMap((row) => {
+    const [, who = '', where = '', what = '', verbs = ''] = row
+      .split('|')
+      .map((cell) => cell.trim().replaceAll('`', ''));
+    return verbs.split(', ').map((verb) => `${who} ${where}: ${what} ${verb}`);
+  });
+  const given = ['operator', 'agent'].flatMap((who) =>
+    permissions(`localdns-${who}`).map((right) => `${who} ${right}`),
+  );
+  assert.deepEqual(told.sort(), given.sort());
+});
+
+test('the page of the operator says what the code means', () => {
+  const page = readFileSync(join(root, 'docs/operator.md'), 'utf8').replaceAll(/\s+/g, ' ');
+  const { durationMs, renewDeadlineMs, retryMs } = defaultLeaseTiming;
+  for (const words of [
+    `renews it every ${retryMs / 1000} s (\`--lease-retry\`)`,
+    `not seen it renewed for ${durationMs / 1000} s (\`--lease-duration\`)`,
+    `${renewDeadlineMs / 1000} s after its last renewal was sent (\`--lease-renew-deadline\`)`,
+    `after the ${(durationMs - renewDeadlineMs) / 1000} s that lie between the two`,
+    `the Lease \`${operatorManager}\``,
+  ]) {
+    assert.ok(page.includes(words), words);
+  }
 });
 
 test('the policy that holds each agent to its own node fails closed, denies, and judges agents alone', withHelm, () => {

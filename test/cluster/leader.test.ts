@@ -193,6 +193,23 @@ test('a write whose second half comes after its time is not carried out', async 
   assert.deepEqual(answers, ['1000ms: 504, unchanged', '30000ms: 200, in-time']);
 });
 
+test('outside a cluster, an operator whose namespace is missing says so once, and leads once it is there', async () => {
+  const admin = await cluster.kubeconfigFor('admin');
+  const args = ['--namespace=made-later'];
+  const program = localdns.startOperator(admin, { name: 'operator-outside', metricsPort: 9356, args });
+  const complaints = () => program.log.split('\n').filter((line) => line.includes('"level":"warn"'));
+  await eventually('it complains', 20_000, () => complaints().length > 0);
+  await pause(3_000);
+  assert.equal(complaints().length, 1, program.log);
+  assert.match(
+    complaints()[0] ?? '',
+    /namespaces \\"made-later\\" not found: create it, or name another with --namespace/,
+  );
+  await cluster.kubectlOk('create', 'namespace', 'made-later');
+  await eventually('it leads', 5_000, () => program.log.includes('"msg":"leading"'));
+  assert.equal(await program.stop(), 0, program.lastWords);
+});
+
 /** Sends the head and half of the body, waits for 3 s, and sends the rest; prints the status of the first answer. */
 const sendInHalves = `
 import { connect } from 'node:tls';
