@@ -23,11 +23,12 @@ import { privateReverse } from './policy/private-reverse.ts';
 import { probe } from './policy/probe.ts';
 import { RebindProtection } from './policy/rebind.ts';
 import { redirects } from './policy/redirects.ts';
-import { SearchPathRelief, type WhyAsked } from './policy/search-path-relief.ts';
+import { SearchPathRelief } from './policy/search-path-relief.ts';
 import { SearchPathRulings } from './policy/search-path-rulings.ts';
 import { singleLabels } from './policy/single-labels.ts';
 import { specialNames } from './policy/special-names.ts';
 import {
+  askedPlaces,
   bump,
   ListenerCount,
   type ListenerPlan,
@@ -52,14 +53,6 @@ export interface Destinations {
 
 /** Endpoints of cluster DNS that a node asks: each of them then has connections of some nodes, and not of all. */
 const clusterDnsAtRest = 3;
-
-const placeOfAsked: Readonly<Record<WhyAsked, number>> = {
-  unproven: ZoneCount.searchPathUnproven,
-  sample: ZoneCount.searchPathSample,
-  exception: ZoneCount.searchPathException,
-  dnssec: ZoneCount.searchPathDnssec,
-  soa: ZoneCount.searchPathSoa,
-};
 
 /** What a configuration refers to of what outlives configurations. */
 type Used = Record<'upstreams' | 'budgets' | 'rulings' | 'identities', Set<string>>;
@@ -234,7 +227,7 @@ export class Builder {
     this.#rulings.set(key, rulings);
     return new SearchPathRelief(nameFromText(clusterDomain), searchPath, rulings, () => this.#clock.nowMs(), {
       saved: () => bump(counts, ZoneCount.searchPathSaved),
-      asked: (why) => bump(counts, placeOfAsked[why]),
+      asked: (why) => bump(counts, askedPlaces[why]),
       wrong: () => bump(counts, ZoneCount.searchPathWrong),
     });
   }

@@ -54,6 +54,26 @@ test('what the serving thread counts is what a scrape shows, each time anew', as
   equal((await samples('localdns_queries_total'))[queries], 9);
 });
 
+test('what search paths make is told by why it was asked about, of zones that have such names', async () => {
+  const { tallies, samples } = scene();
+  tallies.open('zone', { listener: 'cluster', zone: '.' }, zoneCounts);
+  const zone = tallies.open('zone', { listener: 'cluster', zone: 'cluster.local' }, zoneCounts);
+  deepEqual(await samples('localdns_search_path_asked_total'), {});
+  zone[ZoneCount.searchPathUnproven] = 1;
+  zone[ZoneCount.searchPathSample] = 2;
+  zone[ZoneCount.searchPathException] = 3;
+  zone[ZoneCount.searchPathDnssec] = 4;
+  zone[ZoneCount.searchPathSoa] = 5;
+  zone[ZoneCount.searchPathForgotten] = 6;
+  const labels = 'listener="cluster",zone="cluster.local"';
+  deepEqual(await samples('localdns_search_path_asked_total'), {
+    ...{ [`{${labels},reason="unproven"}`]: 1, [`{${labels},reason="sample"}`]: 2 },
+    ...{ [`{${labels},reason="exception"}`]: 3, [`{${labels},reason="dnssec"}`]: 4 },
+    [`{${labels},reason="soa"}`]: 5,
+  });
+  equal((await samples('localdns_search_path_forgotten_total'))[`{${labels}}`], 6);
+});
+
 test('upstream queries are told by the transport that they took, over all blocks that ask the server', async () => {
   const { tallies, samples } = scene();
   const overUdp = tallies.open('upstream', { upstream: '10.0.0.1:53', transport: 'udp' }, upstreamCounts);

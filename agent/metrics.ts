@@ -4,7 +4,7 @@ import { CacheCount } from './cache-tally.ts';
 import type { DatapathFacts } from './datapath/datapath.ts';
 import type { Counters } from './datapath/node-rules.ts';
 import { UpstreamCount } from './forward/upstream.ts';
-import { firstRcodeCount, ListenerCount, localReasons, placeOf, ZoneCount } from './server/plan.ts';
+import { askedPlaces, firstRcodeCount, ListenerCount, localReasons, placeOf, ZoneCount } from './server/plan.ts';
 import type { TallyNotice } from './tallies.ts';
 
 interface Tally {
@@ -186,13 +186,12 @@ export class Metrics {
       'Names that a search path made and that were asked about all the same, by why.',
       ['listener', 'zone', 'reason'],
       () =>
-        tallies.flatMap(({ labels, counts }) => [
-          [{ ...labels, reason: 'unproven' }, counts[ZoneCount.searchPathUnproven]],
-          [{ ...labels, reason: 'sample' }, counts[ZoneCount.searchPathSample]],
-          [{ ...labels, reason: 'exception' }, counts[ZoneCount.searchPathException]],
-          [{ ...labels, reason: 'dnssec' }, counts[ZoneCount.searchPathDnssec]],
-          [{ ...labels, reason: 'soa' }, counts[ZoneCount.searchPathSoa]],
-        ]),
+        // Most zones have no such names, and would say so five times.
+        tallies
+          .filter(({ counts }) => Object.values(askedPlaces).some((place) => (counts[place] ?? 0) > 0))
+          .flatMap(({ labels, counts }) =>
+            Object.entries(askedPlaces).map(([reason, place]): Sample => [{ ...labels, reason }, counts[place]]),
+          ),
     );
     this.#counter(
       'localdns_search_path_forgotten_total',

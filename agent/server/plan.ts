@@ -5,7 +5,7 @@ import type { CachePartition } from '../cache/response-cache.ts';
 import type { Forwarder } from '../forward/forwarder.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { RebindProtection } from '../policy/rebind.ts';
-import type { SearchPathRelief } from '../policy/search-path-relief.ts';
+import type { SearchPathRelief, WhyAsked } from '../policy/search-path-relief.ts';
 import type { ZoneTable } from '../zone/zone-table.ts';
 import type { Resolution } from './resolution.ts';
 
@@ -84,6 +84,15 @@ export const ZoneCount = {
   searchPathForgotten: 17,
 } as const;
 export const zoneCounts = Object.keys(ZoneCount).length;
+
+/** Where a zone's tally has the names that a search path made and that were asked about all the same. */
+export const askedPlaces: Readonly<Record<WhyAsked, number>> = {
+  unproven: ZoneCount.searchPathUnproven,
+  sample: ZoneCount.searchPathSample,
+  exception: ZoneCount.searchPathException,
+  dnssec: ZoneCount.searchPathDnssec,
+  soa: ZoneCount.searchPathSoa,
+};
 
 /** What is counted for a listener; places in its tally. Response codes take the places from {@link firstRcodeCount} on. */
 export const ListenerCount = {

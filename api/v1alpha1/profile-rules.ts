@@ -301,7 +301,8 @@ export const profileRules: readonly Rule[] = [
     fieldPath: '.cache',
     broken: (spec) => {
       const bytes = bytesOf(spec.cache?.maxBytes ?? '1Mi');
-      return bytes >= minCacheBytes && bytes <= maxCacheBytes ? [] : ['spec.cache.maxBytes'];
+      // What is no quantity is told by the schema.
+      return !(bytes < minCacheBytes || bytes > maxCacheBytes) ? [] : ['spec.cache.maxBytes'];
     },
   },
   {

@@ -4,8 +4,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { sampleBlock, sampleConfig } from '../../test/fake/node-config.ts';
+import { apiVersion } from './labels.ts';
 import { parseNodeConfig } from './node-config.ts';
-import { formatFieldError, validateProfileSpec } from './profile-validation.ts';
+import { formatFieldError, parseProfile, validateProfileSpec } from './profile-validation.ts';
 
 const to = (forwardDestination: string) => ({ forwardDestination });
 const server = (...servers: string[]) => ({ upstreams: [{ name: 'a', servers }] });
@@ -170,9 +171,84 @@ for (const [title, spec, ...lines] of [
     { protection: { rebind: { mode: 'Enforce', extraPrefixes: ['203.0.113.0'] } } },
     'spec.protection.rebind.extraPrefixes[0]: prefixes are networks, such as 203.0.113.0/24 or 2001:db8::/32',
   ],
+  [
+    'a cache that is too small',
+    { cache: { maxBytes: '100Ki' } },
+    'spec.cache.maxBytes: cache.maxBytes is at least 1Mi and at most 16Gi',
+  ],
+  [
+    'a cache that is too large',
+    { cache: { maxBytes: '17Gi' } },
+    'spec.cache.maxBytes: cache.maxBytes is at least 1Mi and at most 16Gi',
+  ],
+  [
+    'a cache of no quantity',
+    { cache: { maxBytes: '64MB' } },
+    'spec.cache.maxBytes: "64MB" is malformed: it should match /^[1-9][0-9]{0,11}(Ki|Mi|Gi)?$/',
+  ],
+  [
+    'requirements of a selector with values too few and too many',
+    {
+      nodeSelector: {
+        matchExpressions: [
+          { key: 'a', operator: 'In' },
+          { key: 'b', operator: 'Exists', values: ['c'] },
+        ],
+      },
+    },
+    ...[0, 1].map(
+      (at) =>
+        `spec.nodeSelector.matchExpressions[${at}].values: In and NotIn need at least one value; Exists and DoesNotExist take none`,
+    ),
+  ],
+  [
+    'a word where a number is due',
+    { kubeDNSOverrides: { '.': { maxConcurrent: 'many' } } },
+    'spec.kubeDNSOverrides["."].maxConcurrent: must be of type number, not "many"',
+  ],
+  [
+    'a boolean where a word is due, as YAML reads an unquoted one',
+    { searchPath: true },
+    'spec.searchPath: unsupported value true: supported values are "Disabled", "Report", "Spec"',
+  ],
+  [
+    'a budget of nothing',
+    { upstreams: [{ name: 'a', preset: 'Gcp', queryBudget: { perSecond: 0 } }] },
+    'spec.upstreams[0].queryBudget.perSecond: 0 is too small: should be at least 1',
+  ],
+  [
+    'what is not there and must be',
+    { upstreams: [{ name: 'a', servers: ['192.0.2.1'], tls: {} }] },
+    'spec.upstreams[0].tls.serverName: is required',
+  ],
+  [
+    'names and addresses that stand twice',
+    {
+      listeners: { cluster: { addresses: ['10.0.0.1', '10.0.0.1'] } },
+      protection: { rebind: { allowedDomains: ['a', 'a'], extraPrefixes: ['192.0.2.0/24', '192.0.2.0/24'] } },
+      redirects: [{ name: 'a', match: { exact: ['a', 'a'] }, target: { addresses: ['192.0.2.1', '192.0.2.1'] } }],
+      hosts: [{ hostnames: ['a.example', 'a.example'], addresses: ['192.0.2.1'] }],
+    },
+    'spec.listeners.cluster.addresses[1]: Duplicate value: "10.0.0.1"',
+    'spec.protection.rebind.allowedDomains[1]: Duplicate value: "a"',
+    'spec.protection.rebind.extraPrefixes[1]: Duplicate value: "192.0.2.0/24"',
+    'spec.redirects[0].match.exact[1]: Duplicate value: "a"',
+    'spec.redirects[0].target.addresses[1]: Duplicate value: "192.0.2.1"',
+    'spec.hosts[0].hostnames[1]: Duplicate value: "a.example"',
+  ],
 ] as const) {
   test(`a person is told of ${title}`, () => {
     assert.deepEqual(validateProfileSpec(spec).map(formatFieldError), lines);
+  });
+}
+
+for (const name of ['none', 'a'.repeat(64)]) {
+  test(`a person is told that no profile is called ${name.slice(0, 8)}`, () => {
+    const parsed = parseProfile({ apiVersion, kind: 'LocalDnsProfile', metadata: { name }, spec: {} });
+    assert.ok('errors' in parsed);
+    assert.deepEqual(parsed.errors.map(formatFieldError), [
+      `metadata.name: a profile's name stands as a label value on nodes: at most 63 characters, and not "none", which opts a node out`,
+    ]);
   });
 }
 
@@ -213,6 +289,19 @@ for (const [title, change, error] of [
       ],
     },
     'redirects.0.match.patterns.0: not a pattern of the RE2 syntax: invalid or unsupported Perl syntax at character 1: (?=',
+  ],
+  [
+    'a pattern that costs too much',
+    {
+      redirects: [
+        {
+          ...{ name: 'a', addresses: ['192.0.2.1'], ttlSeconds: 1, otherTypes: 'NoData' },
+          match: { exact: ['a'], suffixes: [], patterns: [] },
+          except: { exact: [], suffixes: [], patterns: ['a', '.*[a-m].{12}x'] },
+        },
+      ],
+    },
+    'redirects.0.except.patterns.1: too costly: its machine would have more than 4096 states, or take too long to make, for which the count at character 9 is to blame: {12}',
   ],
   [
     'a network that is none',
