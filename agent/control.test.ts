@@ -94,6 +94,15 @@ suite('the control worker', () => {
     deepEqual(desired[1]?.desired?.destinations.nodeDns, ['192.0.2.2:53']);
   });
 
+  test('nor where it listens on all addresses of the machine, nor an IPv4 address that is written as an IPv6 one', async () => {
+    const any = ['--listen-cluster', '0.0.0.0:53', '--listen-node', '127.0.0.1:1053'];
+    const servers = '127.0.0.1:1053,[::ffff:127.0.0.1]:1053,127.7.7.7:53,[::1]:53,192.0.2.1:1053';
+    const { desired, offer, comes } = await start('', ...any, '--node-dns', servers);
+    offer([]);
+    await comes(1);
+    deepEqual(desired[0]?.desired?.destinations.nodeDns, ['[::1]:53', '192.0.2.1:1053']);
+  });
+
   test('opens listeners on port 53, or where the options say; none that the configuration does not name', async () => {
     const { desired, offer, comes } = await start('', '--listen-cluster', '127.0.0.1:1053');
     offer([]);

@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { MessagePort } from 'node:worker_threads';
-import { formatEndpoint } from '../api/v1alpha1/address.ts';
+import { type Endpoint, parseEndpoint } from '../api/v1alpha1/address.ts';
 import type { Desired, Outcome, ToControl, ToServing } from './channel.ts';
 import { systemClock } from './clock.ts';
 import type { ConfigSink, ConfigSource, Offer } from './config/config-source.ts';
@@ -13,6 +13,7 @@ import type { Interception } from './datapath/datapath.ts';
 import { type Arrangement, Interceptor } from './datapath/interceptor.ts';
 import { serveHealth } from './health.ts';
 import type { ListenAddresses } from './listen/listeners.ts';
+import { reaches } from './listen/reaches.ts';
 import { type Log, openLog } from './log.ts';
 import { Metrics } from './metrics.ts';
 import type { AgentOptions } from './options.ts';
@@ -45,6 +46,8 @@ export class Control implements ConfigSink {
   #offered: Offer | undefined;
   #everOffered = false;
   #nodeDns: readonly string[];
+  /** Of these the ones that are the agent. */
+  #leftOut: readonly string[] = [];
   #desired: Desired | undefined;
   #arrangement: Arrangement | undefined;
   readonly #interceptor: Interceptor;
@@ -154,13 +157,15 @@ export class Control implements ConfigSink {
   /** The agent never asks itself: addresses of its own that this configuration listens on are no resolvers of the node. */
   #desire({ config, clusterDns }: Offer, { listen, plan }: Arrangement): Desired {
     const others = new Set(plan.addresses.filter(({ own }) => !own).map(({ address }) => address));
-    const own = new Set(
-      Object.values(listen)
-        .flat()
-        .filter(({ address }) => !others.has(address))
-        .map(formatEndpoint),
-    );
-    const nodeDns = this.#nodeDns.filter((server) => !own.has(server));
+    const own = Object.values(listen)
+      .flat()
+      .filter(({ address }) => !others.has(address));
+    const leftOut = this.#nodeDns.filter((server) => isAmong(server, own));
+    if (leftOut.length > 0 && !isDeepStrictEqual(leftOut, this.#leftOut)) {
+      this.log.warn({ leftOut }, 'resolvers that are this agent itself are not asked');
+    }
+    this.#leftOut = leftOut;
+    const nodeDns = this.#nodeDns.filter((server) => !leftOut.includes(server));
     return { config, listen, destinations: { clusterDns, nodeDns } };
   }
 
@@ -180,11 +185,12 @@ export class Control implements ConfigSink {
   #isOwn(server: string): boolean {
     const listening = this.#outcome?.listening ?? Object.values(this.#options.listen).flat();
     const { addresses } = this.#arrangement?.plan ?? { addresses: [] };
-    return listening.some((at) => {
-      // Where it answers in a resolver's place, that resolver is not itself.
-      const isOther = addresses.some(({ address, own }) => !own && address === at.address);
-      return !isOther && formatEndpoint(at) === server;
-    });
+    // Where it answers in a resolver's place, that resolver is not itself.
+    const isOther = (at: Endpoint) => addresses.some(({ address, own }) => !own && address === at.address);
+    return isAmong(
+      server,
+      listening.filter((at) => !isOther(at)),
+    );
   }
 
   #hear(message: ToControl): void {
@@ -318,4 +324,10 @@ export class Control implements ConfigSink {
   #send(message: ToServing): void {
     this.#port.postMessage(message);
   }
+}
+
+/** Whether the server, `ip:port`, is one of these listeners. */
+function isAmong(server: string, listeners: readonly Endpoint[]): boolean {
+  const endpoint = parseEndpoint(server);
+  return endpoint !== undefined && listeners.some((listener) => reaches(endpoint, listener));
 }

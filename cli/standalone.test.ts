@@ -112,6 +112,10 @@ async function upstreamWith(data: string, ttl = 60): Promise<SocketUpstream> {
   return upstream;
 }
 
+/** How often the upstream was asked, probes for loops left out. */
+const questions = ({ queries }: SocketUpstream) =>
+  queries.filter(({ question }) => !question.name.toLowerCase().endsWith('.localdns')).length;
+
 async function ask(port: number, name: string, overTcp = false): Promise<Message> {
   const query = buildQuery({ name, edns: { asksOrigin: true } });
   if (!overTcp) {
@@ -362,6 +366,56 @@ services:
   });
 });
 
+suite('an agent that would ask itself', () => {
+  const loop = (listener: string, at: string) =>
+    `the ${listener} listener of this agent is at ${at}, which is a loop: name the real resolver`;
+
+  test('ends with 2 at the start, and says which server is which listener', async () => {
+    const { port } = await upstreamWith('192.0.2.1');
+    const path = profileFile(profile(`${address}:${port}`));
+    const listen = ['--no-datapath', '--metrics', `${address}:0`, '--listen-cluster'];
+    for (const at of [`${address}:${port}`, `0.0.0.0:${port}`]) {
+      const program = start(path, ...listen, at, '--cluster-dns', 'embedded');
+      equal(await program.exit, 2);
+      equal(program.stderr, `localdns: ${path}: spec.upstreams[0].servers[0]: ${loop('cluster', at)}\n`);
+    }
+    const option = ['--cluster-dns', '127.0.0.1:1054,[::ffff:127.0.0.1]:1053'];
+    const usual = start(path, '--no-datapath', '--metrics', `${address}:0`, ...option);
+    equal(await usual.exit, 2);
+    deepEqual(usual.stderr.trim().split('\n'), [
+      `localdns: --cluster-dns 127.0.0.1:1054: ${loop('node', '127.0.0.1:1054')}`,
+      `localdns: --cluster-dns [::ffff:127.0.0.1]:1053: ${loop('cluster', '127.0.0.1:1053')}`,
+    ]);
+  });
+
+  test('refuses such an edit, also where the system has given the port, and the old profile keeps serving', async () => {
+    const upstream = await upstreamWith('192.0.2.1');
+    const path = profileFile(profile(upstream.endpoint));
+    const program = start(path, ...anyPorts, '--cluster-dns', 'embedded');
+    const port = await program.port('node');
+    writeFileSync(path, profile(`${address}:${port}`));
+    const refusal = await program.said('the profile is refused; the old one keeps serving', editMs);
+    deepEqual(refusal.errors, [`${path}: spec.upstreams[0].servers[0]: ${loop('node', `${address}:${port}`)}`]);
+    equal((await ask(port, 'www.example')).origin, 'forwarded');
+  });
+
+  test('says so where a server forwards to it, which no address shows', async () => {
+    const upstream = await upstreamWith('192.0.2.1');
+    const relay = createSocket('udp4');
+    const program = start(profileFile(profile(upstream.endpoint)), ...anyPorts, '--cluster-dns', 'embedded');
+    const port = await program.port();
+    upstream.respond = ({ bytes }) => relay.send(bytes, port, address);
+    const { level } = await program.said(
+      'a query of the agent to its upstream servers came back to it: something that it forwards to forwards to it; look at what those servers forward to',
+    );
+    relay.close();
+    equal(level, 'error');
+    const { url } = (await program.said('metrics and health')) as unknown as { url: string };
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    match(metrics, /^localdns_loops_total\{listener="cluster"\} [1-9]/m);
+  });
+});
+
 suite('an agent that keeps its cache', () => {
   const keeping = (stateDir: string) => ['--state-dir', stateDir, ...anyPorts, '--cluster-dns', 'embedded'];
   const startKeeping = (path: string, stateDir: string) => start(path, ...keeping(stateDir));
@@ -394,7 +448,7 @@ suite('an agent that keeps its cache', () => {
     const { rcode, origin, answers } = await ask(await next.port(), 'www.example');
     deepEqual([rcode, origin], ['NOERROR', 'cache']);
     match(answers[0] ?? '', /^www\.example (60|[45]\d) A 192\.0\.2\.1$/);
-    equal(upstream.queries.length, 1);
+    equal(questions(upstream), 1);
     const { source, answers: restored } = await next.said('cache restored');
     deepEqual([source, restored], ['disk', 1]);
     const { url } = (await next.said('metrics and health')) as unknown as { url: string };
@@ -440,7 +494,7 @@ suite('an agent that keeps its cache', () => {
     equal((await ask(await program.port(), 'www.example')).origin, 'forwarded');
     const { level, source, error } = await program.said('cache snapshot not used');
     deepEqual([level, source, error], ['warn', 'disk', 'it is no snapshot, or damaged']);
-    equal(upstream.queries.length, 1);
+    equal(questions(upstream), 1);
   });
 
   test('keeps nothing where the profile says so, and removes what was kept; without a folder it keeps nothing either', async () => {
@@ -478,7 +532,7 @@ suite('an agent that keeps its cache', () => {
     deepEqual(readdirSync(stateDir), ['hand-over.sock']);
     const cold = startKeeping(path, stateDir);
     equal((await ask(await cold.port(), 'www.example')).origin, 'forwarded');
-    equal(upstream.queries.length, 2);
+    equal(questions(upstream), 2);
     deepEqual(
       cold.lines.filter(({ level }) => level !== 'info'),
       [],

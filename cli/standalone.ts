@@ -2,8 +2,11 @@
 import type { Outcome } from '../agent/channel.ts';
 import type { ConfigSink, ConfigSource } from '../agent/config/config-source.ts';
 import { FileFollower } from '../agent/config/file-follower.ts';
+import type { ListenerName, ListeningAddress } from '../agent/listen/listeners.ts';
+import { reaches } from '../agent/listen/reaches.ts';
 import type { AgentOptions } from '../agent/options.ts';
-import { formatEndpoint } from '../api/v1alpha1/address.ts';
+import { formatEndpoint, parseEndpoint } from '../api/v1alpha1/address.ts';
+import type { LocalDnsProfile } from '../api/v1alpha1/profile.ts';
 import { defaultProfileSpec } from '../api/v1alpha1/profile-defaults.ts';
 import { type ServiceTarget, settleParts } from '../api/v1alpha1/profile-parts.ts';
 import { formatFieldError } from '../api/v1alpha1/profile-validation.ts';
@@ -40,6 +43,8 @@ export class ProfileSource implements ConfigSource {
   #accepted = false;
   #clusterDomain = '';
   #served = false;
+  /** With the ports that the system gave. */
+  #listening: readonly ListeningAddress[] = [];
   /** Edits are taken one after the other. */
   #taking: Promise<void> = Promise.resolve();
 
@@ -65,6 +70,7 @@ export class ProfileSource implements ConfigSource {
   }
 
   report({ refused, listening }: Outcome): void {
+    this.#listening = listening;
     if (this.#served) return;
     if (refused !== undefined) this.#sink.fatal([refused.error]);
     if (refused === undefined && listening.length > 0) {
@@ -89,6 +95,11 @@ export class ProfileSource implements ConfigSource {
       );
       return;
     }
+    const loops = this.#loops(read.profile.spec);
+    if (loops.length > 0) {
+      this.#refuse(loops);
+      return;
+    }
     this.#accepted = true;
     const leftOut = settled.leftOut.map(formatFieldError);
     if (leftOut.length > 0) this.#sink.log.warn({ leftOut }, 'parts of the profile are left out; the rest is served');
@@ -104,6 +115,36 @@ export class ProfileSource implements ConfigSource {
       ...(read.profile.spec.listeners === undefined && { listen: defaultListen }),
       clusterDns: await this.#clusterDns(spec.clusterDomain),
     });
+  }
+
+  /** Servers that are the agent itself: what is asked of them would come back until its time is over. */
+  #loops({ upstreams = [], listeners }: LocalDnsProfile['spec']): string[] {
+    const { profile, clusterDns = [], listen } = this.#options;
+    const own = (['cluster', 'node'] as const).flatMap((name) =>
+      // Addresses of the profile are refused by its own rules, whatever the port.
+      (listen[name] ?? (listeners === undefined ? defaultListen[name] : [])).map((at) => ({
+        ...at,
+        name,
+        port: at.port || this.#portOf(name, at.address),
+      })),
+    );
+    const errors = (where: string, server: string) => {
+      const endpoint = parseEndpoint(server);
+      const listener = endpoint && own.find((at) => reaches(endpoint, at));
+      if (listener === undefined) return [];
+      return `${where} the ${listener.name} listener of this agent is at ${formatEndpoint(listener)}, which is a loop: name the real resolver`;
+    };
+    return [
+      ...upstreams.flatMap(({ servers = [] }, at) =>
+        servers.flatMap((server, of) => errors(`${profile}: spec.upstreams[${at}].servers[${of}]:`, server)),
+      ),
+      ...clusterDns.flatMap((server) => errors(`--cluster-dns ${server}:`, server)),
+    ];
+  }
+
+  /** Of a listener whose port was left to the system; 0 while it has none. */
+  #portOf(listener: ListenerName, address: string): number {
+    return this.#listening.find((at) => at.name === listener && at.address === address)?.port ?? 0;
   }
 
   #refuse(errors: string[]): void {

@@ -369,7 +369,7 @@ const answersDropped: Interception = {
     "a rule of the node drops the agent's answers on their way to pods (hook OUTPUT): let UDP and TCP from port 53 of its addresses out, tracked or not, or set tracked: true; until then queries take the way they took without us",
 };
 
-const loopFound: Interception = {
+export const loopFound: Interception = {
   intercepting: false,
   reason: reasons.loopFound,
   message:

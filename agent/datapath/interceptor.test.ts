@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { suite, test } from 'node:test';
+import { FakeClock } from '../../test/fake/clock.ts';
 import { sampleConfig } from '../../test/fake/node-config.ts';
+import { eventually } from '../../test/tools/eventually.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Interception } from './datapath.ts';
@@ -115,4 +119,39 @@ suite('what is in the way', () => {
     await scene.pass(30_000);
     assert.deepEqual(await scene.listening, ['169.254.10.11']);
   });
+});
+
+test('where nothing is intercepted its servers are looked at for loops all the same, each minute, until it is at an end', async (t) => {
+  const server = createSocket('udp4').bind(0, '127.0.0.1');
+  t.after(() => server.close());
+  await once(server, 'listening');
+  let asked = 0;
+  server.on('message', (message) => {
+    assert.match(message.toString('latin1'), /loop.localdns/);
+    asked += 1;
+  });
+  const clock = new FakeClock();
+  const logged: string[] = [];
+  let loops = 0;
+  const interceptor = new Interceptor({
+    ...{ names: undefined, startKey: Buffer.alloc(32), clock, isServing: async () => true, received: () => 0 },
+    log: { info: () => {}, error: ({ reason }: { reason: string }) => logged.push(reason) } as unknown as Log,
+    ...{ loops: () => loops, onMisled: () => {}, onDescriptor: () => {}, onChange: () => {}, onChance: () => {} },
+  });
+  const arrangement = await interceptor.arrange(config, { clusterDns: [], nodeDns: [], given: {} });
+  const upstreams = [`127.0.0.1:${server.address().port}`];
+  await interceptor.commit(arrangement, upstreams);
+  await interceptor.commit(arrangement, upstreams);
+  await clock.advance(1_000);
+  await eventually('the first question', 5_000, () => asked === 1);
+  await clock.advance(5_000);
+  assert.deepEqual(logged, []);
+  await clock.advance(55_000);
+  await eventually('the second question', 5_000, () => asked === 2);
+  loops += 1;
+  await clock.advance(1_000);
+  assert.deepEqual(logged, ['LoopFound']);
+  assert.equal(clock.pending, 1);
+  await interceptor.remove();
+  assert.equal(clock.pending, 0);
 });

@@ -11,7 +11,7 @@ import { type DescriptorNotice, tellingOfDescriptors } from '../descriptors.ts';
 import { isLibc, loadLibc } from '../libc.ts';
 import type { ListenAddresses, ListenerName } from '../listen/listeners.ts';
 import type { Log } from '../log.ts';
-import { Datapath, type DatapathFacts, type Interception } from './datapath.ts';
+import { Datapath, type DatapathFacts, type Interception, loopFound } from './datapath.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { LoopProbe } from './loop-probe.ts';
 import type { DatapathNames } from './names.ts';
@@ -24,6 +24,8 @@ import { type Clearance, clearance, preflight } from './preflight.ts';
 
 /** What was in the way may have gone, and nobody tells: another program's socket, an address, a rule. */
 const lookAgainMs = 30_000;
+/** Where nothing is intercepted no heartbeat looks for loops. */
+const loopLookMs = 1_000;
 
 export interface InterceptorParts {
   /** Undefined: switched off by option. */
@@ -57,6 +59,9 @@ export type ArrangementFacts = Pick<PlanFacts, 'clusterDns' | 'nodeDns'> & { giv
 export class Interceptor {
   readonly #parts: InterceptorParts;
   readonly #loopProbe: LoopProbe;
+  /** Without a mark, which nobody looks for and which takes a privilege. */
+  readonly #plainLoopProbe: LoopProbe;
+  #loopLook: Timer | undefined;
   #datapath: Datapath | undefined;
   #cleared:
     | (Clearance & { wanted: DatapathPlan; hasIpv6: boolean; findings: readonly Finding[]; atMs: number })
@@ -69,6 +74,7 @@ export class Interceptor {
   constructor(parts: InterceptorParts) {
     this.#parts = parts;
     this.#loopProbe = new LoopProbe(parts.startKey, parts.names?.marks.own ?? 0, parts.loops, parts.clock);
+    this.#plainLoopProbe = new LoopProbe(parts.startKey, undefined, parts.loops, parts.clock);
   }
 
   /** Intercepting means all that was wanted, as in the condition: the datapath knows nothing of what was excluded before. */
@@ -110,12 +116,25 @@ export class Interceptor {
   /** The sockets of an arrangement are open, and no others. */
   async commit({ plan }: Arrangement, upstreams: readonly string[]): Promise<void> {
     this.#committed = plan;
+    this.#loopLook?.cancel();
+    const servers = upstreams.flatMap((text) => parseEndpoint(text) ?? []);
     if (plan.addresses.length === 0) {
+      this.#plainLoopProbe.watch(servers);
+      this.#lookForLoops();
       await this.#datapath?.remove();
       return;
     }
-    this.#loopProbe.watch(upstreams.flatMap((text) => parseEndpoint(text) ?? []));
+    this.#loopProbe.watch(servers);
     await this.#open()?.commit(plan);
+  }
+
+  /** Whom nothing leads here serves on all the same: what loops is said, and is the server's to end. */
+  #lookForLoops(): void {
+    const { clock, log } = this.#parts;
+    this.#loopLook = clock.after(loopLookMs, async () => {
+      this.#lookForLoops();
+      if (await this.#plainLoopProbe.found(clock.nowMs())) log.error({ reason: loopFound.reason }, loopFound.message);
+    });
   }
 
   /** An arrangement that was prepared has not come to be: what was before holds. */
@@ -132,12 +151,14 @@ export class Interceptor {
   async remove(): Promise<void> {
     this.#committed = undefined;
     this.#chance?.cancel();
+    this.#loopLook?.cancel();
     await this.#datapath?.remove();
     this.#say({ intercepting: false, reason: reasons.notServing, message: 'this node is not served' });
   }
 
   close(): void {
     this.#chance?.cancel();
+    this.#loopLook?.cancel();
     this.#datapath?.close();
   }
 

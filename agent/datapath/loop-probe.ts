@@ -3,6 +3,7 @@
  * listeners, one of them forwards to us.
  */
 import { randomBytes } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import type { Clock } from '../clock.ts';
 import { markedUdp } from '../marked-socket.ts';
 import { loopName } from '../policy/probe.ts';
@@ -19,7 +20,7 @@ const headerLength = 12;
 
 export class LoopProbe {
   readonly #key: Buffer;
-  readonly #mark: number;
+  readonly #mark: number | undefined;
   readonly #seen: () => number;
   readonly #clock: Clock;
   #servers: readonly Server[] = [];
@@ -27,10 +28,10 @@ export class LoopProbe {
   #asked: { atMs: number; seenBefore: number } | undefined;
 
   /**
-   * @param mark by which the rules know the agent's own queries upstream
+   * @param mark by which the rules know the agent's own queries upstream; undefined where there are no rules
    * @param seen how many such names have come in at our listeners so far
    */
-  constructor(key: Buffer, mark: number, seen: () => number, clock: Clock) {
+  constructor(key: Buffer, mark: number | undefined, seen: () => number, clock: Clock) {
     this.#key = key;
     this.#mark = mark;
     this.#seen = seen;
@@ -67,7 +68,8 @@ export class LoopProbe {
     const message = Buffer.concat([query, Buffer.from(nameFromText(name), 'latin1'), Buffer.from([0, 1, 0, 1])]);
     return new Promise((resolve) => {
       try {
-        const socket = markedUdp(familyOf(address), this.#mark);
+        const family = familyOf(address);
+        const socket = this.#mark === undefined ? createSocket(`udp${family}`) : markedUdp(family, this.#mark);
         socket.on('error', () => undefined);
         socket.send(message, port, address, () => {
           socket.close();
