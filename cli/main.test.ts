@@ -182,6 +182,23 @@ const cases: Case[] = [
     ],
   },
   {
+    title: 'a pattern of a profile that is bad otherwise',
+    args: ['validate', '-f', '-'],
+    input: manifest(`{mode: Maybe, redirects: [{name: a, match: {patterns: ['a)']}, target: {addresses: [1.2.3.4]}}]}`),
+    code: 1,
+    stderr: [
+      'standard input: spec.mode: unsupported value "Maybe": supported values are "Required", "Preferred", "Disabled"',
+      'standard input: spec.redirects[0].match.patterns[0]: not a pattern of the RE2 syntax: unexpected ) at character 2: )',
+    ],
+  },
+  {
+    title: 'redirects that are none',
+    args: ['validate', '-f', '-'],
+    input: manifest('{redirects: [1]}'),
+    code: 1,
+    stderr: ['standard input: spec.redirects[0]: must be of type object, not 1'],
+  },
+  {
     title: 'a pattern for which the operator would refuse the whole',
     args: ['validate', '-f', '-'],
     input: redirecting('Required'),

@@ -1,9 +1,8 @@
 import { parseArgs } from 'node:util';
 import type { ProfileSpec } from '../api/v1alpha1/profile.ts';
-import { settleParts } from '../api/v1alpha1/profile-parts.ts';
-import { type FieldError, formatFieldError } from '../api/v1alpha1/profile-validation.ts';
+import { formatFieldError } from '../api/v1alpha1/profile-validation.ts';
 import { exitCode, UsageError } from './command.ts';
-import { fileLabel, readProfileFile } from './profile-file.ts';
+import { brokenParts, fileLabel, readProfileFile } from './profile-file.ts';
 
 export const usage = `Usage: localdns validate -f FILE
 
@@ -34,12 +33,6 @@ export async function run(argv: string[]): Promise<number> {
   }
   console.log(`${fileLabel(values.file)}: profile ${read.profile.metadata.name} is valid`);
   return exitCode.good;
-}
-
-/** What the API server takes and the operator does not. Which Services there are is not known here. */
-function brokenParts(spec: ProfileSpec): readonly FieldError[] {
-  const settled = settleParts({ ...spec, mode: 'Preferred' }, () => ({ kind: 'addresses', addresses: [] }));
-  return settled.kind === 'settled' ? settled.leftOut : [];
 }
 
 function consequence(mode: ProfileSpec['mode']): string {
