@@ -21,6 +21,8 @@ function file(name: string, contents: string): string {
 
 async function localdns(args: string[], input = '') {
   const child = spawn(process.execPath, [join(root, 'cli/main.ts'), ...args], { cwd: root });
+  // One that ends before it has read this has said why.
+  child.stdin.on('error', () => {});
   child.stdin.end(input);
   const [stdout, stderr, code] = await Promise.all([
     text(child.stdout),
