@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { FakeClock } from '../kube/clock.fake.ts';
-import { ApiError, UnreachableError } from '../kube/errors.ts';
+import { ApiError, TimeoutError, UnreachableError } from '../kube/errors.ts';
 import type { KubeObject } from '../kube/resource.ts';
 import { defaultLeaseTiming, LeaderElection } from './lease.ts';
 
@@ -160,6 +160,16 @@ test('a renewal counts from when it was sent: an answer that took too long is no
   assert.deepEqual([a.isHeld(), told], [false, ['a leads', 'a stops']]);
 });
 
+test('one answer that is lost costs nothing: the leader looks, finds itself, and renews', async () => {
+  const a = await contender('a');
+  api.loseNext(5_000);
+  // Sent at 2 s, given up at 7 s: what it has taken of the time is not waited for once more.
+  await pass(7_500);
+  assert.equal(api.lease?.spec.renewTime, '2026-01-01T00:00:07.100000Z');
+  await pass(30_000);
+  assert.deepEqual([a.isHeld(), told], [true, ['a leads', 'a: KUBE_TIMEOUT', 'a: well']]);
+});
+
 test('a frozen leader may not act from its first moment on, before any timer has run', async () => {
   const a = await contender('a');
   clock.skipMs = 10_000;
@@ -295,6 +305,13 @@ class FakeLeases {
       release = resolve;
     });
     return release;
+  }
+
+  /** The next request is carried out, and its answer is not waited for any longer than this. */
+  loseNext(timeoutMs: number): void {
+    this.#held = new Promise((_resolve, reject) => {
+      clock.after(2_000 + timeoutMs, () => reject(new TimeoutError('no answer')));
+    });
   }
 
   async get<T extends KubeObject>(): Promise<T | undefined> {

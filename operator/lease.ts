@@ -121,32 +121,36 @@ export class LeaderElection {
     const { clock, timing } = this.#options;
     const { signal } = this.#abort;
     while (!signal.aborted) {
+      const beganMs = clock.nowMs();
       try {
         await this.#acquireOrRenew();
         this.#tell(undefined);
       } catch (error) {
         this.#resourceVersion = undefined;
         // Somebody wrote first, which is no trouble: the next look says who.
-        if (!(error instanceof ApiError && error.isConflict)) this.#tell(troubleOf(error));
+        if (!isConflict(error)) this.#tell(troubleOf(error));
       }
       // Chance keeps two candidates from meeting again and again.
-      const waitMs = this.#leads ? timing.retryMs : (timing.retryMs / 2) * (1 - clock.random() / 5);
-      await sleep(clock, waitMs, signal);
+      const periodMs = this.#leads ? timing.retryMs : (timing.retryMs / 2) * (1 - clock.random() / 5);
+      // An answer that never came has taken the time of the pause already, and more.
+      await sleep(clock, Math.max(0, periodMs - (clock.nowMs() - beganMs)), signal);
     }
   }
 
   async #acquireOrRenew(): Promise<void> {
-    // A leader knows what stands there: where that is wrong its write is a conflict, and it looks.
-    if (!this.#leads || this.#resourceVersion === undefined) {
-      const { client, namespace, name } = this.#options;
-      const lease = await client.get<Lease>(LEASES, name, { namespace });
-      this.#observe(lease);
-      if (this.#isOthers()) {
-        this.#lose();
-        return;
+    if (this.#leads && this.#resourceVersion !== undefined) {
+      try {
+        // A leader knows what stands there, and writes without looking.
+        return await this.#write();
+      } catch (error) {
+        // Or so it thought. It may have been a write of its own, whose answer was lost.
+        if (!isConflict(error)) throw error;
       }
     }
-    await this.#write();
+    const { client, namespace, name } = this.#options;
+    this.#observe(await client.get<Lease>(LEASES, name, { namespace }));
+    if (this.#isOthers()) this.#lose();
+    else await this.#write();
   }
 
   async #write(): Promise<void> {
@@ -230,6 +234,10 @@ export class LeaderElection {
   #now(): string {
     return this.#options.clock.date().toISOString().replace('Z', '000Z');
   }
+}
+
+function isConflict(error: unknown): boolean {
+  return error instanceof ApiError && error.isConflict;
 }
 
 function troubleOf(error: unknown): Trouble {
