@@ -6,6 +6,7 @@ import { toolPath } from '../tools/find.ts';
 import { RunFolder } from '../tools/run-folder.ts';
 import { ClusterDns, type ClusterDnsOptions } from './cluster-dns.ts';
 import { Daemon, type DaemonOptions } from './daemon.ts';
+import type { Page } from './insider.ts';
 import { kubeconfig } from './kubeconfig.ts';
 import { Namespace, type Outcome, type RunOptions } from './namespace.ts';
 import { Pki } from './pki.ts';
@@ -14,6 +15,7 @@ import { Pki } from './pki.ts';
 const apiServerAddress = '10.240.0.1';
 const apiServerUrl = `https://${apiServerAddress}:6443`;
 const etcdUrl = 'http://127.0.0.1:2379';
+const mergePatchType = 'application/merge-patch+json';
 
 export interface ControlPlaneOptions {
   /** Starts kube-controller-manager too: default ServiceAccounts, garbage collection, namespaces that really go. */
@@ -180,6 +182,18 @@ export class ControlPlane {
     const path = join(this.folder.path, `${name}.kubeconfig`);
     writeFileSync(path, kubeconfig(apiServerUrl, this.#ca, await this.#pki.client(name, subject)), { mode: 0o600 });
     return path;
+  }
+
+  /** A request as it is, with the token of a kubeconfig: kubectl asks for more than the one thing that it is told to do. */
+  raw(tokenOf: string, method: string, path: string, body?: object, contentType = mergePatchType): Promise<Page> {
+    const { users } = JSON.parse(readFileSync(tokenOf, 'utf8')) as { users: { user: { token: string } }[] };
+    return this.namespace.page({
+      url: `${apiServerUrl}${path}`,
+      ca: this.#ca,
+      method,
+      headers: { authorization: `Bearer ${users[0]?.user.token}`, 'content-type': contentType },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
   }
 
   startClusterDns(options: ClusterDnsOptions = {}): Promise<ClusterDns> {

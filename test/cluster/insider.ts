@@ -3,8 +3,8 @@
  * over the IPC channel that its parent opened, and ends when that closes.
  */
 import { readFileSync } from 'node:fs';
-import { get as httpGet } from 'node:http';
-import { get as httpsGet } from 'node:https';
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
 import { type Answer, ask, type Question } from './dns-client.ts';
 import { DnsLoad, type LoadOptions, type LoadResult } from './dns-load.ts';
 
@@ -13,6 +13,10 @@ export interface PageRequest {
   /** File of the certificate authority that an https server must be signed by. */
   ca?: string;
   timeoutMs?: number;
+  /** GET, where nothing else is said. */
+  method?: string;
+  headers?: Record<string, string>;
+  body?: string;
 }
 
 export interface Page {
@@ -41,10 +45,11 @@ const duties: Duties = {
   },
 };
 
-function page({ url, ca, timeoutMs = 3_000 }: PageRequest): Promise<Page> {
+function page({ url, ca, timeoutMs = 3_000, method = 'GET', headers = {}, body: sent }: PageRequest): Promise<Page> {
   return new Promise((resolve, reject) => {
-    const options = { agent: false, timeout: timeoutMs, ...(ca === undefined ? {} : { ca: readFileSync(ca) }) };
-    const request = (url.startsWith('https:') ? httpsGet : httpGet)(url, options, (response) => {
+    const common = { agent: false, timeout: timeoutMs, method, headers };
+    const options = { ...common, ...(ca === undefined ? {} : { ca: readFileSync(ca) }) };
+    const request = (url.startsWith('https:') ? httpsRequest : httpRequest)(url, options, (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (text: string) => {
@@ -55,6 +60,7 @@ function page({ url, ca, timeoutMs = 3_000 }: PageRequest): Promise<Page> {
     });
     request.once('timeout', () => request.destroy(new Error(`${url} gave no answer within ${timeoutMs} ms`)));
     request.once('error', reject);
+    request.end(sent);
   });
 }
 

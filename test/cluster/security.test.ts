@@ -5,14 +5,15 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { apiVersion } from '../../api/v1alpha1/labels.ts';
+import { agentManager, apiVersion, nodeKind } from '../../api/v1alpha1/labels.ts';
 import { eventually } from '../tools/eventually.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
+import type { Page } from './insider.ts';
 import { Installation } from './installation.ts';
 import type { Outcome } from './namespace.ts';
 
 const system = 'localdns-system';
-const status = '--subresource=status';
+const objects = `/apis/${apiVersion}/${nodeKind.plural}`;
 let cluster: ControlPlane;
 /** Kubeconfigs, by who uses them. */
 let tokens: Record<'n1' | 'n2' | 'noNode' | 'noPod' | 'operator', string>;
@@ -40,7 +41,7 @@ before(async () => {
     operator: await cluster.kubeconfigFor({ ...agent, serviceAccount: 'localdns-operator' }),
   };
   await eventually('the policy is in force', 10_000, async () => {
-    return (await patch('noPod', 'n1', { status: { lastError: '' } }, status, '--dry-run=server')).code !== 0;
+    return (await patchStatus('noPod', 'n1', { status: { lastError: '' } })).status === 403;
   });
 });
 
@@ -52,8 +53,8 @@ function as(who: Who, ...args: string[]): Promise<Outcome> {
   return cluster.kubectl('--kubeconfig', tokens[who], ...args);
 }
 
-function patch(who: Who, node: string, change: object, ...flags: string[]): Promise<Outcome> {
-  return as(who, 'patch', `localdnsnode/${node}`, '--type=merge', '-p', JSON.stringify(change), ...flags);
+function patchStatus(who: Who, node: string, change: object): Promise<Page> {
+  return cluster.raw(tokens[who], 'PATCH', `${objects}/${node}/status`, change);
 }
 
 async function lastError(node: string): Promise<string | undefined> {
@@ -64,15 +65,14 @@ const theirs = { status: { lastError: 'written by another' } };
 
 test('an agent writes the status of its own node, by patch and by server-side apply', async () => {
   for (const node of ['n1', 'n2'] as const) {
-    const { code, stderr } = await patch(node, node, { status: { lastError: node } }, status);
-    assert.equal(code, 0, stderr);
+    const { status, body } = await patchStatus(node, node, { status: { lastError: node } });
+    assert.equal(status, 200, body);
     assert.equal(await lastError(node), node);
   }
-  const object = { apiVersion, kind: 'LocalDnsNode', metadata: { name: 'n1' }, status: { lastError: 'applied' } };
-  const manifest = join(cluster.makeFolder('manifests'), 'status.json');
-  await cluster.run('sh', ['-c', `cat > ${manifest}`], { input: JSON.stringify(object) });
-  const applied = await as('n1', 'apply', '--server-side', '--force-conflicts', status, '-f', manifest);
-  assert.equal(applied.code, 0, applied.stderr);
+  const object = { apiVersion, kind: nodeKind.kind, metadata: { name: 'n1' }, status: { lastError: 'applied' } };
+  const path = `${objects}/n1/status?fieldManager=${agentManager}&force=true`;
+  const applied = await cluster.raw(tokens.n1, 'PATCH', path, object, 'application/apply-patch+yaml');
+  assert.equal(applied.status, 200, applied.body);
   assert.equal(await lastError('n1'), 'applied');
 });
 
@@ -83,10 +83,10 @@ for (const [who, node, complaint] of [
   ['noPod', 'n1', /this token names no node/],
 ] as const) {
   test(`the status of ${node} is not for the token of ${who}`, async () => {
-    const { code, stderr } = await patch(who, node, theirs, status);
-    assert.notEqual(code, 0);
-    assert.match(stderr, /ValidatingAdmissionPolicy 'localdns-agent'.* denied request/);
-    assert.match(stderr, complaint);
+    const { status, body } = await patchStatus(who, node, theirs);
+    assert.equal(status, 403);
+    assert.match(body, /ValidatingAdmissionPolicy 'localdns-agent'.* denied request/);
+    assert.match(body, complaint);
     assert.notEqual(await lastError(node), theirs.status.lastError);
   });
 }
@@ -101,8 +101,24 @@ test('neither is it for the token of a pod that is gone', async () => {
 });
 
 test('the operator is not judged as an agent', async () => {
-  const { code, stderr } = await patch('operator', 'n1', { spec: { profile: 'default' } });
-  assert.equal(code, 0, stderr);
+  const { status, body } = await cluster.raw(tokens.operator, 'PATCH', `${objects}/n1`, {
+    spec: { profile: 'default' },
+  });
+  assert.equal(status, 200, body);
+});
+
+test('an agent may not write what is no status, whatever it asks for', async () => {
+  for (const [method, path, change] of [
+    ['PATCH', `${objects}/n1`, { spec: { profile: 'other' } }],
+    ['PUT', `${objects}/n1`, { spec: { profile: 'other' } }],
+    ['PUT', `${objects}/n1/status`, { status: {} }],
+    ['POST', objects, { metadata: { name: 'n3' }, spec: { profile: 'other' } }],
+    ['DELETE', `${objects}/n1`, undefined],
+    ['DELETE', objects, undefined],
+  ] as const) {
+    const { status, body } = await cluster.raw(tokens.n1, method, path, change, 'application/merge-patch+json');
+    assert.equal(status, 403, `${method} ${path}: ${body}`);
+  }
 });
 
 /** What RBAC refuses, each with the words of kubectl. */
@@ -114,6 +130,7 @@ for (const args of [
   ['get', 'secrets', '-n', system],
   ['get', 'secrets', '-n', 'kube-system'],
   ['get', 'secrets', '-A'],
+  ['get', 'localdnsnode/n1'],
   ['get', '--raw', `/api/v1/namespaces/${system}/secrets`],
   ['get', '--raw', '/api/v1/secrets?watch=true&timeoutSeconds=1'],
   ['get', 'configmaps', '-n', system],
@@ -164,12 +181,15 @@ test('a role that gives agents too much gives them no write but that of their ow
     [['delete', 'localdnsnode/n1'], statusAlone],
     [['delete', 'localdnsnodes', '--all'], statusAlone],
     [['create', '-f', manifest], statusAlone],
-    [['patch', 'localdnsnode/n2', status, '--type=merge', '-p', JSON.stringify(theirs)], /may not write the status of/],
+    [
+      ['patch', 'localdnsnode/n2', '--subresource=status', '--type=merge', '-p', JSON.stringify(theirs)],
+      /may not write the status of/,
+    ],
   ] as const) {
     const { code, stderr } = await as('n1', ...args);
     assert.notEqual(code, 0, args.join(' '));
     assert.match(stderr, complaint, args.join(' '));
   }
-  assert.equal((await patch('n1', 'n1', { status: { lastError: 'mine' } }, status)).code, 0);
+  assert.equal((await patchStatus('n1', 'n1', { status: { lastError: 'mine' } })).status, 200);
   await cluster.kubectlOk('delete', 'clusterrolebinding', 'too-much');
 });
