@@ -8,7 +8,6 @@ import { prefixLength, type ResponseCache } from './cache/response-cache.ts';
 import { SnapshotReader, writeSnapshot } from './cache/snapshot.ts';
 import type { Clock } from './clock.ts';
 import { Budget, type BudgetBounds } from './forward/budget.ts';
-import { Forwarder } from './forward/forwarder.ts';
 import { byRendezvous } from './forward/rendezvous.ts';
 import type { Transport } from './forward/transport.ts';
 import { Upstream, upstreamCounts } from './forward/upstream.ts';
@@ -42,6 +41,7 @@ import {
   zoneCounts,
 } from './server/plan.ts';
 import type { Tallies } from './tallies.ts';
+import { SocketBoundForwarder, UdpSockets } from './udp-sockets.ts';
 import { nameFromText } from './wire/name.ts';
 import { ZoneTable } from './zone/zone-table.ts';
 
@@ -73,6 +73,7 @@ export class Builder {
   readonly #tallies: Tallies;
   readonly #random: () => number;
   readonly #startKey: Uint8Array | undefined;
+  readonly #sockets: UdpSockets;
   readonly #upstreams = new Map<string, Upstream>();
   readonly #budgets = new Map<string, Budget>();
   readonly #prefixes = new Map<string, string>();
@@ -82,6 +83,7 @@ export class Builder {
   /**
    * @param random what the policy Random draws from
    * @param startKey what heartbeats and loop probes of this process are known by; without it there are none
+   * @param sockets those that the transport opens over UDP
    */
   constructor(
     nodeName: string,
@@ -91,6 +93,7 @@ export class Builder {
     tallies: Tallies,
     random: () => number = Math.random,
     startKey?: Uint8Array,
+    sockets = new UdpSockets(),
   ) {
     this.#nodeName = nodeName;
     this.#cache = cache;
@@ -100,6 +103,7 @@ export class Builder {
     this.#tallies = tallies;
     this.#random = random;
     this.#startKey = startKey;
+    this.#sockets = sockets;
   }
 
   /** `config` has been parsed strictly. */
@@ -147,16 +151,20 @@ export class Builder {
           prefetch: config.cache?.prefetch ?? true,
           searchPath: this.#relief(blockId, config, block, counts, used.rulings),
           rebind: rebindProtection(config, listener, block, counts),
-          forwarder: new Forwarder({
-            upstreams: over(block.protocol === 'PreferUDP' ? 'udp' : 'tcp'),
-            fallBack: block.protocol === 'PreferTCP' && asked.tls === undefined ? over('udp') : [],
-            policy: () =>
-              amongFirst(asked.atRest ?? asked.servers.length, upstreamPolicy(block.forwardPolicy, this.#random)),
-            maxConcurrent: block.maxConcurrent,
-            onOverShare: () => bump(counts, ZoneCount.overShare),
-            clock: this.#clock,
-            destination: block.forwardDestination,
-          }),
+          forwarder: new SocketBoundForwarder(
+            {
+              upstreams: over(block.protocol === 'PreferUDP' ? 'udp' : 'tcp'),
+              fallBack: block.protocol === 'PreferTCP' && asked.tls === undefined ? over('udp') : [],
+              policy: () =>
+                amongFirst(asked.atRest ?? asked.servers.length, upstreamPolicy(block.forwardPolicy, this.#random)),
+              maxConcurrent: block.maxConcurrent,
+              onOverShare: () => bump(counts, ZoneCount.overShare),
+              clock: this.#clock,
+              destination: block.forwardDestination,
+            },
+            this.#sockets,
+            () => bump(counts, ZoneCount.outOfSockets),
+          ),
           inFlight: new Map(),
           counts,
           logQueries: block.queryLogging === 'Log',

@@ -11,11 +11,13 @@ import type { LogRecord, Outcome, ToControl, ToServing } from './channel.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { Swap } from './config/swap.ts';
 import { Descriptors } from './descriptors.ts';
-import { loopbackTransport, networkTransport } from './forward/transport.ts';
+import { marked, unmarked } from './forward/outgoing.ts';
+import { loopbackTransport, transportOver } from './forward/transport.ts';
 import { hasBatches } from './listen/batched.ts';
 import { ListenError } from './listen/listener.ts';
 import type { ServerLog } from './server/server.ts';
 import { Tallies } from './tallies.ts';
+import { UdpSockets } from './udp-sockets.ts';
 import { saveIntervalMs, WarmRestart } from './warm-restart.ts';
 
 /** Bytes of cached answers, over all server blocks. */
@@ -80,8 +82,10 @@ class Agent {
     const cacheCounts = updateCacheTally(cache, this.#tallies, clock);
     const { nodeName, marks } = options;
     const startKey = this.#startKey;
-    const transport = networkTransport(clock, marks?.own);
-    const builder = new Builder(nodeName, cache, transport, clock, this.#tallies, Math.random, startKey);
+    const sockets = new UdpSockets();
+    const outgoing = sockets.counted(marks === undefined ? unmarked : marked(marks.own));
+    const transport = transportOver(clock, outgoing);
+    const builder = new Builder(nodeName, cache, transport, clock, this.#tallies, Math.random, startKey, sockets);
     const proof = marks && { startKey, openTransport: () => loopbackTransport(clock, marks.intercept) };
     this.#swap = new Swap(builder, clock, transport, this.#tallies, this.#serverLog(), proof);
     this.#tellOverruns(clock);

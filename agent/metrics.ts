@@ -150,7 +150,7 @@ export class Metrics {
     const origins = ['cache', 'stale', 'forwarded', 'failed', 'refused'] as const;
     this.#counter(
       'localdns_zone_answers_total',
-      'Answers of a server block by origin; failed: no upstream answered, refused: over maxConcurrent (each counted once for all who waited).',
+      'Answers of a server block by origin; failed: no upstream answered, refused: over maxConcurrent, or out of sockets (each counted once for all who waited).',
       ['listener', 'zone', 'origin'],
       () =>
         tallies.flatMap(({ labels, counts }) =>
@@ -162,6 +162,12 @@ export class Metrics {
       'Of the refused queries, those whose client had more than its share of maxConcurrent.',
       ['listener', 'zone'],
       each(tallies, ZoneCount.overShare),
+    );
+    this.#counter(
+      'localdns_out_of_sockets_total',
+      'Of the refused queries, those for which there may be no further socket over UDP.',
+      ['listener', 'zone'],
+      each(tallies, ZoneCount.outOfSockets),
     );
     this.#counter(
       'localdns_coalesced_total',

@@ -366,6 +366,51 @@ services:
   });
 });
 
+test('an agent with few descriptors refuses what would take the last of them, and does all else meanwhile', async () => {
+  const silent = await new SocketUpstream(() => {}).open();
+  after(() => silent.close());
+  const path = profileFile(profile(silent.endpoint, ', maxConcurrent: 0'));
+  const limited = ['-c', 'ulimit -n 256; exec "$0" "$@"', join(root, 'bin/localdns'), 'agent', '--profile', path];
+  const program = new Program('sh', [...limited, ...anyPorts, '--cluster-dns', 'embedded']);
+  programs.push(program);
+  const port = await program.port();
+  const { url } = (await program.said('metrics and health')) as unknown as { url: string };
+  // Over TCP, where no answer gets lost.
+  const socket = connect({ host: address, port });
+  const rcodes: string[] = [];
+  let received = Buffer.alloc(0);
+  socket.on('data', (chunk: Buffer) => {
+    received = Buffer.concat([received, chunk]);
+    while (received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) {
+      const end = 2 + received.readUInt16BE(0);
+      rcodes.push(readMessage(received.subarray(2, end)).rcode);
+      received = received.subarray(end);
+    }
+  });
+  for (let number = 0; number < 600; number += 1) {
+    const query = buildQuery({ name: `n${number}.example`, id: number });
+    socket.write(Buffer.concat([Buffer.of(query.length >> 8, query.length & 0xff), query]));
+  }
+  // 128 sockets may be open, and a query to one server may take three.
+  await eventually('refusals', startMs, () => rcodes.length >= 300);
+  equal((await ask(port, 'kubernetes.default.svc.cluster.local', true)).rcode, 'NOERROR');
+  const metrics = await (await fetch(`${url}/metrics`)).text();
+  const [, refused = '0'] =
+    /^localdns_out_of_sockets_total\{listener="cluster",zone="\."\} (\d+)$/m.exec(metrics) ?? [];
+  ok(Number(refused) >= 300, `${refused} refused`);
+  await eventually('every answer', startMs, () => rcodes.length === 600);
+  socket.destroy();
+  deepEqual([...new Set(rcodes)].sort(), ['REFUSED', 'SERVFAIL']);
+  const failed = rcodes.filter((rcode) => rcode === 'SERVFAIL').length;
+  ok(failed >= 30, `${failed} are asked about`);
+  silent.respond = (query) => query.answer({ answers: [`${query.question.name} 60 A 192.0.2.1`] });
+  await eventually('an answer', startMs, async () => (await ask(port, 'after.example')).rcode === 'NOERROR');
+  deepEqual(
+    program.lines.filter(({ msg }) => /threw|mistake|cannot be served/.test(msg)),
+    [],
+  );
+});
+
 suite('an agent that would ask itself', () => {
   const loop = (listener: string, at: string) =>
     `the ${listener} listener of this agent is at ${at}, which is a loop: name the real resolver`;

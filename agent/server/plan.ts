@@ -82,6 +82,8 @@ export const ZoneCount = {
   searchPathDnssec: 15,
   searchPathSoa: 16,
   searchPathForgotten: 17,
+  /** Of those that were refused: because there are too many sockets of queries over UDP. */
+  outOfSockets: 18,
 } as const;
 export const zoneCounts = Object.keys(ZoneCount).length;
 
