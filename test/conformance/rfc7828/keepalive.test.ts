@@ -1,6 +1,7 @@
 /**
- * RFC 7828 §3.3.1: over UDP a server "MUST ignore the option"; §3.3.2: over TCP it "MAY include" it in answers to those who sent
- * it, with the timeout "associated with the TCP session"; 0 asks for the end.
+ * RFC 7828 §3.3.1: over UDP a server "MUST ignore the option"; §3.3.2: over TCP it "MAY include the edns-tcp-keepalive option in the
+ * response to signal the expected idle timeout on a connection", which ours does for those who sent it; with "a timeout of 0 if [...]
+ * it wants clients to close currently open connections".
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

@@ -1,7 +1,8 @@
 /**
- * RFC 7828 towards upstream servers. §3.2.1: clients "MAY include" the option in the first query; §3.2.2: who receives a timeout
- * "SHOULD honour" it, and who receives 0 "SHOULD send no more queries on that connection and initiate closing" it once it has
- * "received all outstanding responses"; §3.4: the client closes before the timeout is over.
+ * RFC 7828 towards upstream servers. §3.2.1: clients "MAY include the edns-tcp-keepalive option in the first query sent to a server
+ * using TCP transport"; §3.2.2: who receives a timeout "SHOULD honour the timeout received in that response (overriding any previous
+ * timeout) and initiate close of the connection before the timeout expires", and who receives 0 "SHOULD send no more queries on that
+ * connection and initiate closing the connection as soon as it has received all outstanding responses".
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
