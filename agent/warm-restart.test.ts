@@ -16,6 +16,7 @@ import {
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, afterEach, suite, test } from 'node:test';
+import { namesIn } from '../test/fake/cache-entry.ts';
 import { FakeClock } from '../test/fake/clock.ts';
 import { a, query, questionName, reply, type } from '../test/fake/octets.ts';
 import { eventually } from '../test/tools/eventually.ts';
@@ -81,16 +82,14 @@ class Agent {
       const message = reply(query(name), { answers: [a(questionName, 600, '192.0.2.7')] });
       const walk = walkRecords(message, query(name).length, type.A);
       ok(walk !== undefined);
-      this.cache.partition('aa').store(asked.key, new Entry(message, walk, this.clock.nowMs(), 600, 0));
+      this.cache.partition('aa').store(asked, false, new Entry(message, walk, this.clock.nowMs(), 600, 0));
     }
     return this;
   }
 
   /** First labels, what was used last first. */
   get names(): string[] {
-    const keys: string[] = [];
-    for (const _ of this.cache.collectKeys(keys));
-    return [...new Set(keys)].map((key) => key.slice(3, 3 + key.charCodeAt(2)));
+    return namesIn(this.cache);
   }
 
   get restored(): { peer: number | undefined; disk: number | undefined } {

@@ -5,13 +5,15 @@
 import { answerFlags, finishAnswer } from '../wire/answer.ts';
 import { type EdnsAnswer, extendedError, type Origin, origin } from '../wire/edns.ts';
 import * as header from '../wire/header.ts';
+import { lowerCase } from '../wire/name.ts';
 import { setU16, setU32, u32 } from '../wire/octets.ts';
 import type { PendingQuery } from '../wire/query.ts';
+import { fixedLength, isQuestionOf, type Question } from '../wire/question.ts';
 import type { RecordWalk } from '../wire/records.ts';
 import { maxStaleTtlSeconds } from './serve-stale.ts';
 
-/** Octets of an entry beside its strings: the objects around it, measured with 50,000 entries. */
-const entryOverhead = 250;
+/** Octets of an entry beside the message and the places in it: what holds them, measured with 50,000 entries. */
+const entryOverhead = 160;
 
 /** latin1 strings hold octets more cheaply than buffers do: a Buffer costs some 400 octets before it holds the first. */
 const encoding = 'latin1';
@@ -35,8 +37,16 @@ export class Entry {
   /** How often it was looked up; and whether it was asked for again before its end. */
   uses = 0;
   prefetched = false;
-  /** Which snapshot of this process has it already; see {@link ResponseCache.collectKeys}. */
+  /** Which snapshot of this process has it already; see {@link ResponseCache.collect}. */
   snapshot = 0;
+  /** Where it is kept, which is the cache's business: block, hash and flags of the question, and what stands beside it there. */
+  prefix = '';
+  hash = 0;
+  questionFlags = 0;
+  chained: Entry | undefined;
+  segment: object | undefined;
+  newer: Entry | undefined;
+  older: Entry | undefined;
 
   /**
    * @param message the upstream's answer with its TTLs bounded; copied
@@ -61,8 +71,30 @@ export class Entry {
   }
 
   /** What the byte budget is charged with. */
-  size(key: string): number {
-    return this.#message.length + this.#ttlOffsets.length * 2 + key.length + entryOverhead;
+  get size(): number {
+    return this.#message.length + this.#ttlOffsets.length * 2 + entryOverhead;
+  }
+
+  /** @param type what stands in the place of the question's own */
+  answers(question: Question, type: number): boolean {
+    return isQuestionOf(this.#message, header.headerLength, question, type);
+  }
+
+  /** Octets of the question. */
+  get questionLength(): number {
+    let at = header.headerLength;
+    while (this.#message.charCodeAt(at) > 0) at += 1 + this.#message.charCodeAt(at);
+    return at + 1 + fixedLength - header.headerLength;
+  }
+
+  /** Writes the question, its name in lower case, and returns its length. */
+  copyQuestion(out: Buffer, at: number): number {
+    const length = this.questionLength;
+    for (let octet = 0; octet < length; octet += 1) {
+      const value = this.#message.charCodeAt(header.headerLength + octet);
+      out[at + octet] = octet < length - fixedLength ? lowerCase(value) : value;
+    }
+    return length;
   }
 
   /** Octets of {@link copyMessage}. */
@@ -87,7 +119,8 @@ export class Entry {
     const end = out.write(this.#message, 0, encoding);
     setU16(out, 0, query.id);
     setU16(out, 2, answerFlags(query, this.rcode) | this.#authenticData(query));
-    query.question.copy(out, header.headerLength);
+    const { questionIn, questionAt, questionLength } = query;
+    questionIn.copy(out, header.headerLength, questionAt, questionAt + questionLength);
     setU16(out, 10, this.#additionals);
     const stale = from === origin.stale;
     const ageSeconds = Math.floor((nowMs - this.storedAtMs) / 1000);

@@ -16,13 +16,13 @@ const sequenceMs = 30_000;
 
 export function rememberFailure(cache: CachePartition, query: PendingQuery, rcode: number, nowMs: number): void {
   if (!fillsCache(query.type)) return;
-  const before = cache.lookup(query.key);
+  const before = cache.lookup(query, false);
   const followsAnother = before !== undefined && nowMs - before.expiresAtMs < sequenceMs;
   const failures = followsAnother ? before.failures + 1 : 1;
   const seconds = Math.min(maxSeconds, firstSeconds * 2 ** (failures - 1));
   const entry = entryWithoutRecords(query, rcode, nowMs, seconds);
   entry.failures = failures;
-  cache.store(query.key, entry);
+  cache.store(query, false, entry);
 }
 
 /** An answer that no server has given. */

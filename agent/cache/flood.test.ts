@@ -1,17 +1,11 @@
 /** A flood of names that nobody asks for again, against names that everybody asks for: played with the cache alone, by rule. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { a, query, questionName, reply, type } from '../../test/fake/octets.ts';
+import { block, entryFor } from '../../test/fake/cache-entry.ts';
 import { Random } from '../../test/fuzz/random.ts';
-import { walkRecords } from '../wire/records.ts';
-import { Entry } from './entry.ts';
 import { ResponseCache } from './response-cache.ts';
 
-const asked = query('a.example');
-const message = reply(asked, { answers: [a(questionName, 60, '192.0.2.7')] });
-const walk = walkRecords(message, asked.length, type.A);
 const ttlSeconds = 60;
-const entry = (nowMs = 0) => new Entry(message, walk as NonNullable<typeof walk>, nowMs, ttlSeconds, 0);
 
 /** Answers that the cache holds, and what is asked of it. */
 const held = 2_000;
@@ -19,11 +13,11 @@ const popularNames = 1_000;
 const floodFactor = 10;
 
 /** All of one length, so that the cache holds as many of any kind. */
-const key = (kind: string, number: number) => `${kind}-${number}`.padEnd(16);
+const key = (kind: string, number: number) => `${kind}-${number}`.padEnd(16, 'x');
 
 class Play {
   readonly #random = new Random(1);
-  readonly #block = new ResponseCache(held * entry().size(key('aa', 0))).partition('aa');
+  readonly #block = block(new ResponseCache(held * entryFor(key('aa', 0)).size), 'aa');
   /** What stands at `p * length` of it is asked with the probability p: the n-th name n times less than the first (Zipf). */
   readonly #names: number[] = [];
   #flooded = 0;
@@ -39,7 +33,7 @@ class Play {
   /** True where the answer was there. */
   ask(key: string): boolean {
     if (this.#block.lookup(key) !== undefined) return true;
-    this.#block.store(key, entry(this.nowMs));
+    this.#block.store(key, entryFor(key, this.nowMs, ttlSeconds));
     return false;
   }
 

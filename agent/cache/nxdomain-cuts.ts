@@ -9,6 +9,7 @@
  *
  * Who wants proofs (DO), or none (CD), gets them from the servers.
  */
+import { LRUCache } from 'lru-cache';
 import * as header from '../wire/header.ts';
 import { type LocalRecord, writeLocalAnswer } from '../wire/local-answer.ts';
 import { nameAt, rootName } from '../wire/name.ts';
@@ -17,7 +18,7 @@ import type { RecordWalk } from '../wire/records.ts';
 import { soaOf } from '../wire/soa.ts';
 import { isAboutName } from './by-name.ts';
 
-/** They are beside the budget of the cache: some 300 octets each. */
+/** They are beside the budget of the cache: some 300 octets each. Those that answer are kept. */
 const maxCuts = 256;
 
 interface Cut {
@@ -30,7 +31,7 @@ interface Cut {
 /** Of one server block. */
 export class NxdomainCuts {
   readonly #block: string;
-  readonly #cuts = new Map<string, Cut>();
+  readonly #cuts = new LRUCache<string, Cut>({ max: maxCuts });
 
   /** @param block its name, in canonical wire form */
   constructor(block: string) {
@@ -48,11 +49,6 @@ export class NxdomainCuts {
     const soa = soaOf(message, walk);
     const zone = soa && nameAt(message, walk.soaOffset);
     if (soa === undefined || zone === undefined || zone === rootName || !isWithin(query.name, zone)) return;
-    this.#cuts.delete(query.name);
-    for (const oldest of this.#cuts.keys()) {
-      if (this.#cuts.size < maxCuts) break;
-      this.#cuts.delete(oldest);
-    }
     this.#cuts.set(query.name, { soa, zoneLength: zone.length, expiresAtMs: nowMs + seconds * 1000 });
   }
 

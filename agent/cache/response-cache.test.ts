@@ -1,23 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { a, query, questionName, reply, type } from '../../test/fake/octets.ts';
+import { block as blockOf, entryFor, questionFor } from '../../test/fake/cache-entry.ts';
 import { type RecordWalk, walkRecords } from '../wire/records.ts';
+import { askForAnyType } from './by-name.ts';
 import { Entry } from './entry.ts';
-import { ResponseCache } from './response-cache.ts';
+import { ResponseCache, saltOf } from './response-cache.ts';
 
-const asked = query('a.example');
-
-function entry(): Entry {
-  const message = reply(asked, { answers: [a(questionName, 60, '192.0.2.7')] });
-  const walk = walkRecords(message, asked.length, type.A);
-  assert.ok(walk !== undefined);
-  return new Entry(message, walk, 0, 60, 0);
-}
+const size = entryFor('0').size;
 
 test('blocks do not see each other’s answers, and equal prefixes see the same ones', () => {
   const cache = new ResponseCache(1 << 20);
-  const [one, other, again] = [cache.partition('aa'), cache.partition('ab'), cache.partition('aa')];
-  const kept = entry();
+  const [one, other, again] = [blockOf(cache, 'aa'), blockOf(cache, 'ab'), blockOf(cache, 'aa')];
+  const kept = entryFor('key');
   one.store('key', kept);
   assert.equal(other.lookup('key'), undefined);
   assert.equal(again.lookup('key'), kept);
@@ -28,14 +22,13 @@ test('blocks do not see each other’s answers, and equal prefixes see the same 
 });
 
 test('the budget is in octets and over all blocks; what was used least recently goes first, and is counted', () => {
-  const size = entry().size('aa0');
   const cache = new ResponseCache(size * 3);
-  const [one, other] = [cache.partition('aa'), cache.partition('ab')];
-  one.store('0', entry());
-  one.store('1', entry());
-  other.store('2', entry());
+  const [one, other] = [blockOf(cache, 'aa'), blockOf(cache, 'ab')];
+  one.store('0');
+  one.store('1');
+  other.store('2');
   one.lookup('0');
-  other.store('3', entry());
+  other.store('3');
   assert.deepEqual(
     [one.lookup('0'), one.lookup('1'), other.lookup('2'), other.lookup('3')].map((found) => found !== undefined),
     [true, false, true, true],
@@ -45,34 +38,32 @@ test('the budget is in octets and over all blocks; what was used least recently 
 });
 
 test('an answer is charged with more than its octets', () => {
-  const kept = entry();
-  assert.ok(kept.size('key') > kept.size('') && kept.size('') > 12);
+  const kept = entryFor('key');
+  assert.ok(kept.size > kept.messageLength && kept.messageLength > 12);
 });
 
 test('an answer larger than the whole budget is not kept, and costs no other one', () => {
-  const cache = new ResponseCache(entry().size('aak'));
-  const part = cache.partition('aa');
-  part.store('k', entry());
-  const large = entry();
-  part.store('key-that-is-longer', large);
+  const cache = new ResponseCache(size);
+  const part = blockOf(cache, 'aa');
+  part.store('k');
+  part.store('key-that-is-longer');
   assert.equal(part.lookup('key-that-is-longer'), undefined);
   assert.notEqual(part.lookup('k'), undefined);
 });
 
 test('what blocks that are gone have cached is forgotten', () => {
   const cache = new ResponseCache(1 << 20);
-  cache.partition('aa').store('key', entry());
-  cache.partition('ab').store('key', entry());
+  blockOf(cache, 'aa').store('key');
+  blockOf(cache, 'ab').store('key');
   cache.retain(new Set(['ab']));
   assert.equal(cache.size, 1);
-  assert.notEqual(cache.partition('ab').lookup('key'), undefined);
+  assert.notEqual(blockOf(cache, 'ab').lookup('key'), undefined);
 });
 
 test('another budget keeps what was used last, as far as it fits, also for those who hold a partition', () => {
-  const size = entry().size('aa0');
   const cache = new ResponseCache(size * 4);
-  const block = cache.partition('aa');
-  for (const key of ['0', '1', '2', '3']) block.store(key, entry());
+  const block = blockOf(cache, 'aa');
+  for (const key of ['0', '1', '2', '3']) block.store(key);
   block.lookup('0');
   cache.resize(size * 2);
   const held = () => ['0', '1', '2', '3'].filter((key) => block.lookup(key) !== undefined);
@@ -80,28 +71,27 @@ test('another budget keeps what was used last, as far as it fits, also for those
   assert.equal(cache.maxBytes, size * 2);
   cache.resize(size * 8);
   assert.deepEqual(held(), ['0', '3']);
-  block.store('1', entry());
+  block.store('1');
   assert.deepEqual(held(), ['0', '1', '3']);
 });
 
 test('what is protected is dropped, renewed, forgotten and kept over another budget as what is not', () => {
-  const size = entry().size('aa0');
   const cache = new ResponseCache(size * 10);
-  const block = cache.partition('aa');
+  const block = blockOf(cache, 'aa');
   const use = (key: string, times: number) => {
     for (let time = 0; time < times; time += 1) block.lookup(key);
   };
-  const held = () => '0123456789abc'.split('').filter((key) => cache.peek(`aa${key}`) !== undefined);
+  const held = () => '0123456789abc'.split('').filter((key) => block.peek(key) !== undefined);
   for (const key of '012') {
-    block.store(key, entry());
+    block.store(key);
     use(key, 2);
   }
-  for (const key of '3456789') block.store(key, entry());
+  for (const key of '3456789') block.store(key);
   assert.equal(cache.bytes, size * 10);
   // Renewed, it is as protected as before, and there once.
-  block.store('0', entry());
+  block.store('0');
   assert.equal(cache.size, 10);
-  for (const key of 'abc') block.store(key, entry());
+  for (const key of 'abc') block.store(key);
   assert.deepEqual(held(), [...'0126789abc']);
   block.drop('1');
   assert.deepEqual(held(), [...'026789abc']);
@@ -110,7 +100,7 @@ test('what is protected is dropped, renewed, forgotten and kept over another bud
   assert.ok(cache.bytes <= size * 4);
   cache.resize(size * 20);
   for (const key of 'defghijklmno') {
-    block.store(key, entry());
+    block.store(key);
     use(key, 2);
   }
   assert.equal(cache.size, 16);
@@ -119,25 +109,112 @@ test('what is protected is dropped, renewed, forgotten and kept over another bud
 });
 
 test('what is protected makes room for what is asked for more, which it has time to be again; a stale answer is not past use', () => {
-  const size = entry().size('aa0');
   const cache = new ResponseCache(size * 5);
-  const block = cache.partition('aa');
-  const stale = (nowMs: number) => {
-    const message = reply(asked, { answers: [a(questionName, 60, '192.0.2.7')] });
-    return new Entry(message, walkRecords(message, asked.length, type.A) as RecordWalk, nowMs, 60, 3600);
-  };
+  const block = blockOf(cache, 'aa');
+  const stale = (key: string, nowMs: number) => entryFor(key, nowMs, 60, 3600);
   for (const key of '01234') {
-    block.store(key, stale(0));
+    block.store(key, stale(key, 0));
     block.lookup(key);
     block.lookup(key);
   }
   assert.equal(cache.size, 5);
   // Four are protected; 0, for which there was no room, makes room last of all that is not.
-  block.store('5', stale(0));
-  assert.equal(cache.peek('aa0'), undefined);
-  block.store('6', stale(61_000));
+  block.store('5', stale('5', 0));
+  assert.equal(block.peek('0'), undefined);
+  block.store('6', stale('6', 61_000));
   assert.deepEqual(
-    [...'123456'].filter((key) => cache.peek(`aa${key}`) !== undefined),
+    [...'123456'].filter((key) => block.peek(key) !== undefined),
     [...'12346'],
+  );
+});
+
+test('what is kept about a name is found by that alone, and beside what is kept under its question', () => {
+  const part = new ResponseCache(1 << 20).partition('aa');
+  const [asked, ofName] = [questionFor('www.example'), entryFor('www.example')];
+  const message = Buffer.alloc(ofName.messageLength);
+  ofName.copyMessage(message, 0);
+  askForAnyType(message, 12 + asked.questionLength);
+  const walk = walkRecords(message, 12 + asked.questionLength, 1);
+  const kept = new Entry(message, walk as RecordWalk, 0, 60, 0);
+  part.store(asked, true, kept);
+  assert.deepEqual([part.lookup(asked, false), part.lookup(asked, true)], [undefined, kept]);
+  part.store(asked, false, ofName);
+  assert.deepEqual([part.lookup(asked, false), part.lookup(asked, true)], [ofName, kept]);
+  part.drop(asked, false);
+  assert.deepEqual([part.lookup(asked, false), part.lookup(asked, true)], [undefined, kept]);
+});
+
+test('questions that share a hash are told apart by their octets', () => {
+  const cache = new ResponseCache(1 << 20);
+  const part = cache.partition('aa');
+  const alike = (name: string) => ({ ...questionFor(name), hash: 7 });
+  const [one, other] = [entryFor('one'), entryFor('two')];
+  part.store(alike('one'), false, one);
+  part.store(alike('two'), false, other);
+  assert.deepEqual(
+    ['one', 'TWO', 'ten', 'on', 'once'].map((name) => part.lookup(alike(name), false)),
+    [one, other, undefined, undefined, undefined],
+  );
+  const asked = questionFor('one');
+  for (const changed of [
+    [0, 28, 0, 1],
+    [1, 1, 0, 1],
+    [0, 1, 0, 3],
+  ]) {
+    const question = Buffer.concat([asked.question.subarray(0, -4), Buffer.from(changed)]);
+    assert.equal(part.lookup({ ...asked, hash: 7, questionIn: question }, false), undefined, `${changed}`);
+  }
+  for (const questionFlags of [1, 2]) assert.equal(part.lookup({ ...alike('one'), questionFlags }, false), undefined);
+  part.drop(alike('one'), false);
+  assert.deepEqual([part.lookup(alike('one'), false), part.lookup(alike('two'), false)], [undefined, other]);
+});
+
+test('of questions that somebody has made to share a hash a few are kept', () => {
+  const cache = new ResponseCache(1 << 20);
+  const part = cache.partition('aa');
+  for (let name = 0; name < 1_000; name += 1) {
+    part.store({ ...questionFor(`n${name}`), hash: 7 }, false, entryFor(`n${name}`));
+  }
+  assert.ok(cache.size <= 32, `${cache.size} entries`);
+  assert.notEqual(part.lookup({ ...questionFor('n999'), hash: 7 }, false), undefined);
+  assert.equal(cache.evictions, 1_000 - cache.size);
+});
+
+test('all are found while the table grows, and after all but some were dropped', () => {
+  const cache = new ResponseCache(16 << 20);
+  const part = blockOf(cache, 'aa');
+  const count = 5_000;
+  for (let name = 0; name < count; name += 1) part.store(`n${name}`);
+  for (let name = 0; name < count; name += 1) if (name % 7 !== 0) part.drop(`n${name}`);
+  for (let name = 0; name < count; name += 1) {
+    assert.equal(part.lookup(`n${name}`) !== undefined, name % 7 === 0, `n${name}`);
+  }
+  assert.equal(cache.size, Math.ceil(count / 7));
+});
+
+test('a hash that two blocks share leads neither to the other’s answer', () => {
+  const cache = new ResponseCache(1 << 20);
+  const asked = questionFor('one');
+  const entry = entryFor('one');
+  cache.partition('aa').store(asked, false, entry);
+  const hash = asked.hash ^ saltOf('aa') ^ saltOf('ab');
+  assert.equal(cache.partition('ab').lookup({ ...asked, hash }, false), undefined);
+  assert.equal(cache.partition('aa').lookup(asked, false), entry);
+});
+
+test('a budget below what is protected makes room for what comes then', () => {
+  const cache = new ResponseCache(size * 20);
+  const block = blockOf(cache, 'aa');
+  for (const key of '0123456789') {
+    block.store(key);
+    block.lookup(key);
+    block.lookup(key);
+  }
+  cache.resize(size * 5);
+  assert.deepEqual([cache.size, cache.bytes], [5, size * 5]);
+  block.store('a');
+  assert.deepEqual(
+    [...'56789a'].filter((key) => block.peek(key) !== undefined),
+    [...'6789a'],
   );
 });

@@ -15,9 +15,10 @@
 import { crc32 } from 'node:zlib';
 import * as header from '../wire/header.ts';
 import { setU16, setU32, u8, u16, u32 } from '../wire/octets.ts';
+import { type Question, questionAt } from '../wire/question.ts';
 import { hasQuestion, walkRecords } from '../wire/records.ts';
 import { Entry } from './entry.ts';
-import { prefixLength, type ResponseCache } from './response-cache.ts';
+import type { ResponseCache } from './response-cache.ts';
 
 const magic = 'localdns cache snapshot\n';
 export const formatVersion = 1;
@@ -67,20 +68,20 @@ export function* writeSnapshot(
   yield startFrame([...blocks.keys()], wallMs);
   cache.snapshots += 1;
   const snapshot = cache.snapshots;
-  const keys: string[] = [];
-  for (const _ of cache.collectKeys(keys)) yield undefined;
+  const entries: Entry[] = [];
+  for (const _ of cache.collect(entries)) yield undefined;
   const frame = Buffer.alloc(answersFrameLength);
   let answers = 0;
-  for (let next = 0; next < keys.length && !isEnough(); ) {
-    const last = Math.min(next + answersPerStep, keys.length);
+  for (let next = 0; next < entries.length && !isEnough(); ) {
+    const last = Math.min(next + answersPerStep, entries.length);
     let end = frameHeaderLength + 1;
     for (; next < last && end < fullFrameLength; next += 1) {
-      const key = keys[next] as string;
-      const place = places.get(key.slice(0, prefixLength));
-      const entry = cache.peek(key);
-      if (place === undefined || entry === undefined || entry.snapshot === snapshot) continue;
+      const entry = entries[next] as Entry;
+      const place = places.get(entry.prefix);
+      // What has been dropped meanwhile stands in no list.
+      if (place === undefined || entry.segment === undefined || entry.snapshot === snapshot) continue;
       entry.snapshot = snapshot;
-      const length = writeAnswer(frame, end, place, key, entry, nowMs);
+      const length = writeAnswer(frame, end, place, entry, nowMs);
       if (length > 0) answers += 1;
       end += length;
     }
@@ -107,19 +108,20 @@ function startFrame(identities: string[], wallMs: number): Buffer {
 }
 
 /** Returns its length; 0 for an answer that is past all use, or that stands for one that is withheld. */
-function writeAnswer(out: Buffer, at: number, place: number, key: string, entry: Entry, nowMs: number): number {
+function writeAnswer(out: Buffer, at: number, place: number, entry: Entry, nowMs: number): number {
   // One that came while the snapshot was written has no age.
   const ageMs = Math.max(0, Math.floor(nowMs) - entry.storedAtMs);
   if (nowMs >= entry.staleUntilMs || ageMs > maxU32 || entry.isBlocked) return 0;
-  const keyLength = key.length - prefixLength;
+  const keyAt = at + answerHeaderLength;
+  const keyLength = entry.copyQuestion(out, keyAt) + 1;
+  out[keyAt + keyLength - 1] = entry.questionFlags;
   setU16(out, at, place);
   setU16(out, at + 2, keyLength);
   setU16(out, at + 4, entry.messageLength);
   setU32(out, at + 6, ageMs);
   setU32(out, at + 10, (entry.expiresAtMs - entry.storedAtMs) / 1000);
   setU32(out, at + 14, (entry.staleUntilMs - entry.expiresAtMs) / 1000);
-  out.write(key.slice(prefixLength), at + answerHeaderLength, 'latin1');
-  return answerHeaderLength + keyLength + entry.copyMessage(out, at + answerHeaderLength + keyLength);
+  return answerHeaderLength + keyLength + entry.copyMessage(out, keyAt + keyLength);
 }
 
 function sealed(frame: Buffer, kind: number): Buffer {
@@ -127,6 +129,12 @@ function sealed(frame: Buffer, kind: number): Buffer {
   setU32(frame, 0, frame.length - frameHeaderLength);
   setU32(frame, 4, crc32(frame.subarray(frameHeaderLength)));
   return frame;
+}
+
+interface Held {
+  prefix: string;
+  asked: Question;
+  entry: Entry;
 }
 
 /**
@@ -144,7 +152,7 @@ export class SnapshotReader {
   #seen = 0;
   #ended = false;
   #bytes = 0;
-  readonly #held: [key: string, entry: Entry][] = [];
+  readonly #held: Held[] = [];
 
   constructor(cache: ResponseCache, blocks: Blocks, now: Moment) {
     this.#cache = cache;
@@ -192,8 +200,8 @@ export class SnapshotReader {
       const stop = Math.max(0, left - answersPerStep);
       while (left > stop) {
         left -= 1;
-        const [key, entry] = this.#held[left] as [string, Entry];
-        if (this.#cache.add(key, entry)) stored += 1;
+        const { prefix, asked, entry } = this.#held[left] as Held;
+        if (this.#cache.add(prefix, asked, entry)) stored += 1;
       }
       this.#held.length = left;
       yield;
@@ -261,10 +269,9 @@ export class SnapshotReader {
     const walk = walkRecords(message, header.headerLength + question.length, u16(question, question.length - 4));
     if (walk === undefined) return;
     const entry = new Entry(message, walk, storedAtMs, ttlSeconds, staleSeconds);
-    const key = prefix + content.toString('latin1', keyAt, messageAt);
     // What does not fit would push out what was used later.
-    this.#bytes += entry.size(key);
+    this.#bytes += entry.size;
     if (this.#bytes > this.#cache.maxBytes - this.#cache.bytes) return;
-    this.#held.push([key, entry]);
+    this.#held.push({ prefix, asked: questionAt(content, keyAt, messageAt - 1), entry });
   }
 }

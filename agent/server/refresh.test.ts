@@ -5,14 +5,15 @@ import { settle } from '../../test/fake/clock.ts';
 import { a, query, questionName, reply } from '../../test/fake/octets.ts';
 import type { Entry } from '../cache/entry.ts';
 import { ResponseCache } from '../cache/response-cache.ts';
+import type { Question } from '../wire/question.ts';
 
 /** An agent with a bug: what it is told to break throws. */
-function broken(stored: Map<string, Entry>, breaks: { store: boolean }): FakeAgent {
+function broken(stored: Map<boolean, Entry>, breaks: { store: boolean }): FakeAgent {
   mock.method(ResponseCache.prototype, 'partition', () => ({
-    lookup: (key: string) => stored.get(key),
-    store: (key: string, entry: Entry) => {
+    lookup: (_: Question, ofName: boolean) => stored.get(ofName),
+    store: (_: Question, ofName: boolean, entry: Entry) => {
       if (breaks.store) throw new Error('a bug');
-      stored.set(key, entry);
+      stored.set(ofName, entry);
     },
     drop: () => {},
   }));

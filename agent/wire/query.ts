@@ -6,6 +6,7 @@ import { dnssecOkBit, type EdnsAsked, minUdpSize, optionCode, typeOpt } from './
 import * as header from './header.ts';
 import { copyCanonicalName, maxNameLength, skipName } from './name.ts';
 import { u8, u16 } from './octets.ts';
+import { fixedLength, hashName, mixed, type Question } from './question.ts';
 
 /** What to do with a packet. */
 export const Accept = {
@@ -31,12 +32,13 @@ const typeAxfr = 252;
 const maxAdditional = 2;
 
 /** A query as it waits for its answer: a copy, independent of the packet. */
-export interface PendingQuery extends EdnsAsked {
+export interface PendingQuery extends EdnsAsked, Question {
   readonly id: number;
   readonly flags: number;
   /** Octets of the question as the client spelled it: name, type, class. */
   readonly question: Buffer;
   readonly name: string;
+  /** As a string: name, type, class, and the flags of the question. */
   readonly key: string;
   readonly type: number;
   readonly class: number;
@@ -53,11 +55,12 @@ export class Query implements PendingQuery {
   flags = 0;
   /** Canonical wire form. */
   name = '';
-  /** Name, type, class, DO and CD: what two queries must share to share an answer (RFC 4035 §4.7, RFC 3225). */
-  key = '';
   type = 0;
   class = 0;
   questionEnd = 0;
+  questionFlags = 0;
+  hash = 0;
+  nameHash = 0;
   edns = false;
   udpSize: number = minUdpSize;
   dnssecOk = false;
@@ -73,6 +76,24 @@ export class Query implements PendingQuery {
 
   get question(): Buffer {
     return this.packet.subarray(header.headerLength, this.questionEnd);
+  }
+
+  get questionIn(): Buffer {
+    return this.packet;
+  }
+
+  get questionAt(): number {
+    return header.headerLength;
+  }
+
+  get questionLength(): number {
+    return this.questionEnd - header.headerLength;
+  }
+
+  get key(): string {
+    const end = this.questionLength;
+    this.#scratch[end] = this.questionFlags;
+    return this.#scratch.toString('latin1', 0, end + 1);
   }
 
   get nsid(): Buffer {
@@ -108,10 +129,11 @@ export class Query implements PendingQuery {
     this.class = u16(packet, this.questionEnd - 2);
     const verdict = this.#records(packet);
     if (verdict !== Accept.Yes) return verdict;
-    packet.copy(scratch, nameEnd, this.questionEnd - 4, this.questionEnd);
-    scratch[nameEnd + 4] = (this.dnssecOk ? 2 : 0) | ((this.flags & header.flag.checkingDisabled) !== 0 ? 1 : 0);
-    this.key = scratch.toString('latin1', 0, nameEnd + 5);
-    this.name = this.key.slice(0, nameEnd);
+    for (let at = 0; at < fixedLength; at += 1) scratch[nameEnd + at] = u8(packet, this.questionEnd - fixedLength + at);
+    this.questionFlags = (this.dnssecOk ? 2 : 0) | ((this.flags & header.flag.checkingDisabled) !== 0 ? 1 : 0);
+    this.nameHash = mixed(hashName(scratch, 0, nameEnd), (this.class << 2) | this.questionFlags);
+    this.hash = mixed(this.nameHash, this.type);
+    this.name = scratch.toString('latin1', 0, nameEnd);
     if (this.type === typeAxfr || this.type === typeIxfr) return Accept.NotImp;
     return Accept.Yes;
   }
@@ -167,10 +189,17 @@ export class Query implements PendingQuery {
 
   /** A copy that outlives the packet. */
   detach(): PendingQuery {
+    const question = Buffer.from(this.question);
     return {
       id: this.id,
       flags: this.flags,
-      question: Buffer.from(this.question),
+      question,
+      questionIn: question,
+      questionAt: 0,
+      questionLength: question.length,
+      questionFlags: this.questionFlags,
+      hash: this.hash,
+      nameHash: this.nameHash,
       name: this.name,
       key: this.key,
       type: this.type,

@@ -10,7 +10,7 @@ const doors: Record<string, readonly (string | RegExp)[]> = {
   'dns-packet': ['cli/message.ts'],
   esbuild: ['bin/bundle.ts'],
   koffi: ['agent/libc.ts'],
-  'lru-cache': ['agent/cache/response-cache.ts'],
+  'lru-cache': ['agent/cache/nxdomain-cuts.ts'],
   pino: ['operator/log.ts', 'agent/log.ts'],
   'prom-client': ['operator/metrics.ts', 'agent/metrics.ts'],
   re2js: ['api/v1alpha1/pattern.ts'],

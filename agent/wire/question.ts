@@ -1,0 +1,76 @@
+/**
+ * What two queries must share to share an answer: name without regard to case, type and class, DO and CD (RFC 4035 §4.7, RFC 3225).
+ * It stays in the octets that it came in, with a number that tells most questions apart: a string for each would cost more than to
+ * serve a cached answer.
+ */
+import { randomInt } from 'node:crypto';
+import { lowerCase } from './name.ts';
+import { u8, u16 } from './octets.ts';
+
+export interface Question {
+  /** Holds name, type and class, uncompressed, from `questionAt` on. */
+  readonly questionIn: Buffer;
+  readonly questionAt: number;
+  readonly questionLength: number;
+  /** 2 for DO, and 1 for CD. */
+  readonly questionFlags: number;
+  /** Of all of it. */
+  readonly hash: number;
+  /** Of all but the type. */
+  readonly nameHash: number;
+}
+
+/** Type and class. */
+export const fixedLength = 4;
+
+/** Of each process its own, so that nobody finds names offline that share a hash. */
+const seed = randomInt(0x100000000);
+
+/** @param name octets of it, in lower case */
+export function hashName(name: Buffer, from: number, to: number): number {
+  let hash = seed;
+  for (let at = from; at < to; at += 1) hash = Math.imul(hash ^ u8(name, at), 0x01000193);
+  return hash;
+}
+
+/** What a type, or class and flags, make of the hash of a name. */
+export function mixed(hash: number, more: number): number {
+  let mix = Math.imul(hash ^ more, 0x85ebca6b);
+  mix = Math.imul(mix ^ (mix >>> 15), 0xc2b2ae35);
+  return (mix ^ (mix >>> 13)) | 0;
+}
+
+/** A question that stands in `octets[from, to)` with its name in lower case, and its flags behind it. */
+export function questionAt(octets: Buffer, from: number, to: number): Question {
+  const fixedAt = to - fixedLength;
+  const questionFlags = u8(octets, to);
+  const nameHash = mixed(hashName(octets, from, fixedAt), (u16(octets, fixedAt + 2) << 2) | questionFlags);
+  const hash = mixed(nameHash, u16(octets, fixedAt));
+  return { questionIn: octets, questionAt: from, questionLength: to - from, questionFlags, hash, nameHash };
+}
+
+/**
+ * Whether `message`, one character an octet, answers this question.
+ * @param type what stands in the place of the question's own
+ */
+export function isQuestionOf(
+  message: string,
+  messageAt: number,
+  { questionIn, questionAt, questionLength }: Question,
+  type: number,
+): boolean {
+  const nameLength = questionLength - fixedLength;
+  for (let at = 0; at < nameLength; at += 1) {
+    const theirs = message.charCodeAt(messageAt + at);
+    const ours = u8(questionIn, questionAt + at);
+    if (theirs !== ours && lowerCase(theirs) !== lowerCase(ours)) return false;
+  }
+  const fixedAt = messageAt + nameLength;
+  const classAt = questionAt + nameLength + 2;
+  return (
+    message.charCodeAt(fixedAt) === type >>> 8 &&
+    message.charCodeAt(fixedAt + 1) === (type & 0xff) &&
+    message.charCodeAt(fixedAt + 2) === u8(questionIn, classAt) &&
+    message.charCodeAt(fixedAt + 3) === u8(questionIn, classAt + 1)
+  );
+}

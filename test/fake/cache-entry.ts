@@ -1,0 +1,42 @@
+/** Questions and cached answers by name. */
+import { Entry } from '../../agent/cache/entry.ts';
+import type { CachePartition, ResponseCache } from '../../agent/cache/response-cache.ts';
+import { type PendingQuery, Query } from '../../agent/wire/query.ts';
+import { walkRecords } from '../../agent/wire/records.ts';
+import { a, query, questionName, reply, type } from './octets.ts';
+
+export function questionFor(name: string): PendingQuery {
+  const asked = new Query();
+  asked.parse(query(name));
+  return asked.detach();
+}
+
+export function entryFor(name: string, nowMs = 0, ttlSeconds = 60, staleSeconds = 0): Entry {
+  const asked = query(name);
+  const message = reply(asked, { answers: [a(questionName, 60, '192.0.2.7')] });
+  const walk = walkRecords(message, asked.length, type.A);
+  if (walk === undefined) throw new Error('a malformed answer');
+  return new Entry(message, walk, nowMs, ttlSeconds, staleSeconds);
+}
+
+/** A block of a cache as tests speak of it. */
+export function block(cache: ResponseCache, prefix: string) {
+  const part: CachePartition = cache.partition(prefix);
+  return {
+    lookup: (name: string) => part.lookup(questionFor(name), false),
+    store: (name: string, entry = entryFor(name)) => part.store(questionFor(name), false, entry),
+    drop: (name: string) => part.drop(questionFor(name), false),
+    peek: (name: string) => cache.peek(prefix, questionFor(name)),
+  };
+}
+
+/** First labels, each once, what was used last first. */
+export function namesIn(cache: ResponseCache): string[] {
+  const entries: Entry[] = [];
+  for (const _ of cache.collect(entries));
+  const octets = Buffer.alloc(300);
+  return [...new Set(entries)].map((entry) => {
+    entry.copyQuestion(octets, 0);
+    return octets.toString('latin1', 1, 1 + (octets[0] as number));
+  });
+}
