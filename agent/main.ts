@@ -12,12 +12,13 @@ import { type Clock, systemClock } from './clock.ts';
 import { Swap } from './config/swap.ts';
 import { Descriptors } from './descriptors.ts';
 import { marked, unmarked } from './forward/outgoing.ts';
-import { loopbackTransport, transportOver } from './forward/transport.ts';
+import { loopbackTransport, networkTransport, transportOver } from './forward/transport.ts';
 import { hasBatches } from './listen/batched.ts';
 import { ListenError } from './listen/listener.ts';
 import type { ServerLog } from './server/server.ts';
 import { Tallies } from './tallies.ts';
 import { UdpSockets } from './udp-sockets.ts';
+import { countingConnections } from './upstream-connections.ts';
 import { saveIntervalMs, WarmRestart } from './warm-restart.ts';
 
 /** Bytes of cached answers, over all server blocks. */
@@ -84,10 +85,11 @@ class Agent {
     const startKey = this.#startKey;
     const sockets = new UdpSockets();
     const outgoing = sockets.counted(marks === undefined ? unmarked : marked(marks.own));
-    const transport = transportOver(clock, outgoing);
+    const transport = transportOver(clock, countingConnections(outgoing, this.#tallies));
     const builder = new Builder(nodeName, cache, transport, clock, this.#tallies, Math.random, startKey, sockets);
     const proof = marks && { startKey, openTransport: () => loopbackTransport(clock, marks.intercept) };
-    this.#swap = new Swap(builder, clock, transport, this.#tallies, this.#serverLog(), proof);
+    // Its questions go to our own listeners, which are no upstream.
+    this.#swap = new Swap(builder, clock, networkTransport(clock, marks?.own), this.#tallies, this.#serverLog(), proof);
     this.#tellOverruns(clock);
     if (!hasBatches()) this.#log('info', 'datagrams are taken one by one: system calls cannot be made here', {});
     if (options.stateDir === undefined) return;

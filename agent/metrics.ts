@@ -6,6 +6,7 @@ import type { Counters } from './datapath/node-rules.ts';
 import { UpstreamCount } from './forward/upstream.ts';
 import { askedPlaces, firstRcodeCount, ListenerCount, localReasons, placeOf, ZoneCount } from './server/plan.ts';
 import type { TallyNotice } from './tallies.ts';
+import { ConnectionCount } from './upstream-connections.ts';
 
 interface Tally {
   labels: Record<string, string>;
@@ -24,7 +25,13 @@ const rcodeNames = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REF
 
 export class Metrics {
   readonly #registry = new Registry();
-  readonly #tallies: Record<TallyNotice['kind'], Tally[]> = { listener: [], zone: [], upstream: [], cache: [] };
+  readonly #tallies: Record<TallyNotice['kind'], Tally[]> = {
+    listener: [],
+    zone: [],
+    upstream: [],
+    connection: [],
+    cache: [],
+  };
   readonly configurations: Counter;
   readonly serving: Gauge;
 
@@ -271,6 +278,12 @@ export class Metrics {
     );
     this.#counter('localdns_upstream_answer_seconds_total', 'Time that the answers took, added up.', labelNames, () =>
       tallies.map(({ labels, counts }) => [labels, (counts[UpstreamCount.milliseconds] ?? 0) / 1000]),
+    );
+    this.#gauge(
+      'localdns_upstream_connections',
+      'Connections that are open now.',
+      labelNames,
+      each(this.#tallies.connection, ConnectionCount.open),
     );
     this.#gauge('localdns_upstream_up', '0 while the server counts as down and is probed.', labelNames, () =>
       tallies.map(({ labels, counts }) => [labels, 1 - (counts[UpstreamCount.down] ?? 0)]),

@@ -10,7 +10,7 @@ export interface TallyNotice {
   buffer: SharedArrayBuffer;
 }
 
-export type TallyKind = 'listener' | 'zone' | 'upstream' | 'cache';
+export type TallyKind = 'listener' | 'zone' | 'upstream' | 'connection' | 'cache';
 
 export class Tallies {
   readonly #known = new Map<string, Float64Array>();

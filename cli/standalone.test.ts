@@ -207,6 +207,7 @@ services:
     const metrics = await (await fetch(`${url}/metrics`)).text();
     match(metrics, /^localdns_zone_answers_total\{listener="cluster",zone="cluster.local",origin="cache"\} 1$/m);
     match(metrics, /^localdns_upstream_queries_total\{upstream="127.0.0.1:\d+",transport="tcp"\} 2$/m);
+    match(metrics, /^localdns_upstream_connections\{upstream="127.0.0.1:\d+",transport="tcp"\} [12]$/m);
     match(metrics, /^localdns_serving 1$/m);
 
     writeFileSync(services, 'services: [{ namespace: default, name: web, clusterIP: 10.96.0.7 }]\n');

@@ -6,6 +6,7 @@ import { upstreamCounts } from '../agent/forward/upstream.ts';
 import { Metrics } from '../agent/metrics.ts';
 import { listenerCounts, zoneCounts } from '../agent/server/plan.ts';
 import { Tallies } from '../agent/tallies.ts';
+import { connectionCounts } from '../agent/upstream-connections.ts';
 
 const page = readFileSync(new URL('../docs/reference/metrics.md', import.meta.url), 'utf8');
 const documented = new Set([...page.matchAll(/^\| `(localdns_\w+)`/gm)].map(([, name]) => name));
@@ -31,6 +32,7 @@ test('the reference names the labels of what the serving thread counts, and expl
   tallies.open('listener', { listener: 'node' }, listenerCounts);
   tallies.open('zone', { listener: 'node', zone: '.' }, zoneCounts);
   tallies.open('upstream', { upstream: '192.0.2.1:53', transport: 'udp' }, upstreamCounts);
+  tallies.open('connection', { upstream: '192.0.2.1:53', transport: 'tcp' }, connectionCounts);
   tallies.open('cache', {}, Object.keys(CacheCount).length);
   const rows = new Map(
     [...page.matchAll(/^\| `(localdns_\w+)` \| ([^|]*) \| (.*) \|$/gm)].map(([, name, labels, meaning]) => [
