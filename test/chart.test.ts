@@ -210,21 +210,27 @@ test('the page of the operator says what the code means', () => {
   }
 });
 
-test('the policy that holds each agent to its own node fails closed, denies, and judges agents alone', withHelm, () => {
-  const manifests = render('--set', 'fullnameOverride=dns');
-  const { spec, metadata } = only('ValidatingAdmissionPolicy', manifests);
-  assert.equal(spec.failurePolicy, 'Fail');
-  const conditions = spec.matchConditions as { expression: string }[];
-  assert.deepEqual(
-    conditions.map(({ expression }) => expression),
-    ["request.userInfo.username == 'system:serviceaccount:localdns-system:dns-agent'"],
-  );
-  assert.equal(podOf(only('DaemonSet', manifests)).pod.serviceAccountName, 'dns-agent');
-  assert.deepEqual(only('ValidatingAdmissionPolicyBinding', manifests).spec, {
-    policyName: metadata.name,
-    validationActions: ['Deny'],
+for (const [component, kind] of [
+  ['agent', 'DaemonSet'],
+  ['operator', 'Deployment'],
+] as const) {
+  test(`the admission policy for the ${component} fails closed, denies, and judges nobody else`, withHelm, () => {
+    const manifests = render('--set', 'fullnameOverride=dns');
+    const named = manifests.filter(({ metadata }) => metadata.name === `dns-${component}`);
+    const { spec } = only('ValidatingAdmissionPolicy', named);
+    assert.equal(spec.failurePolicy, 'Fail');
+    const conditions = spec.matchConditions as { expression: string }[];
+    assert.deepEqual(
+      conditions.map(({ expression }) => expression),
+      [`request.userInfo.username == 'system:serviceaccount:localdns-system:dns-${component}'`],
+    );
+    assert.equal(podOf(only(kind, named)).pod.serviceAccountName, `dns-${component}`);
+    assert.deepEqual(only('ValidatingAdmissionPolicyBinding', named).spec, {
+      policyName: `dns-${component}`,
+      validationActions: ['Deny'],
+    });
   });
-});
+}
 
 test('no role has a wildcard, and no program but ours is bound to one', withHelm, () => {
   const accounts = standard.filter(({ kind }) => kind === 'ServiceAccount').map(({ metadata }) => metadata.name);

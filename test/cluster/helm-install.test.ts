@@ -53,8 +53,12 @@ test('helm install is accepted, without a warning', async () => {
   }
 });
 
-test("the operator's pod is made, and needs nothing of its node", async () => {
+test('two pods of the operator are made, and need nothing of their nodes', async () => {
   const pod = await podOf('operator');
+  await eventually('there is a second one', 10_000, async () => {
+    const selector = 'app.kubernetes.io/component=operator';
+    return (await cluster.get<{ items: Pod[] }>('pods', '-n', system, '-l', selector))?.items.length === 2;
+  });
   assert.equal(pod.spec.serviceAccountName, 'localdns-operator');
   assert.equal(pod.spec.hostNetwork ?? false, false);
   assert.deepEqual(pod.spec.containers[0]?.securityContext?.capabilities?.drop, ['ALL']);

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { agentManager, apiVersion, nodeKind } from '../../api/v1alpha1/labels.ts';
+import { agentManager, apiVersion, nodeKind, stateEnabled, stateLabel } from '../../api/v1alpha1/labels.ts';
 import { eventually } from '../tools/eventually.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 import type { Page } from './insider.ts';
@@ -41,7 +41,9 @@ before(async () => {
     operator: await cluster.kubeconfigFor({ ...agent, serviceAccount: 'localdns-operator' }),
   };
   await eventually('the policy is in force', 10_000, async () => {
-    return (await patchStatus('noPod', 'n1', { status: { lastError: '' } })).status === 403;
+    const tainted = { spec: { unschedulable: true } };
+    const ofNode = await cluster.raw(tokens.operator, 'PATCH', '/api/v1/nodes/n1?dryRun=All', tainted);
+    return ofNode.status === 403 && (await patchStatus('noPod', 'n1', { status: { lastError: '' } })).status === 403;
   });
 });
 
@@ -105,6 +107,30 @@ test('the operator is not judged as an agent', async () => {
     spec: { profile: 'default' },
   });
   assert.equal(status, 200, body);
+});
+
+test('the operator writes its label of a Node, and nothing else of it', async () => {
+  const labelled = (labels: object) => ({ metadata: { labels } });
+  const mayNot = /the operator of LocalDNS writes the label localdns\.dev\/state of a Node and nothing else of it/;
+  await cluster.kubectlOk('label', 'node/n1', 'example.test/kept=yes');
+  for (const [change, allowed] of [
+    [labelled({ [stateLabel]: stateEnabled }), true],
+    [labelled({ [stateLabel]: null }), true],
+    [labelled({ [stateLabel]: stateEnabled, 'example.test/more': 'x' }), false],
+    [labelled({ 'example.test/kept': 'no' }), false],
+    [labelled({ 'example.test/kept': null }), false],
+    [{ metadata: { annotations: { 'example.test/more': 'x' } } }, false],
+    [{ metadata: { finalizers: ['example.test/more'] } }, false],
+    [{ metadata: { ownerReferences: [{ apiVersion: 'v1', kind: 'Node', name: 'n2', uid: 'x' }] } }, false],
+    [{ spec: { unschedulable: true } }, false],
+    [{ spec: { taints: [{ key: 'example.test/more', effect: 'NoExecute' }] } }, false],
+  ] as const) {
+    const { status, body } = await cluster.raw(tokens.operator, 'PATCH', '/api/v1/nodes/n1', change);
+    assert.equal(status, allowed ? 200 : 403, `${JSON.stringify(change)}: ${body}`);
+    if (!allowed) assert.match(body, mayNot);
+  }
+  // Others go on as before.
+  await cluster.kubectlOk('taint', 'nodes', 'n1', 'example.test/more=x:NoSchedule');
 });
 
 test('an agent may not write what is no status, whatever it asks for', async () => {
