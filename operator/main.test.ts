@@ -78,6 +78,34 @@ test('of two operators one acts, and the other is ready to: it does as soon as t
   await server.stop();
 });
 
+test('a leader that loses the API server, and its Lease to another, does nothing until it leads again, and then what is due', async () => {
+  const server = new FakeApiServer(['localdnsprofiles', 'localdnsnodes', 'nodes', 'services', 'events', 'leases']);
+  const config = kubeconfig(await server.start());
+  const address = Number(new URL(server.url).port);
+  const timing = ['--lease-duration=3', '--lease-renew-deadline=2', '--lease-retry=0.5'];
+  server.put('nodes', { metadata: { name: 'n1', labels: { 'kubernetes.io/os': 'linux' } } });
+  operator('--kubeconfig', config, '--metrics', `127.0.0.1:${await freePort()}`, ...timing);
+  const terms = (): number => lines().filter(({ msg }) => msg === 'leading').length;
+  await until(() => terms() === 1);
+  await server.stop();
+  await until(() => lines().some(({ msg }) => msg === 'not leading any more'));
+
+  server.put('leases', {
+    metadata: { name: 'localdns-operator', namespace: 'localdns-system' },
+    spec: { holderIdentity: 'another', leaseDurationSeconds: 3 },
+  });
+  server.put('localdnsprofiles', { metadata: { name: 'default' }, spec: {} });
+  const labels = { 'localdns.dev/profile': 'default', 'kubernetes.io/os': 'linux' };
+  server.put('nodes', { metadata: { name: 'n1', labels } });
+  await server.start(address);
+  const wasWritten = (): boolean => server.get('localdnsnodes', 'n1') !== undefined;
+  await until(() => terms() === 2 || wasWritten());
+  assert.deepEqual([terms(), wasWritten()], [2, false], 'it knows of the profile, and has waited for the Lease');
+  await until(wasWritten);
+  assert.ok(!lines().some(({ code }) => code === 'KUBE_FENCED'), 'it did not even try');
+  await server.stop();
+});
+
 test('an API server that is away and CRDs that are missing are one line each, and then all is well', async () => {
   const server = new FakeApiServer(['nodes', 'services', 'leases']);
   const url = await server.start();

@@ -1,0 +1,57 @@
+/** Between two terms of a leader another one may have acted: what was decided in the first counts no more in the second. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { operatorManager, profileLabel } from '../../api/v1alpha1/labels.ts';
+import { FakeApiServer } from '../../kube/api-server.fake.ts';
+import { KubeClient } from '../../kube/client.ts';
+import { systemClock as clock } from '../../kube/clock.ts';
+import { WorkQueue } from '../runtime/work-queue.ts';
+import { Reconciler } from './reconciler.ts';
+import { World } from './world.ts';
+
+const server = new FakeApiServer(['localdnsprofiles', 'localdnsnodes', 'nodes', 'services', 'events']);
+let client: KubeClient;
+let world: World;
+let reconciler: Reconciler;
+/** Held: nothing is done but what the test asks for. */
+const queue = new WorkQueue(clock, undefined, { held: true });
+
+before(async () => {
+  const url = await server.start();
+  server.put('localdnsprofiles', { metadata: { name: 'default' }, spec: {} });
+  server.put('nodes', { metadata: { name: 'n1', labels: { [profileLabel]: 'default', 'kubernetes.io/os': 'linux' } } });
+  client = new KubeClient({
+    access: () => ({ server: url, origin: '', tls: {} }),
+    fieldManager: operatorManager,
+    userAgent: 'test',
+  });
+  world = new World({ client, clock, onTrouble: () => {} });
+  reconciler = new Reconciler({ world, client, events: { warn: async () => {} }, queue, clock });
+  for (const store of world.stores) store.start();
+  await world.synced;
+});
+
+after(async () => {
+  queue.close();
+  await world.stop();
+  client.close();
+  await server.stop();
+});
+
+test('a node that was decided about in another term is left alone until it is decided about anew', async () => {
+  await reconciler.reconcile('plan');
+  reconciler.begin();
+  await reconciler.reconcile('node/n1');
+  assert.equal(server.get('localdnsnodes', 'n1'), undefined);
+  await reconciler.reconcile('plan');
+  await reconciler.reconcile('node/n1');
+  assert.ok(server.get('localdnsnodes', 'n1'));
+});
+
+test('a term begins with a decision, though nothing has changed', async () => {
+  const keys: string[] = [];
+  reconciler.begin();
+  queue.release();
+  for (let depth = queue.depth; depth > 0; depth--) keys.push((await queue.take()) ?? '');
+  assert.ok(keys.includes('plan'), keys.join());
+});
