@@ -221,6 +221,31 @@ suite('the node as a source of configurations', () => {
     equal(offers.length > 2, true);
   });
 
+  test('leaves once its LocalDnsNode is withdrawn, and says so when nothing is led to it and nobody listens', async () => {
+    put(spec(usual));
+    const interception = { intercepting: true, reason: 'Intercepting', message: 'led here' } as const;
+    const { source, offered } = await start(() => ({ listening, interception }));
+    await eventually('the disk', withinMs, () => revisionOnDisk() === usual);
+    put({ ...spec(usual), withdrawnAt: '2026-01-01T00:00:00Z' });
+    await offered('nothing', (offer) => offer === undefined);
+    await eventually('the disk', withinMs, () => revisionOnDisk() === false);
+    source.report({ listening: [], interception });
+    source.report({ listening });
+    source.report({ listening: [], interception: { ...interception, intercepting: false, message: 'led elsewhere' } });
+    await eventually('the status', withinMs, () => status()?.observedGeneration === 2);
+    deepEqual(conditions(), [
+      'ConfigApplied=True Withdrawn',
+      'Serving=False Withdrawn',
+      'Intercepting=False Withdrawn',
+    ]);
+    equal(status()?.appliedRevision, undefined);
+    const told = api.seen.filter(({ body }) => (body?.status as Told | undefined)?.observedGeneration === 2);
+    equal(told.length, 1);
+    put(spec(usual));
+    await offered('it is back', (offer) => offer !== undefined);
+    await eventually('it serves', withinMs, () => status()?.appliedRevision === usual);
+  });
+
   test('forgets a last good configuration whose LocalDnsNode went away meanwhile', async () => {
     put(spec(usual));
     const first = await start();

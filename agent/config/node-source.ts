@@ -40,6 +40,9 @@ interface Refusal {
   error: string;
 }
 
+/** The spec that takes the node out of service. */
+type Withdrawal = Pick<Current, 'generation' | 'identity'>;
+
 /** What there is once there is a way to the API server. */
 interface Following {
   client: KubeClient;
@@ -63,6 +66,7 @@ export class NodeSource implements ConfigSource {
   #outcome: Outcome | undefined;
   /** The newest spec, where it cannot be read: whatever becomes of the one before it, this is what is reported. */
   #refusal: Refusal | undefined;
+  #withdrawal: Withdrawal | undefined;
   #written = '';
   /** What keeps each store from following, by its code. */
   readonly #troubles = new Map<string, string>();
@@ -138,6 +142,7 @@ export class NodeSource implements ConfigSource {
 
   report(outcome: Outcome): void {
     this.#outcome = outcome;
+    if (this.#withdrawal !== undefined) this.#reportWithdrawal(this.#withdrawal, outcome);
     const current = this.#current;
     if (current === undefined) return;
     if (outcome.refused === undefined) this.#keep(current);
@@ -151,11 +156,9 @@ export class NodeSource implements ConfigSource {
         { node: this.#options.nodeName },
         'the LocalDnsNode is gone: this node is not served any more',
       );
-      this.#current = undefined;
-      this.#refusal = undefined;
+      this.#withdrawal = undefined;
       this.#following?.status.forget();
-      this.#sink.offer(undefined);
-      this.#save(undefined);
+      this.#leave();
       return;
     }
     const { profile, revision } = node.spec;
@@ -163,13 +166,32 @@ export class NodeSource implements ConfigSource {
     this.#following?.status.seen(node.status);
     const identity = `${node.metadata.uid} ${generation}`;
     // Our own status comes back as an event; the same spec again is no news.
-    if (this.#current?.identity === identity) return;
+    if (this.#current?.identity === identity || this.#withdrawal?.identity === identity) return;
+    if (node.spec.withdrawnAt !== undefined) {
+      this.#sink.log.info({ node: this.#options.nodeName }, 'this node is not to be served any more');
+      this.#withdrawal = { generation, identity };
+      this.#leave();
+      return;
+    }
     const parsed = readSpec(node.spec);
     if ('error' in parsed) {
       this.#refuse({ revision, generation, identity, error: parsed.error });
       return;
     }
     this.#adopt({ profile, revision, config: parsed.config, clusterDns: [], generation, identity });
+  }
+
+  #leave(): void {
+    this.#current = undefined;
+    this.#refusal = undefined;
+    this.#sink.offer(undefined);
+    this.#save(undefined);
+  }
+
+  /** Once no query is led here and nobody listens: the operator waits for that, and whoever waits must not be told too early. */
+  #reportWithdrawal({ generation }: Withdrawal, { listening, interception }: Outcome): void {
+    if (listening.length > 0 || interception?.intercepting) return;
+    this.#following?.status.reportWithdrawn(generation, interception);
   }
 
   /** What this agent cannot read: the configuration before it stays in force, and the listeners as they are. */
@@ -185,6 +207,7 @@ export class NodeSource implements ConfigSource {
   }
 
   #adopt(current: Current): void {
+    this.#withdrawal = undefined;
     this.#current = current;
     this.#refusal = undefined;
     this.#followEndpoints(current.config);

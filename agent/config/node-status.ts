@@ -1,6 +1,6 @@
 /** What the agent writes into its LocalDnsNode's status: on change alone, by server-side apply, and again where that fails. */
 import { isDeepStrictEqual } from 'node:util';
-import { type Condition, nextCondition, reasons } from '../../api/v1alpha1/conditions.ts';
+import { type Condition, type NodeConditionType, nextCondition, reasons } from '../../api/v1alpha1/conditions.ts';
 import { apiVersion, nodeKind } from '../../api/v1alpha1/labels.ts';
 import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
 import type { KubeClient } from '../../kube/client.ts';
@@ -49,6 +49,18 @@ export class NodeStatus {
     if (outcome.refused === undefined) this.#appliedRevision = revision;
     const facts = { revision, generation, appliedRevision: this.#appliedRevision };
     const status = { ...nodeStatus(this.#last, facts, outcome, Date.now()), agentVersion: this.#agentVersion };
+    if (isDeepStrictEqual(status, this.#last)) return;
+    this.#last = status;
+    this.#want(status);
+  }
+
+  /** Nothing is served any more, as was asked for. */
+  reportWithdrawn(generation: number, interception: Outcome['interception']): void {
+    this.#appliedRevision = undefined;
+    const status = {
+      ...withdrawnStatus(this.#last, generation, interception, Date.now()),
+      agentVersion: this.#agentVersion,
+    };
     if (isDeepStrictEqual(status, this.#last)) return;
     this.#last = status;
     this.#want(status);
@@ -145,6 +157,30 @@ export function nodeStatus(
               nowMs,
             ),
           ]),
+    ],
+  };
+}
+
+/** The status of a node that was taken out of service; pure. */
+export function withdrawnStatus(
+  before: Status,
+  observedGeneration: number,
+  interception: Outcome['interception'],
+  nowMs: number,
+): Status {
+  const condition = (type: NodeConditionType, status: Condition['status'], message: string): Condition =>
+    nextCondition(
+      before.conditions ?? [],
+      { type, status, observedGeneration, reason: reasons.withdrawn, message },
+      nowMs,
+    );
+  return {
+    observedGeneration,
+    lastError: '',
+    conditions: [
+      condition('ConfigApplied', 'True', 'nothing is in force: this node is not to be served any more'),
+      condition('Serving', 'False', 'no listener is open'),
+      ...(interception === undefined ? [] : [condition('Intercepting', 'False', interception.message)]),
     ],
   };
 }

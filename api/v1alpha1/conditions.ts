@@ -30,6 +30,8 @@ export const reasons = {
   // LocalDnsNode, ConfigApplied
   applied: 'Applied',
   refused: 'Refused',
+  // ConfigApplied, Serving and Intercepting of a node that is not to be served any more
+  withdrawn: 'Withdrawn',
   // Serving
   listenersAnswering: 'ListenersAnswering',
   listenFailed: 'ListenFailed',

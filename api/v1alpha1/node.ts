@@ -29,6 +29,11 @@ export const nodeSpec = z
     writtenAt: withKeywords(z.string(), { format: 'date-time' })
       .optional()
       .describe('When the operator gave the node this revision.'),
+    withdrawnAt: withKeywords(z.string(), { format: 'date-time' })
+      .optional()
+      .describe(
+        'Since when the node shall not be served any more. Its agent then leads no queries to itself, closes its listeners and says so; after that, or a minute, the object is deleted.',
+      ),
     config: z
       .looseObject({})
       .meta({ 'x-kubernetes-preserve-unknown-fields': true, 'x-kubernetes-map-type': 'atomic' })
@@ -103,6 +108,7 @@ export interface LocalDnsNode {
     profileRevision?: string;
     trial?: { soakSeconds: number; probes: string[] };
     writtenAt?: string;
+    withdrawnAt?: string;
     config: unknown;
   };
   status?: {
