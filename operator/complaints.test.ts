@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 import { FakeClock } from '../kube/clock.fake.ts';
-import { UnreachableError } from '../kube/errors.ts';
+import { ApiError, UnreachableError } from '../kube/errors.ts';
 import { Complaints } from './complaints.ts';
 import type { Log } from './log.ts';
 import { classify, TerminalError } from './runtime/errors.ts';
@@ -41,6 +41,20 @@ test('the same failure of many keys is one line a minute, with the number of the
   clock.advance(60_000);
   complaints.reconcile('node/0', away, 100);
   assert.deepEqual(lines, ['warn away', 'warn away +99']);
+});
+
+test('a failure is logged with the node or the profile that it is about', () => {
+  const fields: object[] = [];
+  const keep = (first: object) => void fields.push(first);
+  complaints = new Complaints({ debug: keep, info: keep, warn: keep, error: keep } as unknown as Log, clock);
+  complaints.reconcile('node/n1', classify(new UnreachableError('away')), 100);
+  complaints.reconcile('profile/default', classify(new TerminalError('wrong')), undefined);
+  complaints.reconcile('node/n2', classify(new ApiError(409, 'Conflict', 'changed')), 100);
+  assert.deepEqual(fields, [
+    { duty: 'node', node: 'n1', code: 'KUBE_UNREACHABLE', retryAfterMs: 100 },
+    { duty: 'profile', profile: 'default', code: 'TERMINAL' },
+    { duty: 'node', node: 'n2', code: 'KUBE_API_409', retryAfterMs: 100 },
+  ]);
 });
 
 test('what only an edit can help is an error', () => {

@@ -1,6 +1,7 @@
 import type { Clock } from '../kube/clock.ts';
 import type { Trouble } from '../kube/store.ts';
 import type { Log } from './log.ts';
+import { factsOf } from './profile/duty.ts';
 import type { Classified } from './runtime/errors.ts';
 
 /** The same failure of many keys is one line so often, with how many more there were. */
@@ -36,13 +37,13 @@ export class Complaints {
   /** A reconcile failed; `retryAfterMs` undefined: it is not repeated. */
   reconcile(key: string, { failure, code, message }: Classified, retryAfterMs: number | undefined): void {
     if (failure === 'conflict') {
-      this.#log.debug({ key, code, retryAfterMs }, message);
+      this.#log.debug({ ...factsOf(key), code, retryAfterMs }, message);
       return;
     }
     const more = this.#unsaid(code);
     if (more === undefined) return;
     const fields = {
-      key,
+      ...factsOf(key),
       code,
       ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
       ...(more === 0 ? {} : { more }),

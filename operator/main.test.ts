@@ -29,6 +29,12 @@ test('the operator says ready once it knows the cluster, tells its numbers, and 
   const metrics = await (await page('/metrics')).text();
   assert.match(metrics, /localdns_operator_api_requests_total\{verb="list",resource="nodes",code="200"\} 1/);
   assert.match(metrics, /localdns_operator_following\{resource="localdnsprofiles"\} 1/);
+  await until(() => lines().some(({ msg }) => msg === 'leading'));
+  const planned = /^localdns_operator_reconcile_seconds_count\{duty="plan"\} [1-9]/m;
+  await untilAsync(async () => planned.test(await (await page('/metrics')).text()));
+  const later = await (await page('/metrics')).text();
+  assert.match(later, /^localdns_operator_queue_wait_seconds_count [1-9]/m);
+  assert.match(later, /^localdns_operator_queue_retries_total 0$/m);
   const stoppedAt = performance.now();
   started.kill('SIGTERM');
   assert.deepEqual(await once(started, 'exit'), [0, null]);

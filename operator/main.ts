@@ -12,6 +12,7 @@ import { LeaderElection } from './lease.ts';
 import { createLog, type Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { type OperatorOptions, operatorUsage, parseOperatorOptions } from './options.ts';
+import { factsOf } from './profile/duty.ts';
 import { EventRecorder } from './profile/events.ts';
 import { Reconciler } from './profile/reconciler.ts';
 import { World } from './profile/world.ts';
@@ -91,7 +92,7 @@ function assemble(
 ): { readonly world: World; readonly controller: Controller; readonly election: LeaderElection } {
   const clock = systemClock;
   const complaints = new Complaints(log, clock);
-  const queue = new WorkQueue(clock, undefined, { held: true });
+  const queue = new WorkQueue(clock, undefined, { held: true, onTaken: (waitedMs) => metrics.countWait(waitedMs) });
   const election: LeaderElection = new LeaderElection({
     client: clients.lease,
     namespace: options.namespace,
@@ -130,11 +131,12 @@ function assemble(
   const controller = new Controller({
     queue,
     workers: WORKERS,
-    reconcile: (key) => reconciler.reconcile(key),
+    reconcile: (key) => metrics.timed(factsOf(key).duty, () => reconciler.reconcile(key)),
     onFailure: (key, classified, retryAfterMs) => complaints.reconcile(key, classified, retryAfterMs),
   });
   metrics.observe({
     queueDepth: () => queue.depth,
+    queueRetries: () => queue.retries,
     isLeader: () => election.isHeld(),
     reconciles: () => controller.tally,
     stores: () =>

@@ -1,15 +1,20 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Duty } from './profile/duty.ts';
 import type { Outcome } from './runtime/controller.ts';
 
 /** What the metrics read at each scrape: plain tallies, so that counting costs an addition. */
 export interface Gauged {
   readonly queueDepth: () => number;
+  readonly queueRetries: () => number;
   readonly isLeader: () => boolean;
   readonly reconciles: () => Readonly<Record<Outcome, number>>;
   readonly stores: () => readonly { readonly plural: string; readonly size: number; readonly isFollowing: boolean }[];
 }
+
+/** A plan of thousands of nodes takes a second; one write takes milliseconds, unless the API server is slow. */
+const secondsBuckets = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60];
 
 /** The operator's numbers, and the little HTTP server that tells them: /metrics, /healthz (alive), /readyz (stores synced). */
 export class Metrics {
@@ -17,6 +22,8 @@ export class Metrics {
   isReady = false;
   readonly #registry = new Registry();
   readonly #requests: Counter<'verb' | 'resource' | 'code'>;
+  readonly #waits: Histogram;
+  readonly #durations: Histogram<'duty'>;
   readonly #server: Server;
 
   constructor() {
@@ -27,10 +34,23 @@ export class Metrics {
       labelNames: ['verb', 'resource', 'code'],
       registers: [this.#registry],
     });
+    this.#waits = new Histogram({
+      name: 'localdns_operator_queue_wait_seconds',
+      help: 'How long keys were ready before a worker took them.',
+      buckets: secondsBuckets,
+      registers: [this.#registry],
+    });
+    this.#durations = new Histogram({
+      name: 'localdns_operator_reconcile_seconds',
+      help: 'How long reconciles took, by duty: plan, node, profile.',
+      labelNames: ['duty'],
+      buckets: secondsBuckets,
+      registers: [this.#registry],
+    });
     this.#server = createServer((request, response) => this.#serve(request.url ?? '', response));
   }
 
-  observe({ queueDepth, isLeader, reconciles, stores }: Gauged): void {
+  observe({ queueDepth, queueRetries, isLeader, reconciles, stores }: Gauged): void {
     const registers = [this.#registry];
     new Gauge({
       name: 'localdns_operator_queue_depth',
@@ -38,6 +58,15 @@ export class Metrics {
       registers,
       collect() {
         this.set(queueDepth());
+      },
+    });
+    new Counter({
+      name: 'localdns_operator_queue_retries_total',
+      help: 'Keys that were added again because they failed.',
+      registers,
+      collect() {
+        this.reset();
+        this.inc(queueRetries());
       },
     });
     new Gauge({
@@ -80,6 +109,20 @@ export class Metrics {
 
   countRequest(verb: string, resource: string, code: string): void {
     this.#requests.inc({ verb, resource, code });
+  }
+
+  countWait(waitedMs: number): void {
+    this.#waits.observe(waitedMs / 1000);
+  }
+
+  /** Measures a reconcile, however it ends. */
+  async timed<T>(duty: Duty, reconcile: () => Promise<T>): Promise<T> {
+    const end = this.#durations.startTimer({ duty });
+    try {
+      return await reconcile();
+    } finally {
+      end();
+    }
   }
 
   /** Resolves with the port. Rejects with Node's error (EADDRINUSE and the like). */

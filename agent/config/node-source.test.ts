@@ -241,6 +241,9 @@ suite('the node as a source of configurations', () => {
     equal(status()?.appliedRevision, undefined);
     const told = api.seen.filter(({ body }) => (body?.status as Told | undefined)?.observedGeneration === 2);
     equal(told.length, 1);
+    put(spec('v1-b', { ...config(), formatVersion: 99 }));
+    await eventually('the refusal', withinMs, () => status()?.observedGeneration === 3);
+    equal(status()?.appliedRevision, undefined);
     put(spec(usual));
     await offered('it is back', (offer) => offer !== undefined);
     await eventually('it serves', withinMs, () => status()?.appliedRevision === usual);

@@ -7,21 +7,12 @@ import type { Clock } from '../../kube/clock.ts';
 import { type KubeObject, NODES } from '../../kube/resource.ts';
 import type { Result } from '../runtime/controller.ts';
 import type { WorkQueue } from '../runtime/work-queue.ts';
+import { factsOf, NODE, PLAN, PROFILE } from './duty.ts';
 import { type EventRecorder, nodeSubject, profileSubject } from './events.ts';
 import { type NodeFacts, stateLabelOf, type WrittenFacts } from './facts.ts';
 import { type Intent, makePlan, type Plan, rememberingJudge } from './plan.ts';
 import { isSameStatus, newTroubles, profileStatus } from './status.ts';
 import { LOCAL_DNS_NODES, PROFILES, type World } from './world.ts';
-
-/**
- * Three duties, each a kind of key:
- *   plan            look at the whole world, decide what every node shall have, and name those that differ
- *   node/NAME       make one node so
- *   profile/NAME    report how one profile fares
- */
-const PLAN = 'plan';
-const NODE = 'node/';
-const PROFILE = 'profile/';
 
 /** Changes come in bursts (a pool scales up, agents report one after the other): one look serves them all. */
 const PLAN_AFTER_MS = 50;
@@ -60,9 +51,10 @@ export class Reconciler {
 
   /** The duty of a key. Failures are thrown: what follows from them is the controller's business. */
   async reconcile(key: string): Promise<Result> {
-    if (key === PLAN) this.#decide();
-    else if (key.startsWith(NODE)) await this.#converge(key.slice(NODE.length));
-    else if (key.startsWith(PROFILE)) await this.#report(key.slice(PROFILE.length));
+    const { node, profile } = factsOf(key);
+    if (node !== undefined) await this.#converge(node);
+    else if (profile !== undefined) await this.#report(profile);
+    else this.#decide();
     return {};
   }
 

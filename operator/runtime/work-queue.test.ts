@@ -100,3 +100,18 @@ test('a held queue gathers keys, hands none out, and hands out all once it is re
   await Promise.resolve();
   assert.deepEqual([taken.length, queue.depth], [2, 1]);
 });
+
+test('it tells how long a key waited for a worker since it was ready, and how often keys were repeated', async () => {
+  const waits: number[] = [];
+  queue = new WorkQueue(clock, { minMs: 100, maxMs: 1000 }, { onTaken: (waitedMs) => waits.push(waitedMs) });
+  queue.add('a');
+  clock.advance(300);
+  queue.add('a');
+  clock.advance(200);
+  await queue.take();
+  queue.retry('a');
+  queue.done('a');
+  clock.advance(150);
+  await queue.take();
+  assert.deepEqual([waits, queue.retries], [[500, 50], 1]);
+});

@@ -1,6 +1,13 @@
 import { Backoff, type BackoffRange } from '../../kube/backoff.ts';
 import type { Clock } from '../../kube/clock.ts';
 
+export interface WorkQueueOptions {
+  /** From the start: see hold(). */
+  readonly held?: boolean;
+  /** Told how long each key was ready before a worker took it. */
+  readonly onTaken?: (waitedMs: number) => void;
+}
+
 /**
  * Keys to work on, each at most once at a time:
  *
@@ -14,8 +21,9 @@ import type { Clock } from '../../kube/clock.ts';
 export class WorkQueue {
   readonly #clock: Clock;
   readonly #backoffRange: BackoffRange;
-  /** Insertion order is the order of work. */
-  readonly #ready = new Set<string>();
+  /** Since when each is ready. Insertion order is the order of work. */
+  readonly #ready = new Map<string, number>();
+  readonly #onTaken: (waitedMs: number) => void;
   readonly #inWork = new Set<string>();
   readonly #dirty = new Set<string>();
   readonly #delayed = new Map<string, { dueMs: number; cancel: () => void }>();
@@ -23,8 +31,11 @@ export class WorkQueue {
   readonly #takers: ((key: string | undefined) => void)[] = [];
   #closed = false;
   #held: boolean;
+  #retries = 0;
 
-  constructor(clock: Clock, backoff: BackoffRange = { minMs: 100, maxMs: 60_000 }, { held = false } = {}) {
+  constructor(clock: Clock, backoff: BackoffRange = { minMs: 100, maxMs: 60_000 }, options: WorkQueueOptions = {}) {
+    const { held = false, onTaken = () => {} } = options;
+    this.#onTaken = onTaken;
     this.#clock = clock;
     this.#backoffRange = backoff;
     this.#held = held;
@@ -35,6 +46,11 @@ export class WorkQueue {
     return this.#ready.size;
   }
 
+  /** Keys that were added again because they failed, since the start. */
+  get retries(): number {
+    return this.#retries;
+  }
+
   add(key: string): void {
     if (this.#closed) return;
     this.#undelay(key);
@@ -42,7 +58,7 @@ export class WorkQueue {
       this.#dirty.add(key);
       return;
     }
-    this.#ready.add(key);
+    if (!this.#ready.has(key)) this.#ready.set(key, this.#clock.nowMs());
     this.#handOut();
   }
 
@@ -74,6 +90,7 @@ export class WorkQueue {
       this.#backoffs.set(key, backoff);
     }
     const delayMs = Math.max(backoff.nextMs(), atLeastMs);
+    this.#retries += 1;
     this.addAfter(key, delayMs);
     return delayMs;
   }
@@ -109,11 +126,12 @@ export class WorkQueue {
 
   #handOut(): void {
     if (this.#held) return;
-    for (const key of this.#ready) {
+    for (const [key, sinceMs] of this.#ready) {
       const taker = this.#takers.shift();
       if (taker === undefined) return;
       this.#ready.delete(key);
       this.#inWork.add(key);
+      this.#onTaken(this.#clock.nowMs() - sinceMs);
       taker(key);
     }
   }
