@@ -1,8 +1,9 @@
 /** The one door to prom-client: shared tallies become metrics when somebody looks. */
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client';
 import { CacheCount } from './cache-tally.ts';
 import type { DatapathFacts } from './datapath/datapath.ts';
 import type { Counters } from './datapath/node-rules.ts';
+import { answerSeconds, type Figures, figuresOf } from './figures.ts';
 import { UpstreamCount } from './forward/upstream.ts';
 import { askedPlaces, firstRcodeCount, ListenerCount, localReasons, placeOf, ZoneCount } from './server/plan.ts';
 import type { TallyNotice } from './tallies.ts';
@@ -38,6 +39,7 @@ export class Metrics {
   constructor(version: string) {
     collectDefaultMetrics({ register: this.#registry, prefix: 'localdns_' });
     this.#fromListeners();
+    this.#answerTimes();
     this.#fromZones();
     this.#fromUpstreams();
     this.#fromCache();
@@ -68,6 +70,11 @@ export class Metrics {
 
   get loops(): number {
     return this.#sum(ListenerCount.loops);
+  }
+
+  /** Of all listeners, since the start of the process. */
+  get figures(): Figures {
+    return figuresOf(this.#tallies.listener.map(({ counts }) => counts));
   }
 
   #sum(at: number): number {
@@ -150,6 +157,20 @@ export class Metrics {
       ['listener'],
       each(tallies, ListenerCount.loops),
     );
+  }
+
+  #answerTimes(): void {
+    const name = 'localdns_answer_seconds';
+    const help = 'Time from a query to its answer; one that asked no server took none.';
+    const samples = () => this.#tallies.listener.flatMap(({ labels, counts }) => answerSeconds(name, labels, counts));
+    // The library's own histogram counts by itself, and can be told no counts.
+    const metric = {
+      name,
+      help,
+      type: 'histogram',
+      get: async () => ({ name, help, type: 'histogram', values: samples() }),
+    };
+    this.#registry.registerMetric(metric as unknown as Metric);
   }
 
   #fromZones(): void {

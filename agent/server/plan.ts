@@ -8,6 +8,7 @@ import type { RebindProtection } from '../policy/rebind.ts';
 import type { SearchPathRelief, WhyAsked } from '../policy/search-path-relief.ts';
 import type { ZoneTable } from '../zone/zone-table.ts';
 import type { Resolution } from './resolution.ts';
+import { waitPlace, waitPlaces } from './waits.ts';
 
 /** One server block. */
 export interface Zone {
@@ -118,10 +119,21 @@ export const ListenerCount = {
   displaced: 14,
   unread: 15,
   unfinished: 16,
+  /** How long clients have waited for servers, added up. */
+  waitedMs: 17,
 } as const;
 export const firstRcodeCount = Object.keys(ListenerCount).length;
-const firstReasonCount = firstRcodeCount + 16;
-export const listenerCounts = firstReasonCount + localReasons.length;
+export const rcodeCounts = 16;
+const firstReasonCount = firstRcodeCount + rcodeCounts;
+/** From here on: how many clients waited for servers, by how long; see waits.ts. */
+export const firstWaitCount = firstReasonCount + localReasons.length;
+export const listenerCounts = firstWaitCount + waitPlaces;
+
+/** Counts a client that waited for servers until it was answered. */
+export function bumpWait(counts: Float64Array, ms: number): void {
+  bump(counts, ListenerCount.waitedMs, ms);
+  bump(counts, firstWaitCount + waitPlace(ms));
+}
 
 /** Where a listener's tally has the answers that are made here for this reason. */
 export function placeOf(reason: LocalReason): number {

@@ -13,7 +13,16 @@ import * as header from '../wire/header.ts';
 import { nameToText } from '../wire/name.ts';
 import { Accept, type PendingQuery, Query } from '../wire/query.ts';
 import { evenTtls } from '../wire/rrset.ts';
-import { bump, firstRcodeCount, ListenerCount, type ListenerPlan, placeOf, type Zone, ZoneCount } from './plan.ts';
+import {
+  bump,
+  bumpWait,
+  firstRcodeCount,
+  ListenerCount,
+  type ListenerPlan,
+  placeOf,
+  type Zone,
+  ZoneCount,
+} from './plan.ts';
 import { Resolution, Waiter } from './resolution.ts';
 
 /** Where the answer to one packet goes. Exactly one of {@link Reply.send} and {@link Reply.drop} is called for each. */
@@ -190,7 +199,7 @@ export class Server {
 
   #giveStale(waiter: Waiter, zone: Zone): void {
     const { stale, query, reply } = waiter;
-    if (stale === undefined || !waiter.end()) return;
+    if (stale === undefined || !this.#ends(waiter)) return;
     try {
       this.#answer(stale, query, zone, reply, this.#clock.nowMs(), origin.stale);
     } catch (error) {
@@ -237,7 +246,7 @@ export class Server {
   #tell(waiter: Waiter, zone: Zone, entry: Entry): void {
     const { query, reply, stale, startedAtMs } = waiter;
     if (stale !== undefined && isFailure(entry.rcode)) this.#giveStale(waiter, zone);
-    else if (waiter.end()) this.#answer(entry, query, zone, reply, startedAtMs, origin.forwarded);
+    else if (this.#ends(waiter)) this.#answer(entry, query, zone, reply, startedAtMs, origin.forwarded);
   }
 
   #tellFailure(waiter: Waiter, zone: Zone, { rcode, extendedError, reason }: Failed): void {
@@ -245,10 +254,16 @@ export class Server {
       this.#giveStale(waiter, zone);
       return;
     }
-    if (!waiter.end()) return;
+    if (!this.#ends(waiter)) return;
     const { query, reply, startedAtMs } = waiter;
     this.#send(reply, writeEmptyAnswer(this.#out, query, rcode, extendedError, reason, origin.local));
     if (zone.logQueries) this.#logQuery(query, reply, origin.local, startedAtMs);
+  }
+
+  #ends(waiter: Waiter): boolean {
+    if (!waiter.end()) return false;
+    bumpWait(this.#counts, this.#clock.nowMs() - waiter.startedAtMs);
+    return true;
   }
 
   /** @param known serves on where nothing better comes */
