@@ -5,6 +5,7 @@ import type { Interception } from './datapath/datapath.ts';
 import type { DescriptorNotice } from './descriptors.ts';
 import type { ListenAddresses, ListeningAddress } from './listen/listeners.ts';
 import type { TallyNotice } from './tallies.ts';
+import type { Probed } from './trial/trial.ts';
 
 /** One whole configuration: what to serve, where, and what the built-in destinations mean now. */
 export interface Desired {
@@ -20,6 +21,8 @@ export type ToServing =
   /** The worker cannot go on; its last lines for stderr. */
   | { kind: 'fatal'; lines: string[] }
   | DescriptorNotice
+  /** Names to ask the listener of pods for. */
+  | { kind: 'probe'; number: number; names: readonly string[] }
   /** What comes to our addresses is led to sockets of others beside ours: lead it here again. */
   | { kind: 'steer' }
   /** Queries come to this node's other servers now. */
@@ -32,6 +35,7 @@ export type ToControl =
   | { kind: 'tally'; notice: TallyNotice }
   | { kind: 'log'; records: LogRecord[] }
   | { kind: 'pong'; number: number }
+  | { kind: 'probed'; number: number; probes: Probed[] }
   /** The agent is about to end: no query shall be led to it any more. */
   | { kind: 'withdraw' }
   | { kind: 'stop' };

@@ -10,6 +10,7 @@ import type { Desired, Outcome, ToControl, ToServing } from './channel.ts';
 import type { ConfigSink } from './config/config-source.ts';
 import { Control } from './control.ts';
 import { parseAgentOptions } from './options.ts';
+import type { Probed } from './trial/trial.ts';
 
 const withinMs = 5_000;
 const folder = mkdtempSync(join(tmpdir(), 'localdns-control-'));
@@ -46,7 +47,9 @@ suite('the control worker', () => {
     port2.on('message', (message: ToServing) => {
       if (message.kind === 'desired') desired.push(message);
       if (message.kind === 'stopped') stopped = true;
+      if (message.kind === 'probe') asked.push(message.number);
     });
+    const asked: number[] = [];
     const reports: Outcome[] = [];
     let sink: ConfigSink | undefined;
     const options = parseAgentOptions(
@@ -72,6 +75,10 @@ suite('the control worker', () => {
     return {
       desired,
       reports,
+      asked,
+      probe: (...names: string[]) => control.probe(names),
+      probed: (which: number, probes: Probed[]) =>
+        port2.postMessage({ kind: 'probed', number: asked[which] ?? 0, probes } satisfies ToControl),
       edit: (text: string) => writeFileSync(path, text),
       offer: (clusterDns: string[]) => sink?.offer({ config, clusterDns }),
       outcome: (outcome: Outcome, number = desired.at(-1)?.number ?? 0) =>
@@ -151,5 +158,16 @@ suite('the control worker', () => {
     offer(['10.0.0.1:53']);
     await comes(3);
     equal(desired.length, 3);
+  });
+
+  test('names are asked for where queries are served', async () => {
+    const { asked, probe, probed } = await start('nameserver 192.0.2.1');
+    const first = probe('a.example');
+    const second = probe('b.example');
+    await eventually('the questions', withinMs, () => asked.length === 2);
+    probed(1, [{ name: 'b.example', ok: false, message: 'the answer is SERVFAIL' }]);
+    probed(0, [{ name: 'a.example', ok: true }]);
+    deepEqual(await first, [{ name: 'a.example', ok: true }]);
+    deepEqual(await second, [{ name: 'b.example', ok: false, message: 'the answer is SERVFAIL' }]);
   });
 });

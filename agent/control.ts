@@ -11,6 +11,7 @@ import type { ConfigSink, ConfigSource, Offer } from './config/config-source.ts'
 import { ResolvConf, resolvConfPath } from './config/resolv-conf.ts';
 import type { Interception } from './datapath/datapath.ts';
 import { type Arrangement, Interceptor } from './datapath/interceptor.ts';
+import type { Figures } from './figures.ts';
 import { serveHealth } from './health.ts';
 import type { ListenAddresses } from './listen/listeners.ts';
 import { reaches } from './listen/reaches.ts';
@@ -18,11 +19,14 @@ import { type Log, openLog } from './log.ts';
 import { Metrics } from './metrics.ts';
 import type { AgentOptions } from './options.ts';
 import { ReadyFile } from './readiness.ts';
+import type { Probed } from './trial/trial.ts';
 
 /** A socket that could not be opened, or a listener that stayed silent, is tried again. */
 const retryMs = 2_000;
 const pongTimeoutMs = 1_000;
 const metricsRetryMs = 5_000;
+/** Longer than the serving thread takes where nobody answers. */
+const probesTimeoutMs = 30_000;
 
 /** What the serving thread gives its worker. */
 export interface ControlData {
@@ -61,6 +65,7 @@ export class Control implements ConfigSink {
   #retry: NodeJS.Timeout | undefined;
   #closeHealth = () => {};
   readonly #pongs = new Map<number, () => void>();
+  readonly #probing = new Map<number, (probes: Probed[]) => void>();
   #pings = 0;
 
   constructor(port: MessagePort, { options, version, startKey }: ControlData, openSource: OpenSource) {
@@ -116,6 +121,26 @@ export class Control implements ConfigSink {
     this.#offered = offer;
     this.#everOffered = true;
     this.#push();
+  }
+
+  figures(): Figures {
+    return this.#metrics.figures;
+  }
+
+  probe(names: readonly string[]): Promise<Probed[]> {
+    const number = ++this.#pings;
+    return new Promise((resolve) => {
+      const message = 'the serving thread is silent';
+      const silent = () => end(names.map((name) => ({ name, ok: false, message })));
+      const timer = setTimeout(silent, probesTimeoutMs);
+      const end = (probes: Probed[]) => {
+        clearTimeout(timer);
+        this.#probing.delete(number);
+        resolve(probes);
+      };
+      this.#probing.set(number, end);
+      this.#send({ kind: 'probe', number, names });
+    });
   }
 
   fatal(lines: string[]): void {
@@ -206,6 +231,9 @@ export class Control implements ConfigSink {
         break;
       case 'pong':
         this.#pongs.get(message.number)?.();
+        break;
+      case 'probed':
+        this.#probing.get(message.number)?.(message.probes);
         break;
       case 'withdraw':
         void this.#interceptor.withdraw().then(() => this.#send({ kind: 'withdrawn' }));

@@ -17,6 +17,7 @@ import { hasBatches } from './listen/batched.ts';
 import { ListenError } from './listen/listener.ts';
 import type { ServerLog } from './server/server.ts';
 import { Tallies } from './tallies.ts';
+import { probeNames } from './trial/probes.ts';
 import { UdpSockets } from './udp-sockets.ts';
 import { countingConnections } from './upstream-connections.ts';
 import { saveIntervalMs, WarmRestart } from './warm-restart.ts';
@@ -150,6 +151,11 @@ class Agent {
         break;
       case 'ping':
         this.#tell({ kind: 'pong', number: message.number });
+        break;
+      case 'probe':
+        void probeNames(message.names, (query) => this.#swap.askAsPod(query), systemClock).then((probes) =>
+          this.#tell({ kind: 'probed', number: message.number, probes }),
+        );
         break;
       case 'fatal':
         process.stderr.write(message.lines.map((line) => `localdns: ${line}\n`).join(''));

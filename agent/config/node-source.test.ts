@@ -3,13 +3,16 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, beforeEach, suite, test } from 'node:test';
+import type { NodeHealth } from '../../api/v1alpha1/node.ts';
 import { revisionOf } from '../../api/v1alpha1/node-config.ts';
 import { FakeApiServer } from '../../kube/api-server.fake.ts';
 import { sampleBlock, sampleConfig } from '../../test/fake/node-config.ts';
 import { eventually } from '../../test/tools/eventually.ts';
 import type { Outcome } from '../channel.ts';
+import { figuresOf } from '../figures.ts';
 import type { Log } from '../log.ts';
 import { parseAgentOptions } from '../options.ts';
+import { listenerCounts } from '../server/plan.ts';
 import type { Offer } from './config-source.ts';
 import { NodeSource } from './node-source.ts';
 
@@ -69,6 +72,7 @@ suite('the node as a source of configurations', () => {
   async function start(outcomeOf: (offer: Offer | undefined) => Outcome = () => ({ listening })) {
     const offers: (Offer | undefined)[] = [];
     const said: string[] = [];
+    const counts = new Float64Array(listenerCounts);
     const say = (_fields: object, text: string) => said.push(text);
     const log = { info: say, warn: say, error: say } as unknown as Log;
     const options = parseAgentOptions(['--node-name', node, '--kubeconfig', kubeconfig, '--state-dir', stateDir], {});
@@ -78,6 +82,8 @@ suite('the node as a source of configurations', () => {
         offers.push(offer);
         setImmediate(() => source.report(outcomeOf(offer)));
       },
+      figures: () => figuresOf([counts]),
+      probe: async (names) => names.map((name) => ({ name, ok: true })),
       fatal: (lines) => said.push(...lines),
     });
     sources.push(source);
@@ -107,14 +113,21 @@ suite('the node as a source of configurations', () => {
     observedGeneration: number;
     appliedRevision: string;
     lastError: string;
+    agentVersion: string;
+    configVersions: number[];
+    health?: NodeHealth;
     conditions: { type: string; status: string; reason: string }[];
   }
   const status = () => api.get('localdnsnodes', node)?.status as Told | undefined;
   const conditions = () => status()?.conditions.map(({ type, status, reason }) => `${type}=${status} ${reason}`) ?? [];
   const spec = (revision: string, body: unknown = config()) => ({ profile: 'default', revision, config: body });
-  const revisionOnDisk = () => {
+  const onDisk = () => {
     const path = join(stateDir, 'last-good.json');
-    return existsSync(path) && (JSON.parse(readFileSync(path, 'utf8')) as { revision: string }).revision;
+    return existsSync(path) && (JSON.parse(readFileSync(path, 'utf8')) as { revision: string; clusterDns: string[] });
+  };
+  const revisionOnDisk = () => {
+    const lastGood = onDisk();
+    return lastGood ? lastGood.revision : false;
   };
 
   test('offers what the LocalDnsNode says, with the Service until its endpoints are known, and reports and keeps it', async () => {
@@ -259,6 +272,50 @@ suite('the node as a source of configurations', () => {
     equal(offers[0]?.config.clusterDomain, 'cluster.local');
     await offered('nothing', (offer) => offer === undefined);
     await eventually('the disk', withinMs, () => revisionOnDisk() === false);
+  });
+
+  test('says from its first word on which versions of it and of configurations there are', async () => {
+    put(spec('v2-a', { formatVersion: 2 }));
+    await start();
+    await eventually('the refusal', withinMs, () => conditions()[0] === 'ConfigApplied=False Refused');
+    deepEqual([status()?.agentVersion, status()?.configVersions], ['1.2.3', [1]]);
+  });
+
+  test('tells once how the node serves with a revision, also after it was started again', async () => {
+    const trial = { soakSeconds: 1, probes: ['www.example'] };
+    put({ ...spec(usual), trial });
+    const first = await start();
+    await eventually('the health', withinMs, () => status()?.health !== undefined);
+    const health = status()?.health;
+    deepEqual(
+      [health?.revision, health?.soakSeconds, health?.queries, health?.before, health?.probes],
+      [usual, 1, 0, undefined, [{ name: 'www.example', ok: true }]],
+    );
+    await first.source.stop();
+    const { said } = await start();
+    putEndpoints('10.0.0.1');
+    // Another offer, and another outcome: the soak of the next one ends only after what would be told again.
+    put({ ...spec(other, config('cluster.example')), trial });
+    await eventually('it goes with its revision', withinMs, () => status()?.appliedRevision === other);
+    equal(status()?.health, undefined);
+    await eventually('the next health', withinMs, () => status()?.health?.revision === other);
+    equal(said.filter((text) => text.startsWith('how the node serves')).length, 1);
+  });
+
+  test('keeps the health that an agent before has told', async () => {
+    const before = { revision: usual, soakSeconds: 60, queries: 7, servFailPermille: 0, p99Micros: 0 };
+    put({ ...spec(usual), trial: { soakSeconds: 0, probes: [] } });
+    const health = { ...before, measuredAt: '2026-01-01T00:00:00Z' };
+    api.put('localdnsnodes', { ...api.get('localdnsnodes', node), status: { health } } as never);
+    await start();
+    await eventually('the status', withinMs, () => status()?.appliedRevision === usual);
+    deepEqual(status()?.health, health);
+    putEndpoints('10.0.0.1');
+    await eventually('the endpoints', withinMs, () => {
+      const lastGood = onDisk();
+      return lastGood ? lastGood.clusterDns.length === 1 : false;
+    });
+    deepEqual(status()?.health, health);
   });
 
   test('says so where there is no kubeconfig', async () => {

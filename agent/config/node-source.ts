@@ -1,7 +1,7 @@
 /** In a cluster: the node's own LocalDnsNode, followed over the API; the last good one from disk until the API server answers. */
 import { dnsPort, formatEndpoint } from '../../api/v1alpha1/address.ts';
 import { agentManager, group, nodeKind, version } from '../../api/v1alpha1/labels.ts';
-import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
+import type { LocalDnsNode, NodeHealth } from '../../api/v1alpha1/node.ts';
 import { type NodeConfig, parseNodeConfig, revisionOf } from '../../api/v1alpha1/node-config.ts';
 import { KubeClient } from '../../kube/client.ts';
 import { KubeconfigError } from '../../kube/errors.ts';
@@ -9,7 +9,9 @@ import { readAccess } from '../../kube/kubeconfig.ts';
 import type { KubeObject, Resource } from '../../kube/resource.ts';
 import { Store, type Trouble } from '../../kube/store.ts';
 import type { Outcome } from '../channel.ts';
+import { systemClock } from '../clock.ts';
 import type { AgentOptions } from '../options.ts';
+import { type Terms, Trial } from '../trial/trial.ts';
 import { ClusterDns } from './cluster-dns.ts';
 import type { ConfigSink, ConfigSource } from './config-source.ts';
 import { type LastGood, LastGoodFile } from './last-good.ts';
@@ -31,6 +33,7 @@ interface Current extends LastGood {
   generation: number;
   /** Object and generation: one that was deleted and made again is another, whatever its generation. */
   identity: string;
+  terms: Terms | undefined;
 }
 
 interface Refusal {
@@ -70,6 +73,7 @@ export class NodeSource implements ConfigSource {
   #written = '';
   /** What keeps each store from following, by its code. */
   readonly #troubles = new Map<string, string>();
+  readonly #trial: Trial;
   #stopped = false;
 
   constructor(options: AgentOptions, version: string, sink: ConfigSink) {
@@ -77,6 +81,13 @@ export class NodeSource implements ConfigSource {
     this.#version = version;
     this.#sink = sink;
     this.#lastGood = new LastGoodFile(options.stateDir);
+    this.#trial = new Trial({
+      clock: systemClock,
+      wallMs: Date.now,
+      figures: () => sink.figures(),
+      probe: (names) => sink.probe(names),
+      onHealth: (health) => this.#tellHealth(health),
+    });
   }
 
   /** Offers the last good configuration at once, and follows the API from then on. */
@@ -87,7 +98,7 @@ export class NodeSource implements ConfigSource {
       this.#endpoints = lastGood.clusterDns;
       this.#written = JSON.stringify(lastGood);
       this.#sink.log.info({ revision: lastGood.revision }, 'starting from the last good configuration');
-      this.#adopt({ ...lastGood, generation: 0, identity: '' });
+      this.#adopt({ ...lastGood, generation: 0, identity: '', terms: undefined });
     }
     this.#connect(lastGood !== undefined);
   }
@@ -136,6 +147,7 @@ export class NodeSource implements ConfigSource {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#trial.stop();
     await Promise.all([this.#following?.store.stop(), this.#clusterDns?.stop()]);
     this.#following?.client.close();
   }
@@ -145,9 +157,20 @@ export class NodeSource implements ConfigSource {
     if (this.#withdrawal !== undefined) this.#reportWithdrawal(this.#withdrawal, outcome);
     const current = this.#current;
     if (current === undefined) return;
-    if (outcome.refused === undefined) this.#keep(current);
+    if (outcome.refused === undefined) this.#putInForce(current);
     if (this.#refusal !== undefined) this.#reportRefusal(this.#refusal);
     else if (current.generation > 0) this.#following?.status.report(current, outcome);
+  }
+
+  #putInForce(current: Current): void {
+    this.#keep(current);
+    const { revision, terms } = current;
+    this.#trial.inForce(revision, terms, this.#following?.status.isMeasured(revision) ?? false);
+  }
+
+  #tellHealth(health: NodeHealth): void {
+    this.#sink.log.info({ ...health }, 'how the node serves with this revision');
+    this.#following?.status.measured(health);
   }
 
   #take(node: StoredNode | undefined): void {
@@ -161,7 +184,7 @@ export class NodeSource implements ConfigSource {
       this.#leave();
       return;
     }
-    const { profile, revision } = node.spec;
+    const { profile, revision, trial } = node.spec;
     const generation = node.metadata.generation ?? 1;
     this.#following?.status.seen(node.status);
     const identity = `${node.metadata.uid} ${generation}`;
@@ -178,12 +201,13 @@ export class NodeSource implements ConfigSource {
       this.#refuse({ revision, generation, identity, error: parsed.error });
       return;
     }
-    this.#adopt({ profile, revision, config: parsed.config, clusterDns: [], generation, identity });
+    this.#adopt({ profile, revision, config: parsed.config, clusterDns: [], generation, identity, terms: trial });
   }
 
   #leave(): void {
     this.#current = undefined;
     this.#refusal = undefined;
+    this.#trial.stop();
     this.#sink.offer(undefined);
     this.#save(undefined);
   }

@@ -2,7 +2,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Condition, type NodeConditionType, nextCondition, reasons } from '../../api/v1alpha1/conditions.ts';
 import { apiVersion, nodeKind } from '../../api/v1alpha1/labels.ts';
-import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
+import type { LocalDnsNode, NodeHealth } from '../../api/v1alpha1/node.ts';
+import { formatVersion } from '../../api/v1alpha1/node-config.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import { ApiError } from '../../kube/errors.ts';
 import type { Outcome } from '../channel.ts';
@@ -21,6 +22,8 @@ export class NodeStatus {
   readonly #log: Log;
   #last: Status = {};
   #appliedRevision: string | undefined;
+  /** Of the revision that is in force. */
+  #health: NodeHealth | undefined;
   #wanted: Status | undefined;
   #writing = false;
 
@@ -36,6 +39,7 @@ export class NodeStatus {
     if (this.#last.conditions === undefined) {
       this.#last = status ?? {};
       this.#appliedRevision ??= status?.appliedRevision;
+      this.#health ??= status?.health;
     } else if (this.#wanted === undefined && !isDeepStrictEqual(status, this.#last)) this.#want(this.#last);
   }
 
@@ -43,12 +47,31 @@ export class NodeStatus {
     this.#last = {};
     this.#wanted = undefined;
     this.#appliedRevision = undefined;
+    this.#health = undefined;
+  }
+
+  isMeasured(revision: string): boolean {
+    return this.#health?.revision === revision;
+  }
+
+  /** Where there is no status yet, it goes with the first one. */
+  measured(health: NodeHealth): void {
+    this.#health = health;
+    if (this.#last.conditions === undefined) return;
+    this.#last = { ...this.#last, health };
+    this.#want(this.#last);
   }
 
   report({ revision, generation }: { revision: string; generation: number }, outcome: Outcome): void {
     if (outcome.refused === undefined) this.#appliedRevision = revision;
     const facts = { revision, generation, appliedRevision: this.#appliedRevision };
-    const status = { ...nodeStatus(this.#last, facts, outcome, Date.now()), agentVersion: this.#agentVersion };
+    if (this.#health?.revision !== this.#appliedRevision) this.#health = undefined;
+    const status = {
+      ...nodeStatus(this.#last, facts, outcome, Date.now()),
+      agentVersion: this.#agentVersion,
+      configVersions: [formatVersion],
+      ...(this.#health !== undefined && { health: this.#health }),
+    };
     if (isDeepStrictEqual(status, this.#last)) return;
     this.#last = status;
     this.#want(status);

@@ -1,9 +1,10 @@
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, fail, rejects } from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
+import { formatEndpoint } from '../../api/v1alpha1/address.ts';
 import { FakeClock } from '../../test/fake/clock.ts';
-import { buildQuery } from '../../test/fake/message.ts';
+import { buildQuery, readMessage } from '../../test/fake/message.ts';
 import { sampleBlock, sampleConfig } from '../../test/fake/node-config.ts';
 import { FakeUpstreams } from '../../test/fake/upstream.ts';
 import { Builder } from '../build.ts';
@@ -77,4 +78,28 @@ test('what a client has under way at one listener it has not at the other, which
   const refused = ask(1, 'refused.example');
   await Promise.race([once(refused, 'close'), once(refused, 'error')]);
   deepEqual([counted('cluster', 'refusedPerClient'), counted('node', 'refusedPerClient')], [0, 1]);
+});
+
+test('a question as of a pod goes to the cluster listener, over TCP where the answer is cut; to whom there is without one', async (t) => {
+  const { swap, transport, desired } = scene(['node', 'cluster']);
+  t.after(() => swap.close());
+  await rejects(swap.askAsPod(buildQuery({ name: 'www.example' })), /not served/);
+  await swap.apply(desired);
+  const at = (name: ListenerName) => formatEndpoint(swap.listening.find((one) => one.name === name) ?? fail());
+  transport.respond = (query) => query.answer(query.overTcp ? { rcode: 'NXDOMAIN' } : { flags: ['TC'] });
+  const reply = await swap.askAsPod(buildQuery({ name: 'www.example' }));
+  equal(readMessage(reply).rcode, 'NXDOMAIN');
+  deepEqual(
+    transport.queries.map(({ server, overTcp }) => [server, overTcp]),
+    [
+      [at('cluster'), false],
+      [at('cluster'), true],
+    ],
+  );
+  const { swap: other, transport: others, desired: nodeOnly } = scene(['node']);
+  t.after(() => other.close());
+  await other.apply(nodeOnly);
+  others.respond = (query) => query.answer();
+  await other.askAsPod(buildQuery({ name: 'www.example' }));
+  equal(others.queries.length, 1);
 });

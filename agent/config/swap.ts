@@ -13,6 +13,8 @@ import * as header from '../wire/header.ts';
 
 const drainMs = 2_000;
 const selfQueryTimeoutMs = 1_000;
+/** Longer than any query is waited for: there is an answer by then, or none will come. */
+const podTimeoutMs = 2_500;
 /** Whoever answers is on this node: an older agent beside us, or ourselves. */
 const steerTimeoutMs = 250;
 
@@ -100,6 +102,22 @@ export class Swap {
       at.transparent ? [] : [false, true].map((overTcp) => this.#querySelf(at, overTcp)),
     );
     return misled ?? (await Promise.all(answers)).find((complaint) => complaint !== undefined);
+  }
+
+  /** Asks the listener of pods, the way that they take; rejects where no answer comes. */
+  async askAsPod(query: Buffer): Promise<Buffer> {
+    const { addresses } = this.#listeners;
+    const at = addresses.find(({ name }) => name === 'cluster') ?? addresses[0];
+    if (at === undefined) throw new Error('this node is not served');
+    if (at.transparent !== true || this.#proof === undefined) return this.#askAt(this.#transport, at, query);
+    const transport = this.#proof.openTransport();
+    return this.#askAt(transport, at, query).finally(() => transport.close());
+  }
+
+  async #askAt(transport: Transport, { address, port }: ListeningAddress, query: Buffer): Promise<Buffer> {
+    const reply = await exchange(transport, { address, port }, false, query, podTimeoutMs);
+    if ((header.flags(reply) & header.flag.truncated) === 0) return reply;
+    return exchange(transport, { address, port }, true, query, podTimeoutMs);
   }
 
   /** @param again also where that has been done: sockets of other agents on the address have come or gone */

@@ -49,7 +49,12 @@ const figures = {
   servFailPermille: withKeywords(z.int().min(0).max(1000), { format: 'int32' }).describe(
     'How many of a thousand answers were SERVFAIL.',
   ),
-  p99Micros: count().describe('Microseconds in which 99 of 100 queries were answered.'),
+  waited: count()
+    .optional()
+    .describe('Of these, queries that waited for a server, because the node could not answer them by itself.'),
+  p99Micros: count().describe(
+    'Microseconds in which 99 of 100 queries that waited for a server were answered. Those that the node answers by itself take next to no time and are left out, or a node that answers most of them would seem fast however slow its servers are.',
+  ),
 };
 
 export const nodeHealth = z
