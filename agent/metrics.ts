@@ -3,16 +3,12 @@ import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from 'pr
 import { CacheCount } from './cache-tally.ts';
 import type { DatapathFacts } from './datapath/datapath.ts';
 import type { Counters } from './datapath/node-rules.ts';
-import { answerSeconds, type Figures, figuresOf } from './figures.ts';
+import { answerSeconds, type Figures, figuresOf, type HistogramSample } from './figures.ts';
 import { UpstreamCount } from './forward/upstream.ts';
+import { each, type Sample, type Tally, upstreamQueries } from './metric-samples.ts';
 import { askedPlaces, firstRcodeCount, ListenerCount, localReasons, placeOf, ZoneCount } from './server/plan.ts';
 import type { TallyNotice } from './tallies.ts';
 import { ConnectionCount } from './upstream-connections.ts';
-
-interface Tally {
-  labels: Record<string, string>;
-  counts: Float64Array;
-}
 
 const connectionsCut = [
   ['refused_per_client', ListenerCount.refusedPerClient],
@@ -39,7 +35,6 @@ export class Metrics {
   constructor(version: string) {
     collectDefaultMetrics({ register: this.#registry, prefix: 'localdns_' });
     this.#fromListeners();
-    this.#answerTimes();
     this.#fromZones();
     this.#fromUpstreams();
     this.#fromCache();
@@ -102,6 +97,11 @@ export class Metrics {
         rcodeNames.map((rcode, code): Sample => [{ ...labels, rcode }, counts[firstRcodeCount + code]]),
       ),
     );
+    this.#histogram(
+      'localdns_answer_seconds',
+      'Time from a query to its answer; one that asked no server took none.',
+      (name) => tallies.flatMap(({ labels, counts }) => answerSeconds(name, labels, counts)),
+    );
     this.#counter(
       'localdns_rejected_total',
       'Packets that were not served: malformed ones are answered with an error, dropped ones are no queries, forged ones come from port 0, exceptions are bugs.',
@@ -157,20 +157,6 @@ export class Metrics {
       ['listener'],
       each(tallies, ListenerCount.loops),
     );
-  }
-
-  #answerTimes(): void {
-    const name = 'localdns_answer_seconds';
-    const help = 'Time from a query to its answer; one that asked no server took none.';
-    const samples = () => this.#tallies.listener.flatMap(({ labels, counts }) => answerSeconds(name, labels, counts));
-    // The library's own histogram counts by itself, and can be told no counts.
-    const metric = {
-      name,
-      help,
-      type: 'histogram',
-      get: async () => ({ name, help, type: 'histogram', values: samples() }),
-    };
-    this.#registry.registerMetric(metric as unknown as Metric);
   }
 
   #fromZones(): void {
@@ -254,21 +240,9 @@ export class Metrics {
   #fromUpstreams(): void {
     const tallies = this.#tallies.upstream;
     const labelNames = ['upstream', 'transport'];
-    this.#counter('localdns_upstream_queries_total', 'Queries sent, by the transport they took.', labelNames, () => {
-      const samples = new Map<string, [Record<string, string>, number]>();
-      for (const { labels, counts } of tallies) {
-        for (const [transport, at] of [
-          ['udp', UpstreamCount.udpQueries],
-          [labels.transport === 'tls' ? 'tls' : 'tcp', UpstreamCount.tcpQueries],
-        ] as const) {
-          if (transport === 'udp' && labels.transport === 'tls') continue;
-          const key = `${labels.upstream} ${transport}`;
-          const before = samples.get(key)?.[1] ?? 0;
-          samples.set(key, [{ upstream: labels.upstream ?? '', transport }, before + (counts[at] ?? 0)]);
-        }
-      }
-      return [...samples.values()];
-    });
+    this.#counter('localdns_upstream_queries_total', 'Queries sent, by the transport they took.', labelNames, () =>
+      upstreamQueries(tallies),
+    );
     this.#counter(
       'localdns_upstream_failures_total',
       'Queries without a usable answer.',
@@ -382,6 +356,12 @@ export class Metrics {
     this.#collect(Gauge, name, help, labelNames, read);
   }
 
+  /** The library's own histogram counts by itself, and can be told no counts. */
+  #histogram(name: string, help: string, read: (name: string) => HistogramSample[]): void {
+    const get = async () => ({ name, help, type: 'histogram', values: read(name) });
+    this.#registry.registerMetric({ name, help, type: 'histogram', get } as unknown as Metric);
+  }
+
   /** A metric that has no memory of its own: it is what the tallies say at the moment. */
   #collect(
     Kind: typeof Counter | typeof Gauge,
@@ -401,11 +381,4 @@ export class Metrics {
       },
     });
   }
-}
-
-type Sample = [labels: Record<string, string>, value: number | undefined];
-
-/** One sample for each tally: what it has at this place. */
-function each(tallies: readonly Tally[], place: number): () => Sample[] {
-  return () => tallies.map(({ labels, counts }) => [labels, counts[place]]);
 }

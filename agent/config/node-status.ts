@@ -18,7 +18,8 @@ const maxErrorLength = 4096;
 export class NodeStatus {
   readonly #client: KubeClient;
   readonly #nodeName: string;
-  readonly #agentVersion: string;
+  /** What it is and what it reads. */
+  readonly #self: Pick<Status, 'agentVersion' | 'configVersions'>;
   readonly #log: Log;
   #last: Status = {};
   #appliedRevision: string | undefined;
@@ -30,7 +31,7 @@ export class NodeStatus {
   constructor(client: KubeClient, nodeName: string, agentVersion: string, log: Log) {
     this.#client = client;
     this.#nodeName = nodeName;
-    this.#agentVersion = agentVersion;
+    this.#self = { agentVersion, configVersions: [formatVersion] };
     this.#log = log;
   }
 
@@ -68,8 +69,7 @@ export class NodeStatus {
     if (this.#health?.revision !== this.#appliedRevision) this.#health = undefined;
     const status = {
       ...nodeStatus(this.#last, facts, outcome, Date.now()),
-      agentVersion: this.#agentVersion,
-      configVersions: [formatVersion],
+      ...this.#self,
       ...(this.#health !== undefined && { health: this.#health }),
     };
     if (isDeepStrictEqual(status, this.#last)) return;
@@ -80,9 +80,10 @@ export class NodeStatus {
   /** Nothing is served any more, as was asked for. */
   reportWithdrawn(generation: number, interception: Outcome['interception']): void {
     this.#appliedRevision = undefined;
+    this.#health = undefined;
     const status = {
       ...withdrawnStatus(this.#last, generation, interception, Date.now()),
-      agentVersion: this.#agentVersion,
+      ...this.#self,
     };
     if (isDeepStrictEqual(status, this.#last)) return;
     this.#last = status;
