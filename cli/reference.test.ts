@@ -65,7 +65,7 @@ const commands: Record<string, { usage: string; run: (argv: string[]) => Promise
     usage: operatorUsage,
     run: async (argv) => {
       const parsed = parseOperatorOptions(argv);
-      if (parsed.kind === 'error') throw new Error(parsed.message);
+      throw new Error(parsed.kind === 'error' ? parsed.message : 'understood, and nothing is run here');
     },
   },
   cleanup: { usage: cleanupUsage, run: cleanup },

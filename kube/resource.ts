@@ -68,6 +68,13 @@ export const SERVICE_CIDRS: Resource = {
   kind: 'ServiceCIDR',
   namespaced: false,
 };
+export const NETWORK_POLICIES: Resource = {
+  group: 'networking.k8s.io',
+  version: 'v1',
+  plural: 'networkpolicies',
+  kind: 'NetworkPolicy',
+  namespaced: true,
+};
 export const EVENTS: Resource = {
   group: 'events.k8s.io',
   version: 'v1',

@@ -117,6 +117,7 @@ function assemble(
   const world = new World({
     client,
     clusterDnsService: options.clusterDnsService,
+    networkPolicies: options.networkPolicies,
     clock,
     onTrouble: (plural, trouble) => complaints.store(plural, trouble),
   });

@@ -11,6 +11,7 @@ test('without options the defaults of the documentation hold', () => {
   assert.deepEqual(options(), {
     kubeconfig: undefined,
     clusterDnsService: undefined,
+    networkPolicies: false,
     metrics: { host: '0.0.0.0', port: 9354 },
     namespace: 'localdns-system',
     lease: { durationMs: 15_000, renewDeadlineMs: 10_000, retryMs: 2_000 },
@@ -33,6 +34,7 @@ test('every option is understood', () => {
     '--kubeconfig',
     'k',
     '--cluster-dns-service=a/b-c',
+    '--check-network-policies',
     '--metrics',
     '[::1]:0',
     '--namespace=dns',
@@ -46,6 +48,7 @@ test('every option is understood', () => {
   assert.deepEqual(given, {
     kubeconfig: 'k',
     clusterDnsService: { namespace: 'a', name: 'b-c' },
+    networkPolicies: true,
     metrics: { host: '::1', port: 0 },
     namespace: 'dns',
     lease: { durationMs: 30_000, renewDeadlineMs: 20_500, retryMs: 500 },

@@ -10,6 +10,8 @@ export interface OperatorOptions {
   readonly kubeconfig: string | undefined;
   /** Undefined: found by its label in kube-system. */
   readonly clusterDnsService: ServiceName | undefined;
+  /** Whether NetworkPolicies that keep pods from the agents are looked for. */
+  readonly networkPolicies: boolean;
   readonly metrics: { readonly host: string; readonly port: number };
   /** Where the operator's own objects live. */
   readonly namespace: string;
@@ -25,6 +27,7 @@ Turns LocalDnsProfiles into one LocalDnsNode for each node they select, and repo
                                         ServiceAccount, ~/.kube/config)
   --cluster-dns-service NAMESPACE/NAME  the cluster DNS Service (default: the one labelled
                                         k8s-app=kube-dns in kube-system)
+  --check-network-policies              find NetworkPolicies that keep pods from the agents
   --metrics ADDRESS:PORT                where /metrics, /healthz and /readyz are served
                                         (default: 0.0.0.0:9354)
   --namespace NAMESPACE                 where the operator's own objects live, the Lease among them
@@ -52,6 +55,7 @@ export function parseOperatorOptions(argv: readonly string[], env: NodeJS.Proces
       options: {
         kubeconfig: { type: 'string' },
         'cluster-dns-service': { type: 'string' },
+        'check-network-policies': { type: 'boolean' },
         metrics: { type: 'string', default: '0.0.0.0:9354' },
         namespace: { type: 'string', default: env.POD_NAMESPACE || 'localdns-system' },
         'lease-duration': { type: 'string', default: `${defaultLeaseTiming.durationMs / 1000}` },
@@ -96,6 +100,7 @@ export function parseOperatorOptions(argv: readonly string[], env: NodeJS.Proces
     options: Object.freeze({
       kubeconfig: text(values.kubeconfig),
       clusterDnsService,
+      networkPolicies: values['check-network-policies'] === true,
       metrics,
       namespace,
       lease,

@@ -84,8 +84,8 @@ function podOf(manifest: Manifest): { pod: PodSpec; container: Container } {
 }
 
 /** What a ServiceAccount may do, as sorted lines `where: group/resource verb`. */
-function permissions(account: string): string[] {
-  const bindings = standard.filter(
+function permissions(account: string, manifests = standard): string[] {
+  const bindings = manifests.filter(
     (manifest) =>
       manifest.kind.endsWith('RoleBinding') &&
       manifest.subjects?.some((subject) => subject.name === account && subject.namespace === 'localdns-system'),
@@ -93,7 +93,7 @@ function permissions(account: string): string[] {
   return bindings
     .flatMap((binding) => {
       const where = binding.metadata.namespace;
-      const role = standard.find(
+      const role = manifests.find(
         ({ kind, metadata }) =>
           kind === binding.roleRef?.kind && metadata.name === binding.roleRef.name && metadata.namespace === where,
       );
@@ -190,10 +190,23 @@ test('the page of the operator has every right, and no other', withHelm, () => {
       .map((cell) => cell.trim().replaceAll('`', ''));
     return verbs.split(', ').map((verb) => `${who} ${where}: ${what} ${verb}`);
   });
+  const checking = render('--set', 'operator.checkNetworkPolicies=true');
   const given = ['operator', 'agent'].flatMap((who) =>
-    permissions(`localdns-${who}`).map((right) => `${who} ${right}`),
+    permissions(`localdns-${who}`, checking).map((right) => `${who} ${right}`),
   );
   assert.deepEqual(told.sort(), given.sort());
+});
+
+test('network policies are read where somebody asks for it', withHelm, () => {
+  const rights = permissions('localdns-operator', render('--set', 'operator.checkNetworkPolicies=true'));
+  const more = rights.filter((right) => !permissions('localdns-operator').includes(right));
+  assert.deepEqual(
+    more,
+    ['list', 'watch'].map((verb) => `cluster: networking.k8s.io/networkpolicies ${verb}`),
+  );
+  const argsOf = (manifests: Manifest[]) => podOf(only('Deployment', manifests)).container.args;
+  const checking = argsOf(render('--set', 'operator.checkNetworkPolicies=true'));
+  assert.deepEqual(checking, [...(argsOf(standard) ?? []), '--check-network-policies']);
 });
 
 test('the page of the operator says what the code means', () => {

@@ -3,7 +3,15 @@
  * Types are adjectives or past participles and reasons are CamelCase (Kubernetes API conventions, "Typical status properties").
  */
 
-export const profileConditions = ['Accepted', 'Programmed', 'Progressing', 'Degraded', 'Conflicted'] as const;
+export const profileConditions = [
+  'Accepted',
+  'Programmed',
+  'Progressing',
+  'Degraded',
+  'Conflicted',
+  // Where the operator may read network policies.
+  'NetworkPolicyConflict',
+] as const;
 export type ProfileConditionType = (typeof profileConditions)[number];
 
 export const nodeConditions = ['ConfigApplied', 'Serving', 'Intercepting'] as const;
@@ -27,6 +35,9 @@ export const reasons = {
   // Conflicted
   samePriority: 'SamePriority',
   noConflict: 'NoConflict',
+  // NetworkPolicyConflict
+  queriesDropped: 'QueriesDropped',
+  noneFound: 'NoneFound',
   // LocalDnsNode, ConfigApplied
   applied: 'Applied',
   refused: 'Refused',

@@ -371,9 +371,33 @@ test('names of pods and Services are left to cluster DNS, and a new node of the 
   await until(() => ranges()?.includes('10.112.0.0/16') === true);
 });
 
-async function startOperator(): Promise<void> {
+test('network policies are read where that is asked for, and followed', async () => {
+  server.know('networkpolicies');
+  const policy = (...more: object[]): void => {
+    const pods = { namespaceSelector: {}, podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } } };
+    const egress = [{ to: [pods, ...more], ports: [{ protocol: 'UDP', port: 53 }] }];
+    server.put('networkpolicies', { metadata: { name: 'dns', namespace: 'shop' }, spec: { podSelector: {}, egress } });
+  };
+  const said = (): string | undefined =>
+    statusOf('default')?.conditions?.find(({ type }) => type === 'NetworkPolicyConflict')?.message;
+  policy();
+  profile('default', {});
+  await until(() => condition('default', 'Accepted') === 'True');
+  assert.equal(said(), undefined);
+  await stopOperator();
+  await startOperator({ networkPolicies: true });
+  await until(() => said()?.includes('shop/dns: 10.96.0.10/32, 169.254.10.11/32, fdcd:6c64:6e73::11/128') === true);
+  policy({ ipBlock: { cidr: '169.254.10.0/24' } });
+  await until(() => said()?.includes('shop/dns: 10.96.0.10/32, fdcd:6c64:6e73::11/128') === true);
+  profile('default', { listeners: { cluster: { interceptClusterDNS: false } } });
+  await until(() => said()?.includes('shop/dns: fdcd:6c64:6e73::11/128') === true);
+  server.remove('networkpolicies', 'shop/dns');
+  await until(() => condition('default', 'NetworkPolicyConflict') === 'False');
+});
+
+async function startOperator(options: { networkPolicies?: boolean } = {}): Promise<void> {
   const queue = new WorkQueue(clock);
-  world = new World({ client, clock, onTrouble: () => {} });
+  world = new World({ client, clock, onTrouble: () => {}, ...options });
   const events = new EventRecorder(client, clock, 'test', () => {});
   const reconciler = new Reconciler({ world, client, events, queue, clock });
   controller = new Controller({

@@ -109,6 +109,7 @@ export class Reconciler {
       written: (node) => world.written.get(node),
       clusterDns,
       isClusterDnsFound: isFound,
+      policyConflicts: plan.revision === undefined ? undefined : world.policyConflicts(profile),
       nowMs: clock.date().getTime(),
     });
     if (isSameStatus(profile.status, status)) return;

@@ -224,3 +224,19 @@ test('what an agent said of an older configuration is no failure of the one that
   assert.equal(writtenFacts(refused(1)).report.failure, undefined);
   assert.equal(writtenFacts(refused(2)).report.failure, 'no');
 });
+
+test('network policies that keep pods from the agents are named with what they lack, where they are looked for', () => {
+  const reports = { a: serving, b: serving };
+  assert.equal('NetworkPolicyConflict' in summary(status({ reports })), false);
+  const none = status({ reports, policyConflicts: [] });
+  assert.equal(summary(none).NetworkPolicyConflict, 'False NoneFound');
+  const policyConflicts = Array.from({ length: 22 }, (_, at) => ({
+    policy: `shop/p${at}`,
+    cidrs: ['10.96.0.10/32', '169.254.10.11/32'],
+  }));
+  const some = status({ reports, policyConflicts });
+  assert.equal(summary(some).NetworkPolicyConflict, 'True QueriesDropped');
+  const { message } = condition(some, 'NetworkPolicyConflict');
+  assert.match(message, /ipBlock.* shop\/p0: 10\.96\.0\.10\/32, 169\.254\.10\.11\/32; shop\/p1: /);
+  assert.match(message, /shop\/p19: [^;]*; and 2 more$/);
+});

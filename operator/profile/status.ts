@@ -5,6 +5,7 @@ import type { LocalDnsProfile, ProfileStatus } from '../../api/v1alpha1/profile.
 import { type FieldError, formatFieldError } from '../../api/v1alpha1/profile-validation.ts';
 import type { ClusterDns } from './cluster-dns.ts';
 import type { NodeFacts, WrittenFacts } from './facts.ts';
+import type { PolicyConflict } from './network-policies.ts';
 import type { ProfilePlan } from './plan.ts';
 
 /** Everything that the status of one profile is made of. */
@@ -16,6 +17,8 @@ export interface StatusInput {
   readonly clusterDns: ClusterDns;
   /** False where no cluster DNS Service was found, and `clusterDns` is where we looked. */
   readonly isClusterDnsFound: boolean;
+  /** Undefined where they are not looked for, or nothing is served. */
+  readonly policyConflicts?: readonly PolicyConflict[] | undefined;
   readonly nowMs: number;
 }
 
@@ -50,6 +53,7 @@ export function profileStatus(input: StatusInput): ProfileStatus {
     ['Degraded', degraded(input, progress)],
     ['Conflicted', conflicted(profile, plan)],
   ];
+  if (input.policyConflicts !== undefined) verdicts.push(['NetworkPolicyConflict', hindered(input.policyConflicts)]);
   const old = profile.status?.conditions ?? [];
   const generation = profile.metadata.generation;
   const observed = generation === undefined ? {} : { observedGeneration: generation };
@@ -217,6 +221,20 @@ function conflicted({ spec }: LocalDnsProfile, { conflict }: ProfilePlan): Verdi
     status: 'True',
     reason: reasons.samePriority,
     message: `Claims ${some(nodes)} with priority ${spec.priority ?? 0}, as ${some(profiles)} does; the oldest profile serves them. Give one of them another priority.`,
+  };
+}
+
+function hindered(conflicts: readonly PolicyConflict[]): Verdict {
+  if (conflicts.length === 0) {
+    const message = 'No network policy lets pods ask cluster DNS and not the addresses of this profile.';
+    return { status: 'False', reason: reasons.noneFound, message };
+  }
+  const shown = conflicts.slice(0, maxListed).map(({ policy, cidrs }) => `${policy}: ${cidrs.join(', ')}`);
+  const more = conflicts.length > maxListed ? `; and ${conflicts.length - maxListed} more` : '';
+  return {
+    status: 'True',
+    reason: reasons.queriesDropped,
+    message: `These network policies let pods ask the pods of cluster DNS alone. Add an ipBlock for each address to their rules for port 53. ${shown.join('; ')}${more}`,
   };
 }
 

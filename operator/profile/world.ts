@@ -1,9 +1,17 @@
 import { clusterDnsLabel, group, nodeKind, profileKind, version } from '../../api/v1alpha1/labels.ts';
 import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
 import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
+import { defaultProfileSpec } from '../../api/v1alpha1/profile-defaults.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { Clock } from '../../kube/clock.ts';
-import { type KubeObject, NODES, type Resource, SERVICE_CIDRS, SERVICES } from '../../kube/resource.ts';
+import {
+  type KubeObject,
+  NETWORK_POLICIES,
+  NODES,
+  type Resource,
+  SERVICE_CIDRS,
+  SERVICES,
+} from '../../kube/resource.ts';
 import { Store, type StoreTiming, type Trouble } from '../../kube/store.ts';
 import {
   type ClusterDns,
@@ -15,6 +23,13 @@ import {
   serviceFacts,
 } from './cluster-dns.ts';
 import { type Node, type NodeFacts, nodeFacts, type WrittenFacts, writtenFacts } from './facts.ts';
+import {
+  type NetworkPolicy,
+  type PolicyConflict,
+  type PolicyFacts,
+  policyConflicts,
+  policyFacts,
+} from './network-policies.ts';
 import type { ClusterFacts } from './plan.ts';
 import { clusterRanges, type ServiceCidr } from './ranges.ts';
 import { ServiceTargets } from './service-targets.ts';
@@ -28,6 +43,8 @@ export interface WorldOptions {
   readonly client: Pick<KubeClient, 'list' | 'watch'>;
   /** Undefined: found by its label in kube-system. */
   readonly clusterDnsService?: ServiceName | undefined;
+  /** Whether those that keep pods from the agents are looked for. */
+  readonly networkPolicies?: boolean;
   readonly clock: Clock;
   readonly onTrouble: (plural: string, trouble: Trouble | undefined) => void;
   readonly timing?: Partial<StoreTiming>;
@@ -52,13 +69,18 @@ export class World {
   readonly written: Store<LocalDnsNode & KubeObject, WrittenFacts>;
   readonly services: Store<Service, ServiceFacts>;
   readonly serviceCidrs: Store<ServiceCidr, readonly string[]>;
+  /** Undefined where they are none of the operator's business. */
+  readonly networkPolicies: Store<NetworkPolicy, PolicyFacts> | undefined;
   readonly serviceTargets: ServiceTargets;
   /** All is known that decisions are made of, as far as there is such a thing here. */
   readonly synced: Promise<void>;
   readonly #wantedDns: ServiceName;
   #changed = (): void => {};
+  #knowsPolicies = false;
+  /** By the addresses in question: profiles are reported far more often than policies change. */
+  readonly #policyConflicts = new Map<string, readonly PolicyConflict[]>();
 
-  constructor({ client, clusterDnsService, clock, onTrouble, timing = {} }: WorldOptions) {
+  constructor({ client, clusterDnsService, networkPolicies, clock, onTrouble, timing = {} }: WorldOptions) {
     const common = (resource: Resource) => ({
       client,
       resource,
@@ -91,6 +113,7 @@ export class World {
       },
       keep: ({ spec }: ServiceCidr) => spec?.cidrs ?? [],
     });
+    if (networkPolicies) this.networkPolicies = new Store({ ...common(NETWORK_POLICIES), keep: policyFacts });
     this.serviceTargets = new ServiceTargets({ client, clock, timing, onTrouble, onChange: () => this.#changed() });
     const needed = [this.profiles, this.nodes, this.written, this.services].map(({ synced }) => synced);
     this.synced = Promise.all([...needed, Promise.race([this.serviceCidrs.synced, missing])]).then(() => undefined);
@@ -100,7 +123,8 @@ export class World {
     Store<KubeObject, unknown>,
     'start' | 'stop' | 'synced' | 'trouble' | 'plural' | 'size'
   >[] {
-    return [this.profiles, this.nodes, this.written, this.services, this.serviceCidrs];
+    const always = [this.profiles, this.nodes, this.written, this.services, this.serviceCidrs];
+    return this.networkPolicies === undefined ? always : [...always, this.networkPolicies];
   }
 
   /** Those that there are objects for. */
@@ -121,6 +145,14 @@ export class World {
     this.nodes.onChange(() => changes.plan());
     this.services.onChange(() => changes.plan());
     this.serviceCidrs.onChange(() => changes.plan());
+    this.networkPolicies?.onChange(() => {
+      this.#policyConflicts.clear();
+      changes.plan();
+    });
+    void this.networkPolicies?.synced.then(() => {
+      this.#knowsPolicies = true;
+      changes.plan();
+    });
     this.#changed = () => changes.plan();
     this.written.onChange((_name, old, now) => {
       if (!isSameWriting(old, now)) changes.plan();
@@ -135,6 +167,20 @@ export class World {
       ranges: clusterRanges(this.serviceCidrs.list(), this.nodes.list(), clusterDns.addresses),
       serviceTarget: (ref) => this.serviceTargets.get(ref),
     };
+  }
+
+  /** Network policies that keep pods from the addresses at which the profile serves them; undefined where nobody knows. */
+  policyConflicts({ spec }: LocalDnsProfile): readonly PolicyConflict[] | undefined {
+    if (this.networkPolicies === undefined || !this.#knowsPolicies) return undefined;
+    const { namespace, addresses: intercepted } = this.clusterDns().clusterDns;
+    const { cluster } = defaultProfileSpec(spec).listeners;
+    const addresses = [...(cluster?.addresses ?? []), ...(cluster?.intercept ? intercepted : [])];
+    const key = [namespace, ...addresses].join(' ');
+    const known = this.#policyConflicts.get(key);
+    if (known !== undefined) return known;
+    const found = policyConflicts(this.networkPolicies.list(), namespace, addresses);
+    this.#policyConflicts.set(key, found);
+    return found;
   }
 
   async stop(): Promise<void> {
