@@ -95,6 +95,8 @@ test('an address has no ports with names', () => {
 test('within the namespace of cluster DNS its pods need no selector of namespaces', () => {
   const own = policy('p', [{ ...toDns, to: [{ podSelector: dnsPods.podSelector }] }], {}, 'kube-system');
   assert.deepEqual(policyConflicts([own], 'kube-system', [address]), [{ ...conflict[0], policy: 'kube-system/p' }]);
+  const network = policy('p', [{ ...toDns, to: [ipBlock('10.0.0.0/8')] }], {}, 'kube-system');
+  assert.deepEqual(policyConflicts([network], 'kube-system', [address]), []);
 });
 
 test('policies add up: for all pods of a namespace, and for the same pods, and not for others', () => {
