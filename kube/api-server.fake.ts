@@ -145,10 +145,9 @@ export class FakeApiServer {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://fake');
-    const path =
-      /^\/apis?(?:\/[^/]+\.[^/]+)?\/v\d\w*(?:\/namespaces\/([^/]+))?\/([^/]+)(?:\/([^/]+))?(?:\/(status))?$/.exec(
-        url.pathname,
-      );
+    const path = /^\/(?:api|apis\/[^/]+)\/v\d\w*(?:\/namespaces\/([^/]+))?\/([^/]+)(?:\/([^/]+))?(?:\/(status))?$/.exec(
+      url.pathname,
+    );
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const text = Buffer.concat(chunks).toString();
@@ -315,14 +314,15 @@ function keyOf({ metadata }: Stored): string {
   return metadata.namespace === undefined ? metadata.name : `${metadata.namespace}/${metadata.name}`;
 }
 
-/** `key=value` alone, which is all that we ask for; of fields the name. */
+/** `key=value` and `key`, which is all that we ask for; of fields the name. */
 function matches(object: Stored, query: URLSearchParams): boolean {
   const [, name] = query.get('fieldSelector')?.split('metadata.name=') ?? [];
   if (name !== undefined && object.metadata.name !== name) return false;
   const selector = query.get('labelSelector');
   if (selector === null) return true;
   const [label = '', value] = selector.split('=');
-  return object.metadata.labels?.[label] === value;
+  const given = object.metadata.labels?.[label];
+  return value === undefined ? given !== undefined : given === value;
 }
 
 function mergePatch(target: unknown, patch: unknown): unknown {

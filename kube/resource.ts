@@ -75,6 +75,13 @@ export const NETWORK_POLICIES: Resource = {
   kind: 'NetworkPolicy',
   namespaced: true,
 };
+export const CONTROLLER_REVISIONS: Resource = {
+  group: 'apps',
+  version: 'v1',
+  plural: 'controllerrevisions',
+  kind: 'ControllerRevision',
+  namespaced: true,
+};
 export const EVENTS: Resource = {
   group: 'events.k8s.io',
   version: 'v1',

@@ -20,7 +20,15 @@ afterEach(() => {
 after(() => rmSync(folder, { recursive: true }));
 
 test('the operator says ready once it knows the cluster, tells its numbers, and ends with 0 on SIGTERM', async () => {
-  const server = new FakeApiServer(['localdnsprofiles', 'localdnsnodes', 'nodes', 'services', 'events', 'leases']);
+  const server = new FakeApiServer([
+    'localdnsprofiles',
+    'localdnsnodes',
+    'nodes',
+    'services',
+    'events',
+    'leases',
+    'controllerrevisions',
+  ]);
   const port = await freePort();
   const started = operator('--kubeconfig', kubeconfig(await server.start()), '--metrics', `127.0.0.1:${port}`);
   await until(() => lines().some(({ msg }) => msg === 'ready'));
@@ -43,7 +51,15 @@ test('the operator says ready once it knows the cluster, tells its numbers, and 
 });
 
 test('of two operators one acts, and the other is ready to: it does as soon as the first is told to end', async () => {
-  const server = new FakeApiServer(['localdnsprofiles', 'localdnsnodes', 'nodes', 'services', 'events', 'leases']);
+  const server = new FakeApiServer([
+    'localdnsprofiles',
+    'localdnsnodes',
+    'nodes',
+    'services',
+    'events',
+    'leases',
+    'controllerrevisions',
+  ]);
   const config = kubeconfig(await server.start());
   const ports = [await freePort(), await freePort()];
   const leads = async (port: number | undefined): Promise<boolean> => {
@@ -85,7 +101,15 @@ test('of two operators one acts, and the other is ready to: it does as soon as t
 });
 
 test('a leader that loses the API server, and its Lease to another, does nothing until it leads again, and then what is due', async () => {
-  const server = new FakeApiServer(['localdnsprofiles', 'localdnsnodes', 'nodes', 'services', 'events', 'leases']);
+  const server = new FakeApiServer([
+    'localdnsprofiles',
+    'localdnsnodes',
+    'nodes',
+    'services',
+    'events',
+    'leases',
+    'controllerrevisions',
+  ]);
   const config = kubeconfig(await server.start());
   const address = Number(new URL(server.url).port);
   const timing = ['--lease-duration=3', '--lease-renew-deadline=2', '--lease-retry=0.5'];
@@ -113,7 +137,7 @@ test('a leader that loses the API server, and its Lease to another, does nothing
 });
 
 test('an API server that is away and CRDs that are missing are one line each, and then all is well', async () => {
-  const server = new FakeApiServer(['nodes', 'services', 'leases']);
+  const server = new FakeApiServer(['nodes', 'services', 'leases', 'controllerrevisions']);
   const url = await server.start();
   const port = Number(new URL(url).port);
   await server.stop();
@@ -136,7 +160,14 @@ test('an API server that is away and CRDs that are missing are one line each, an
 });
 
 test('a kubeconfig that is not there is one line, and is used once it is', async () => {
-  const server = new FakeApiServer(['nodes', 'services', 'localdnsprofiles', 'localdnsnodes', 'leases']);
+  const server = new FakeApiServer([
+    'nodes',
+    'services',
+    'localdnsprofiles',
+    'localdnsnodes',
+    'leases',
+    'controllerrevisions',
+  ]);
   const file = join(folder, 'mounted-later');
   operator('--kubeconfig', file, '--metrics', `127.0.0.1:${await freePort()}`);
   await until(() => lines().length > 0);

@@ -116,6 +116,7 @@ function assemble(
   const client = clients.main;
   const world = new World({
     client,
+    namespace: options.namespace,
     clusterDnsService: options.clusterDnsService,
     networkPolicies: options.networkPolicies,
     clock,
@@ -124,6 +125,7 @@ function assemble(
   const reconciler: Reconciler = new Reconciler({
     world,
     client,
+    namespace: options.namespace,
     events: new EventRecorder(client, clock, podName, (error) => log.debug({ err: error }, 'an event was not written')),
     queue,
     clock,

@@ -165,6 +165,9 @@ test('the operator may do what it does and nothing more', withHelm, () => {
     `cluster: ${group}/localdnsprofiles/status patch`,
     ...['list', 'watch'].map((verb) => `cluster: networking.k8s.io/servicecidrs ${verb}`),
     'default: events.k8s.io/events create',
+    ...['create', 'delete', 'list', 'patch', 'watch'].map(
+      (verb) => `localdns-system: apps/controllerrevisions ${verb}`,
+    ),
     `localdns-system: coordination.k8s.io/leases create`,
     `localdns-system: coordination.k8s.io/leases(${operatorManager}) get`,
     `localdns-system: coordination.k8s.io/leases(${operatorManager}) patch`,

@@ -22,14 +22,22 @@ export const reasons = {
   valid: 'Valid',
   invalid: 'Invalid',
   partiallyInvalid: 'PartiallyInvalid',
+  tooLarge: 'TooLarge',
   // Programmed, Progressing
   allNodesProgrammed: 'AllNodesProgrammed',
   noNodesSelected: 'NoNodesSelected',
   nodesPending: 'NodesPending',
   rolloutComplete: 'RolloutComplete',
+  canarySoaking: 'CanarySoaking',
+  rollingOut: 'RollingOut',
+  rolloutPaused: 'RolloutPaused',
+  rolloutHalted: 'RolloutHalted',
+  rollingBack: 'RollingBack',
+  rolledBack: 'RolledBack',
   disabled: 'ModeDisabled',
   // Degraded
   nodesFailed: 'NodesFailed',
+  rolloutFailed: 'RolloutFailed',
   clusterDnsNotFound: 'ClusterDNSNotFound',
   healthy: 'Healthy',
   // Conflicted

@@ -12,6 +12,9 @@ export const profileLabel = `${group}/profile`;
 /** The value of {@link profileLabel} that opts a node out; no profile may bear this name. */
 export const optOut = 'none';
 
+/** On a ControllerRevision, beside {@link profileLabel}: whose it is, by uid. */
+export const profileUidLabel = `${group}/profile-uid`;
+
 /** On a Node: set by the operator on each node it serves; the agent's DaemonSet selects on it. */
 export const stateLabel = `${group}/state`;
 export const stateEnabled = 'enabled';

@@ -168,7 +168,8 @@ export function revisionOf(value: unknown): string {
   return `v${formatVersion}-${createHash('sha256').update(canonicalJson(value)).digest('hex').slice(0, 12)}`;
 }
 
-function canonicalJson(value: unknown): string {
+/** The same text for the same value, in whatever order its fields stand. */
+export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
   const members = Object.entries(value)

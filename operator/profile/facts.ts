@@ -1,6 +1,6 @@
 import { type Condition, type nodeConditions, reasons } from '../../api/v1alpha1/conditions.ts';
 import { profileLabel, stateLabel } from '../../api/v1alpha1/labels.ts';
-import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
+import type { LocalDnsNode, NodeHealth } from '../../api/v1alpha1/node.ts';
 import { revisionOf } from '../../api/v1alpha1/node-config.ts';
 import type { KubeObject } from '../../kube/resource.ts';
 
@@ -34,6 +34,22 @@ export function nodeFacts({ metadata, spec, status }: Node): NodeFacts {
   };
 }
 
+const zoneLabel = 'topology.kubernetes.io/zone';
+/** As the common providers and autoscalers mark the pool of a node. */
+const poolLabels = [
+  'kubernetes.azure.com/agentpool',
+  'agentpool',
+  'eks.amazonaws.com/nodegroup',
+  'cloud.google.com/gke-nodepool',
+  'karpenter.sh/nodepool',
+];
+
+/** What nodes have in common that may fail together. */
+export function placeOf({ labels }: NodeFacts): { readonly zone: string; readonly pool: string } {
+  const pool = poolLabels.find((label) => labels[label] !== undefined);
+  return { zone: labels[zoneLabel] ?? '', pool: pool === undefined ? '' : (labels[pool] ?? '') };
+}
+
 export function isLinux({ labels }: NodeFacts): boolean {
   return (labels['kubernetes.io/os'] ?? 'linux') === 'linux';
 }
@@ -56,6 +72,12 @@ export interface WrittenFacts {
   readonly ownerUid: string | undefined;
   readonly profile: string;
   readonly revision: string;
+  /** The ControllerRevision whose intent it carries; undefined where an operator wrote it that knew none. */
+  readonly profileRevision: string | undefined;
+  /** Undefined where the node is not judged by what it carries. */
+  readonly trial: { readonly soakSeconds: number; readonly probes: readonly string[] } | undefined;
+  /** 0 where it is not said. */
+  readonly writtenAtMs: number;
   /** False where somebody changed the configuration behind the revision's back. */
   readonly isIntact: boolean;
   readonly report: AgentReport;
@@ -66,6 +88,13 @@ export interface AgentReport {
   /** The revision in force on the node, or '' where there is none yet. */
   readonly appliedRevision: string;
   readonly isServing: boolean;
+  /** Since when it is, or is not. */
+  readonly servingSinceMs: number;
+  /** The configuration that stands there now is refused. */
+  readonly isRefused: boolean;
+  /** The agent is of a version that reports its health. */
+  readonly measures: boolean;
+  readonly health: NodeHealth | undefined;
   /** Why the newest configuration is refused or nothing is served; undefined where all is well or nothing was said yet. */
   readonly failure: string | undefined;
 }
@@ -77,6 +106,9 @@ export function writtenFacts({ metadata, spec, status }: LocalDnsNode & KubeObje
     ownerUid: metadata.ownerReferences?.[0]?.uid,
     profile: spec.profile,
     revision: spec.revision,
+    profileRevision: spec.profileRevision,
+    trial: spec.trial,
+    writtenAtMs: timeOf(spec.writtenAt),
     isIntact: revisionOf(spec.config) === spec.revision,
     report: agentReport(status, metadata.generation),
   };
@@ -93,6 +125,15 @@ function agentReport(status: LocalDnsNode['status'], generation: number | undefi
   return {
     appliedRevision: status?.appliedRevision ?? '',
     isServing: serving?.status === 'True',
+    servingSinceMs: timeOf(serving?.lastTransitionTime),
+    isRefused,
+    measures: status?.configVersions !== undefined,
+    health: status?.health,
     failure: failed === undefined ? undefined : failed.message || failed.reason || reasons.refused,
   };
+}
+
+function timeOf(time: string | undefined): number {
+  const ms = Date.parse(time ?? '');
+  return Number.isNaN(ms) ? 0 : ms;
 }

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LocalDnsProfile, ProfileSpec } from '../../api/v1alpha1/profile.ts';
 import type { ServiceTarget } from '../../api/v1alpha1/profile-parts.ts';
-import { type NodeFacts, nodeFacts } from './facts.ts';
-import { type ClusterFacts, makePlan, type Plan, rememberingJudge, type World } from './plan.ts';
-import { nextBatch } from './rollout.ts';
+import { type NodeFacts, nodeFacts, type WrittenFacts } from './facts.ts';
+import { type ClusterFacts, maxConfigBytes, rememberingJudge } from './judge.ts';
+import { makePlan, type Plan, type World } from './plan.ts';
+import { intentOf, type RevisionFacts, revisionFacts, revisionName } from './revisions.ts';
+import type { RolloutState } from './rollout.ts';
 
 const clusterDns = { namespace: 'kube-system', service: 'kube-dns', addresses: ['10.96.0.10'] };
 const cluster: ClusterFacts = { clusterDns, ranges: [], serviceTarget: () => ({ kind: 'unknown' }) };
@@ -14,18 +16,31 @@ const node = (name: string, wanted?: string): NodeFacts =>
 const kinds = (plan: Plan): Record<string, string> =>
   Object.fromEntries([...plan.intents].map(([name, { kind }]) => [name, kind]));
 
+/** With the states written down that it asks for: what follows is what nodes are given. */
 function plan(profiles: LocalDnsProfile[], nodes: NodeFacts[], more: Partial<World> = {}): Plan {
-  return makePlan({ profiles, nodes, written: () => undefined, cluster, ...more });
+  const state = (of: LocalDnsProfile): RolloutState | undefined => first.profiles.get(of.metadata.name)?.course?.state;
+  const common = {
+    profiles,
+    nodes,
+    written: () => undefined,
+    cluster,
+    revision: () => undefined,
+    gifts: new Map(),
+    nowMs: 0,
+  };
+  const first = makePlan({ ...common, state: () => undefined, ...more });
+  return makePlan({ ...common, state, ...more });
 }
 
 test('a selected node is served with the rendered configuration and its revision', () => {
-  const { intents, profiles, batch } = plan([profile('p', {})], [node('n', 'p'), node('other')]);
+  const { intents, profiles, gifts } = plan([profile('p', {})], [node('n', 'p'), node('other')]);
   const intent = intents.get('n');
   assert.ok(intent?.kind === 'serve');
   assert.equal(intent.profile, 'p');
   assert.deepEqual(intent.config.clusterDNS, clusterDns);
   assert.equal(intent.revision, profiles.get('p')?.revision);
-  assert.deepEqual([...batch], ['n']);
+  assert.deepEqual([...gifts.keys()], ['n']);
+  assert.equal(intent.profileRevision, revisionName(profile('p', {}), {}));
   assert.equal(intents.get('other')?.kind, 'unserve');
 });
 
@@ -34,7 +49,7 @@ test('a profile that is not valid keeps what its nodes have, and names the field
   const outcome = plan([bad], [node('n', 'p')]);
   assert.deepEqual(kinds(outcome), { n: 'keep' });
   assert.equal(outcome.profiles.get('p')?.errors[0]?.field, 'spec.kubeDNSOverrides["."]');
-  assert.equal(outcome.batch.size, 0);
+  assert.equal(outcome.gifts.size, 0);
 });
 
 test('a disabled profile claims its nodes and does not serve them, nor lets a lower priority do it', () => {
@@ -52,11 +67,126 @@ test('a label that names no profile keeps what the node has', () => {
   assert.deepEqual([...outcome.missing], [['n', 'lost']]);
 });
 
-test('only nodes that are not at their revision yet are in the batch', () => {
-  const targets = ['a', 'b', 'c'].map((name) => ({ node: name, revision: 'new' }));
-  const at: Record<string, string> = { a: 'new', b: 'old' };
-  const written = (name: string) => (at[name] === undefined ? undefined : { revision: at[name] });
-  assert.deepEqual(nextBatch(targets, written), ['b', 'c']);
+test('nobody is given anything before it is written down that it is to be', () => {
+  const { gifts, profiles } = plan([profile('p', {})], [node('n', 'p')], { state: () => undefined });
+  assert.equal(gifts.size, 0);
+  assert.ok(profiles.get('p')?.course?.isNews);
+});
+
+/** A revision as it is stored, of the profile p. */
+function stored(spec: ProfileSpec): RevisionFacts {
+  const name = revisionName(profile('p', {}), intentOf(spec));
+  return revisionFacts({ metadata: { name }, data: { spec: intentOf(spec) }, revision: 1 });
+}
+/** A node that carries a revision, and serves it as it was rendered once. */
+const carrying = (revision: string): WrittenFacts => ({
+  ...{ name: 'n', uid: '', ownerUid: '', profile: 'p', revision: 'v1-then', profileRevision: revision },
+  ...{ trial: undefined, writtenAtMs: 0, isIntact: true },
+  report: {
+    ...{ appliedRevision: 'v1-then', isServing: true, servingSinceMs: 0, isRefused: false },
+    ...{ measures: true, health: undefined, failure: undefined },
+  },
+});
+
+test('what the cluster is like goes out at once, to each node under the revision that it carries', () => {
+  const [old, edited] = [{ searchPath: 'Spec' }, { searchPath: 'Report' }] as const;
+  const { name: good } = stored(old);
+  const target = revisionName(profile('p', {}), edited);
+  const outcome = plan([profile('p', edited)], [node('n', 'p'), node('m', 'p')], {
+    written: (name) => ({
+      ...carrying(name === 'n' ? good : target),
+      name,
+      ...(name === 'm' && { trial: { soakSeconds: 60, probes: [] } }),
+    }),
+    revision: (name) => (name === good ? stored(old) : undefined),
+    state: () => ({ phase: 'Canary', target, good, startedAt: 's' }),
+  });
+  const searchPaths = ['n', 'm'].map((name) => {
+    const intent = outcome.intents.get(name);
+    assert.ok(intent?.kind === 'serve' && intent.gift === undefined);
+    assert.deepEqual(intent.config.clusterDNS, clusterDns);
+    return intent.config.searchPath;
+  });
+  assert.deepEqual(searchPaths, ['Spec', 'Report']);
+});
+
+test('a node whose revision is no longer kept has what it has until its turn comes', () => {
+  const outcome = plan([profile('p', { searchPath: 'Spec' })], [node('n', 'p'), node('m', 'p')], {
+    written: (name) => ({ ...carrying('p-forgotten'), name }),
+    state: () => undefined,
+  });
+  assert.deepEqual(kinds(outcome), { n: 'keep', m: 'keep' });
+});
+
+test('an edit that is refused leaves the revision that was accepted last on its way', () => {
+  const { name: good } = stored({});
+  const bad = profile('p', { kubeDNSOverrides: { '.': { forwardDestination: 'nowhere' } } });
+  const outcome = plan([bad], [node('n', 'p'), node('new', 'p')], {
+    written: (name) => (name === 'n' ? carrying(good) : undefined),
+    revision: () => stored({}),
+    state: () => ({ phase: 'Done', target: good, good, startedAt: 's' }),
+  });
+  assert.deepEqual(kinds(outcome), { n: 'serve', new: 'serve' });
+  assert.equal(outcome.profiles.get('p')?.errors.length, 1);
+});
+
+test('what was given is not forgotten before it is written', () => {
+  const gift = { profile: 'p', revision: stored({}).name, trial: undefined, givenAtMs: 0 };
+  const before = {
+    gifts: new Map([['n', gift]]),
+    state: () => ({ phase: 'Canary', target: stored({}).name, startedAt: 's' }) as const,
+  };
+  assert.equal(
+    plan([profile('p', {})], [node('n', 'p')], { ...before, revision: () => stored({}) }).gifts.get('n'),
+    gift,
+  );
+  const landed = plan([profile('p', {})], [node('n', 'p')], {
+    ...before,
+    revision: () => stored({}),
+    written: () => carrying(gift.revision),
+  });
+  assert.notEqual(landed.gifts.get('n'), gift);
+});
+
+test('the canary soaks as long as it is told to, a batch for a moment, and both are probed', () => {
+  const rollout = { canary: { soakSeconds: 300 }, probes: ['a.example'] };
+  const { name: good } = stored({ searchPath: 'Spec' });
+  const p = profile('p', { rollout });
+  const target = revisionName(p, {});
+  const more = { written: () => carrying(good), revision: () => stored({ searchPath: 'Spec' }) };
+  const trials = (['Canary', 'Batch'] as const).map((phase) => {
+    const { gifts } = plan([p], [node('n', 'p')], { ...more, state: () => ({ phase, target, good, startedAt: 's' }) });
+    return gifts.get('n')?.trial;
+  });
+  assert.deepEqual(trials, [
+    { soakSeconds: 300, probes: ['a.example'] },
+    { soakSeconds: 10, probes: ['a.example'] },
+  ]);
+});
+
+test('a configuration that is too large is told, and not rolled out', () => {
+  const blockedDomains = Array.from({ length: 1024 }, (_, at) => ({ domain: `${'a'.repeat(60)}.${at}.example` }));
+  const outcome = plan([profile('p', { blockedDomains })], [node('n', 'p')]);
+  assert.deepEqual(kinds(outcome), { n: 'keep' });
+  const { errors, refusal } = outcome.profiles.get('p') ?? {};
+  assert.equal(refusal, 'TooLarge');
+  assert.match(errors?.[0]?.message ?? '', new RegExp(`would be \\d+ bytes, and ${maxConfigBytes} are the most`));
+});
+
+test('whom a profile serves and how it is rolled out is no part of a revision, nor is the order of fields', () => {
+  const p = profile('p', {});
+  const name = revisionName(p, intentOf({ searchPath: 'Spec', hosts: [] }));
+  const same = {
+    hosts: [],
+    searchPath: 'Spec',
+    mode: 'Required',
+    priority: 3,
+    nodeSelector: {},
+    rollout: { paused: true },
+  } as const;
+  assert.equal(revisionName(p, intentOf({ ...same, hosts: [] })), name);
+  assert.notEqual(revisionName(p, intentOf({ searchPath: 'Report', hosts: [] })), name);
+  assert.notEqual(revisionName({ metadata: { name: 'p', uid: 'another' } }, intentOf({ ...same, hosts: [] })), name);
 });
 
 test('a profile is judged again when it or what it refers to changes, and not before', () => {
@@ -68,17 +198,20 @@ test('a profile is judged again when it or what it refers to changes, and not be
   });
   const at = (address: string): ServiceTarget => ({ kind: 'addresses', addresses: [address] });
   const facts = { ...cluster, serviceTarget: () => at('10.96.0.50') };
-  const first = judge(p, facts);
-  assert.equal(judge(p, { ...facts, clusterDns: { ...clusterDns }, serviceTarget: () => at('10.96.0.50') }), first);
-  assert.notEqual(judge(profile('p', {}), facts), first);
+  const first = judge(p.spec, facts);
+  assert.equal(
+    judge(p.spec, { ...facts, clusterDns: { ...clusterDns }, serviceTarget: () => at('10.96.0.50') }),
+    first,
+  );
+  assert.notEqual(judge({}, facts), first);
   for (const change of [
     { clusterDns: { ...clusterDns, addresses: ['10.96.0.11'] } },
     { serviceTarget: () => at('10.96.0.51') },
   ]) {
-    const moved = judge(p, { ...facts, ...change });
+    const moved = judge(p.spec, { ...facts, ...change });
     assert.ok(moved.kind === 'rendered' && first.kind === 'rendered');
     assert.notEqual(moved.revision, first.revision);
-    judge(p, facts);
+    judge(p.spec, facts);
   }
 });
 

@@ -1,26 +1,37 @@
-import { isDeepStrictEqual } from 'node:util';
-import { type NodeConfig, revisionOf } from '../../api/v1alpha1/node-config.ts';
+import type { Reason } from '../../api/v1alpha1/conditions.ts';
+import { reasons } from '../../api/v1alpha1/conditions.ts';
+import type { NodeConfig } from '../../api/v1alpha1/node-config.ts';
 import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
-import { defaultProfileSpec } from '../../api/v1alpha1/profile-defaults.ts';
-import { type ServiceRef, type ServiceTarget, settleParts } from '../../api/v1alpha1/profile-parts.ts';
-import { type FieldError, validateProfileSpec } from '../../api/v1alpha1/profile-validation.ts';
-import type { ClusterDns } from './cluster-dns.ts';
+import type { FieldError } from '../../api/v1alpha1/profile-validation.ts';
+import { type Course, courseOf, type Gift } from './course.ts';
 import type { NodeFacts, WrittenFacts } from './facts.ts';
-import { renderNodeConfig } from './render.ts';
-import { nextBatch } from './rollout.ts';
+import { type ClusterFacts, type Judge, judge } from './judge.ts';
+import { type RevisionFacts, rememberingNames } from './revisions.ts';
+import type { RolloutState } from './rollout.ts';
 import { type Conflict, select } from './select.ts';
 
 /** What shall be done about one node. */
 export type Intent =
-  | { readonly kind: 'serve'; readonly profile: string; readonly revision: string; readonly config: NodeConfig }
+  | {
+      readonly kind: 'serve';
+      readonly profile: string;
+      /** Which revision of the profile, and the hash of what it means here. */
+      readonly profileRevision: string;
+      readonly revision: string;
+      readonly config: NodeConfig;
+      /** It is moved to this revision now; undefined where it carries it already. */
+      readonly gift: Gift | undefined;
+    }
   | { readonly kind: 'unserve' }
-  /** Nobody can say what is right: what the node has stays. */
+  /** Its turn has not come, or nobody can say what is right: what the node has stays. */
   | { readonly kind: 'keep' };
 
 /** What became of one profile. */
 export interface ProfilePlan {
   /** Empty where the profile is accepted. */
   readonly errors: readonly FieldError[];
+  /** Why it is not accepted, in one word. */
+  readonly refusal: Reason;
   /** Parts of an accepted profile that are not served. */
   readonly leftOut: readonly FieldError[];
   /** Something is not known yet of what it refers to: there is nothing to report. */
@@ -30,14 +41,16 @@ export interface ProfilePlan {
   readonly isDisabled: boolean;
   readonly selected: readonly string[];
   readonly conflict: Conflict | undefined;
+  /** How far its newest revision has come; undefined where nothing can be said. */
+  readonly course: Course | undefined;
 }
 
 /** What everybody shall have: the outcome of one look at all profiles and all nodes. */
 export interface Plan {
   readonly intents: ReadonlyMap<string, Intent>;
   readonly profiles: ReadonlyMap<string, ProfilePlan>;
-  /** Nodes whose configuration may be written now (see rollout.ts). */
-  readonly batch: ReadonlySet<string>;
+  /** Revisions that nodes were given, and that do not stand in their LocalDnsNode yet. */
+  readonly gifts: ReadonlyMap<string, Gift>;
   /** Nodes whose label names a profile that does not exist, with that name. */
   readonly missing: ReadonlyMap<string, string>;
 }
@@ -47,107 +60,58 @@ export interface World {
   readonly nodes: readonly NodeFacts[];
   readonly written: (node: string) => WrittenFacts | undefined;
   readonly cluster: ClusterFacts;
+  readonly revision: (name: string) => RevisionFacts | undefined;
+  /** Where the rollout of a profile stands, as it was written down last. */
+  readonly state: (profile: LocalDnsProfile) => RolloutState | undefined;
+  readonly gifts: ReadonlyMap<string, Gift>;
+  readonly nowMs: number;
 }
-
-/** What is the same for all nodes. */
-export interface ClusterFacts {
-  readonly clusterDns: ClusterDns;
-  /** The networks of pods and Services. */
-  readonly ranges: readonly string[];
-  readonly serviceTarget: (ref: ServiceRef) => ServiceTarget;
-}
-
-/** What one profile means before nodes are looked at: refused, serving nothing, or a configuration. */
-export type Verdict =
-  | { readonly kind: 'refused'; readonly errors: readonly FieldError[] }
-  | { readonly kind: 'disabled' }
-  | { readonly kind: 'unknown' }
-  | {
-      readonly kind: 'rendered';
-      readonly config: NodeConfig;
-      readonly revision: string;
-      readonly leftOut: readonly FieldError[];
-    };
-
-export type Judge = (profile: LocalDnsProfile, cluster: ClusterFacts) => Verdict;
 
 /** validate → select → render → roll out, for the whole world. Pure. */
-export function makePlan({ profiles, nodes, written, cluster }: World, judgeProfile: Judge = judge): Plan {
-  const verdicts = new Map(profiles.map((profile) => [profile.metadata.name, judgeProfile(profile, cluster)]));
+export function makePlan(world: World, judgeSpec: Judge = judge, nameOf = rememberingNames()): Plan {
+  const { profiles, nodes, cluster } = world;
   const { choices, conflicts } = select(profiles, nodes);
-
   const intents = new Map<string, Intent>();
   const missing = new Map<string, string>();
-  const selected = new Map<string, string[]>();
-  for (const [node, choice] of choices) {
-    if (choice.kind === 'profile') (selected.get(choice.profile) ?? startList(selected, choice.profile)).push(node);
-    if (choice.kind === 'missing') missing.set(node, choice.profile);
-    const verdict = choice.kind === 'profile' ? verdicts.get(choice.profile) : undefined;
-    intents.set(node, intentOf(choice, verdict));
+  const selected = new Map<string, NodeFacts[]>(profiles.map(({ metadata }) => [metadata.name, []]));
+  for (const node of nodes) {
+    const choice = choices.get(node.name);
+    if (choice?.kind === 'profile') selected.get(choice.profile)?.push(node);
+    if (choice?.kind === 'missing') missing.set(node.name, choice.profile);
+    intents.set(node.name, choice?.kind === 'none' ? UNSERVE : KEEP);
   }
 
-  const batch = new Set<string>();
   const plans = new Map<string, ProfilePlan>();
-  for (const [name, verdict] of verdicts) {
+  const gifts = new Map<string, Gift>();
+  for (const profile of profiles) {
+    const { name } = profile.metadata;
     const mine = selected.get(name) ?? [];
-    const revision = verdict.kind === 'rendered' ? verdict.revision : undefined;
-    if (revision !== undefined) {
-      for (const node of nextBatch(
-        mine.map((node) => ({ node, revision })),
-        written,
-      ))
-        batch.add(node);
+    const verdict = judgeSpec(profile.spec, cluster);
+    const course = courseOf({ world, profile, nodes: mine, verdict, judgeSpec, nameOf });
+    for (const node of mine) {
+      if (verdict.kind === 'disabled') intents.set(node.name, UNSERVE);
+      const carried = course?.carried.get(node.name);
+      const rendering = carried === undefined ? undefined : course?.renderings.get(carried);
+      if (carried === undefined || rendering === undefined) continue;
+      const gift = course?.gifts.get(node.name);
+      if (gift !== undefined) gifts.set(node.name, gift);
+      const { revision, config } = rendering;
+      intents.set(node.name, { kind: 'serve', profile: name, profileRevision: carried, revision, config, gift });
     }
     plans.set(name, {
       errors: verdict.kind === 'refused' ? verdict.errors : [],
+      refusal: verdict.kind === 'refused' ? verdict.reason : reasons.invalid,
       leftOut: verdict.kind === 'rendered' ? verdict.leftOut : [],
       isUnknown: verdict.kind === 'unknown',
-      revision,
+      revision: verdict.kind === 'rendered' ? verdict.revision : undefined,
       isDisabled: verdict.kind === 'disabled',
-      selected: mine,
+      selected: mine.map((node) => node.name),
       conflict: conflicts.get(name),
+      course,
     });
   }
-  return { intents, profiles: plans, batch, missing };
+  return { intents, profiles: plans, gifts, missing };
 }
 
-function judge({ spec }: LocalDnsProfile, { clusterDns, ranges, serviceTarget }: ClusterFacts): Verdict {
-  const errors = validateProfileSpec(spec);
-  if (errors.length > 0) return { kind: 'refused', errors };
-  const settled = settleParts(spec, serviceTarget);
-  if (settled.kind !== 'settled') return settled;
-  const defaulted = defaultProfileSpec(settled.spec);
-  if (defaulted.mode === 'Disabled') return { kind: 'disabled' };
-  const config = renderNodeConfig(defaulted, clusterDns, ranges);
-  return { kind: 'rendered', config, revision: revisionOf(config), leftOut: settled.leftOut };
-}
-
-/** Judges each profile once for as long as neither it nor what it refers to changes: nodes come and go far more often. */
-export function rememberingJudge(): Judge {
-  const known = new WeakMap<LocalDnsProfile, { readonly facts: unknown; readonly verdict: Verdict }>();
-  return (profile, cluster) => {
-    const { clusterDns, ranges, serviceTarget } = cluster;
-    const refs = (profile.spec.redirects ?? []).flatMap(({ target }) => target.serviceRef ?? []);
-    const facts = [clusterDns, ranges, refs.map(serviceTarget)];
-    const before = known.get(profile);
-    if (before !== undefined && isDeepStrictEqual(before.facts, facts)) return before.verdict;
-    const verdict = judge(profile, cluster);
-    known.set(profile, { facts, verdict });
-    return verdict;
-  };
-}
-
-function intentOf(
-  choice: { readonly kind: 'none' | 'missing' } | { readonly kind: 'profile'; readonly profile: string },
-  verdict: Verdict | undefined,
-): Intent {
-  if (choice.kind === 'none' || verdict?.kind === 'disabled') return { kind: 'unserve' };
-  if (choice.kind !== 'profile' || verdict?.kind !== 'rendered') return { kind: 'keep' };
-  return { kind: 'serve', profile: choice.profile, revision: verdict.revision, config: verdict.config };
-}
-
-function startList(lists: Map<string, string[]>, key: string): string[] {
-  const list: string[] = [];
-  lists.set(key, list);
-  return list;
-}
+const UNSERVE: Intent = { kind: 'unserve' };
+const KEEP: Intent = { kind: 'keep' };

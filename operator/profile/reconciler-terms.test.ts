@@ -9,7 +9,14 @@ import { WorkQueue } from '../runtime/work-queue.ts';
 import { Reconciler } from './reconciler.ts';
 import { World } from './world.ts';
 
-const server = new FakeApiServer(['localdnsprofiles', 'localdnsnodes', 'nodes', 'services', 'events']);
+const server = new FakeApiServer([
+  'localdnsprofiles',
+  'localdnsnodes',
+  'nodes',
+  'services',
+  'events',
+  'controllerrevisions',
+]);
 let client: KubeClient;
 let world: World;
 let reconciler: Reconciler;
@@ -25,8 +32,15 @@ before(async () => {
     fieldManager: operatorManager,
     userAgent: 'test',
   });
-  world = new World({ client, clock, onTrouble: () => {} });
-  reconciler = new Reconciler({ world, client, events: { warn: async () => {} }, queue, clock });
+  world = new World({ client, clock, namespace: 'localdns-system', onTrouble: () => {} });
+  reconciler = new Reconciler({
+    world,
+    client,
+    namespace: 'localdns-system',
+    events: { warn: async () => {} },
+    queue,
+    clock,
+  });
   for (const store of world.stores) store.start();
   await world.synced;
 });
@@ -39,14 +53,19 @@ after(async () => {
 });
 
 test('a node that was decided about in another term is left alone until it is decided about anew', async () => {
-  await reconciler.reconcile('plan');
+  await decide();
   reconciler.begin();
   await reconciler.reconcile('node/n1');
   assert.equal(server.get('localdnsnodes', 'n1'), undefined);
-  await reconciler.reconcile('plan');
+  await decide();
   await reconciler.reconcile('node/n1');
   assert.ok(server.get('localdnsnodes', 'n1'));
 });
+
+/** What a rollout has come to is written down before anybody is given anything. */
+async function decide(): Promise<void> {
+  for (const key of ['plan', 'profile/default', 'plan']) await reconciler.reconcile(key);
+}
 
 test('a term begins with a decision, though nothing has changed', async () => {
   const keys: string[] = [];

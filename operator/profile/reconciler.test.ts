@@ -22,7 +22,15 @@ let world: World;
 let controller: Controller;
 
 beforeEach(async () => {
-  server = new FakeApiServer(['localdnsprofiles', 'localdnsnodes', 'nodes', 'services', 'endpointslices', 'events']);
+  server = new FakeApiServer([
+    'localdnsprofiles',
+    'localdnsnodes',
+    'nodes',
+    'services',
+    'endpointslices',
+    'events',
+    'controllerrevisions',
+  ]);
   const url = await server.start();
   client = new KubeClient({
     access: () => ({ server: url, origin: '', tls: {} }),
@@ -57,7 +65,7 @@ test('a labelled node gets its configuration, owned by the node, and then the la
   });
   assert.equal(statusOf('default')?.revision, spec?.revision);
   const order = writes().flatMap(({ verb, plural }) => (plural === 'localdnsprofiles' ? [] : `${verb} ${plural}`));
-  assert.deepEqual([...new Set(order)], ['apply localdnsnodes', 'apply nodes']);
+  assert.deepEqual([...new Set(order)], ['create controllerrevisions', 'apply localdnsnodes', 'apply nodes']);
   assert.equal(configured('n2'), undefined);
 });
 
@@ -75,9 +83,11 @@ test('when all is as it should be, nothing is written: not on other changes of a
 });
 
 test('a change of one node writes nothing for the others', async () => {
-  profile('all', { nodeSelector: {} });
+  profile('all', { nodeSelector: {}, ...atOnce });
   for (let count = 0; count < 20; count++) node(`n${count}`);
   await until(() => server.all('localdnsnodes').length === 20 && isMarked('n19'));
+  allReport();
+  await until(() => statusOf('all')?.rollout?.phase === 'Done');
   await quiet();
   const before = writes().length;
   node('new');
@@ -211,7 +221,7 @@ test('a node that cannot be written is tried again, and holds up no other', asyn
     fail(response, 500, 'InternalError', 'as scripted', { name: 'n1' });
     return true;
   };
-  profile('all', { nodeSelector: {} });
+  profile('all', { nodeSelector: {}, ...atOnce });
   node('n1');
   node('n2');
   await until(() => isMarked('n2'));
@@ -351,7 +361,7 @@ test('names of pods and Services are left to cluster DNS, and a new node of the 
   server.put('servicecidrs', { metadata: { name: 'kubernetes' }, spec: { cidrs: ['10.96.0.0/12'] } });
   await stopOperator();
   await startOperator();
-  profile('default', { protection: { privateReverse: { mode: 'NxDomain' } } });
+  profile('default', { protection: { privateReverse: { mode: 'NxDomain' } }, ...atOnce });
   const podNode = (name: string, cidr: string) => {
     const labels = { 'localdns.dev/profile': 'default', ...server.get('nodes', name)?.metadata.labels };
     server.put('nodes', { metadata: { name, labels }, spec: { podCIDRs: [cidr] } });
@@ -361,6 +371,8 @@ test('names of pods and Services are left to cluster DNS, and a new node of the 
   await until(() => isMarked('n1'));
   await until(() => ranges()?.join() === '10.244.0.0/16,10.96.0.0/12');
   const { revision } = specOf('n1') ?? {};
+  allReport();
+  await until(() => statusOf('default')?.rollout?.phase === 'Done');
   podNode('n2', '10.244.1.0/24');
   await until(() => isMarked('n2'));
   assert.equal(specOf('n1')?.revision, revision);
@@ -397,9 +409,9 @@ test('network policies are read where that is asked for, and followed', async ()
 
 async function startOperator(options: { networkPolicies?: boolean } = {}): Promise<void> {
   const queue = new WorkQueue(clock);
-  world = new World({ client, clock, onTrouble: () => {}, ...options });
+  world = new World({ client, clock, namespace: 'localdns-system', onTrouble: () => {}, ...options });
   const events = new EventRecorder(client, clock, 'test', () => {});
-  const reconciler = new Reconciler({ world, client, events, queue, clock });
+  const reconciler = new Reconciler({ world, client, namespace: 'localdns-system', events, queue, clock });
   controller = new Controller({
     queue,
     workers: 4,
@@ -435,6 +447,16 @@ async function serve(name: string): Promise<void> {
   profile('default', {});
   node(name, { 'localdns.dev/profile': 'default' });
   await until(() => isMarked(name) && configured(name) !== undefined);
+}
+
+/** A rollout without a step, for tests of what has nothing to do with them. */
+const atOnce = { rollout: { maxUnavailable: '100%', canary: { nodes: 0, soakSeconds: 0 } } };
+
+/** Every agent applies what it has, and serves. */
+function allReport(): void {
+  for (const { metadata, spec } of server.all('localdnsnodes')) {
+    report(metadata.name, { appliedRevision: (spec as { revision: string }).revision });
+  }
 }
 
 function report(name: string, status: object): void {

@@ -7,20 +7,28 @@ import type { Clock } from '../../kube/clock.ts';
 import { type KubeObject, NODES } from '../../kube/resource.ts';
 import type { Result } from '../runtime/controller.ts';
 import type { WorkQueue } from '../runtime/work-queue.ts';
+import type { Course, Gift } from './course.ts';
 import { factsOf, NODE, PLAN, PROFILE } from './duty.ts';
 import { type EventRecorder, nodeSubject, profileSubject } from './events.ts';
 import { type NodeFacts, stateLabelOf, type WrittenFacts } from './facts.ts';
-import { type Intent, makePlan, type Plan, rememberingJudge } from './plan.ts';
+import { rememberingJudge } from './judge.ts';
+import { type Intent, makePlan, type Plan } from './plan.ts';
+import { Revisions, rememberingNames } from './revisions.ts';
+import type { RolloutState } from './rollout.ts';
 import { isSameStatus, newTroubles, profileStatus } from './status.ts';
-import { LOCAL_DNS_NODES, PROFILES, type World } from './world.ts';
+import { LOCAL_DNS_NODES, PROFILES, type Profile, type World } from './world.ts';
 
 /** Changes come in bursts (a pool scales up, agents report one after the other): one look serves them all. */
 const PLAN_AFTER_MS = 50;
 const REPORT_AFTER_MS = 200;
+/** What agents say moves rollouts, which take seconds at their quickest. */
+const PROGRESS_AFTER_MS = 250;
 
 export interface ReconcilerOptions {
   readonly world: World;
-  readonly client: Pick<KubeClient, 'apply' | 'mergePatch' | 'delete'>;
+  readonly client: Pick<KubeClient, 'apply' | 'create' | 'mergePatch' | 'delete'>;
+  /** The operator's own, where the revisions of profiles are kept. */
+  readonly namespace: string;
   readonly events: Pick<EventRecorder, 'warn'>;
   readonly queue: WorkQueue;
   readonly clock: Clock;
@@ -32,13 +40,20 @@ export interface ReconcilerOptions {
 export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #judge = rememberingJudge();
+  readonly #nameOf = rememberingNames();
+  readonly #revisions: Revisions;
+  /** Of rollouts, what was written last, by the profile's uid: the store hears of it a little later. */
+  readonly #states = new Map<string, RolloutState>();
+  #gifts: ReadonlyMap<string, Gift> = new Map<string, Gift>();
   #plan: Plan | undefined;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    this.#revisions = new Revisions(options.client, options.namespace);
     const { queue } = options;
     options.world.follow({
       plan: () => queue.addAfter(PLAN, PLAN_AFTER_MS),
+      progress: () => queue.addAfter(PLAN, PROGRESS_AFTER_MS),
       report: (profile) => queue.addAfter(PROFILE + profile, REPORT_AFTER_MS),
     });
   }
@@ -46,6 +61,8 @@ export class Reconciler {
   /** Another may have acted since: what was decided before counts no more, and is decided anew. */
   begin(): void {
     this.#plan = undefined;
+    this.#states.clear();
+    this.#gifts = new Map<string, Gift>();
     this.#options.queue.add(PLAN);
   }
 
@@ -59,21 +76,29 @@ export class Reconciler {
   }
 
   #decide(): void {
-    const { world, queue, onPlan } = this.#options;
+    const { world, queue, clock, onPlan } = this.#options;
+    const nowMs = clock.date().getTime();
     const facts = {
       profiles: [...world.profiles.list()],
       nodes: [...world.nodes.list()],
       written: (node: string) => world.written.get(node),
       cluster: world.clusterFacts(),
+      revision: (name: string) => world.revision(name),
+      state: ({ metadata, status }: Profile) => this.#states.get(metadata.uid ?? '') ?? status?.rollout,
+      gifts: this.#gifts,
+      nowMs,
     };
-    const plan = makePlan(facts, this.#judge);
+    const plan = makePlan(facts, this.#judge, this.#nameOf);
     world.serviceTargets.forgetUnasked();
     this.#plan = plan;
+    this.#gifts = plan.gifts;
 
     const differing = [...plan.intents.keys(), ...orphans(world, plan)].filter((name) => this.#differs(name));
     for (const name of differing) queue.add(NODE + name);
     for (const name of plan.missing.keys()) queue.add(NODE + name);
     for (const name of plan.profiles.keys()) queue.add(PROFILE + name);
+    const dueMs = [...plan.profiles.values()].flatMap(({ course }) => course?.lookAgainAtMs ?? []);
+    if (dueMs.length > 0) queue.addAfter(PLAN, Math.max(PLAN_AFTER_MS, Math.min(...dueMs) - nowMs));
     if (differing.length > 0) onPlan?.(differing.length);
   }
 
@@ -86,7 +111,7 @@ export class Reconciler {
     const missing = this.#plan?.missing.get(name);
     if (missing !== undefined && node !== undefined) await this.#warnMissing(node, missing);
     if (intent.kind === 'serve' && node !== undefined) {
-      if (this.#isConfigDue(intent, node, written)) await this.#writeConfig(intent, node);
+      if (isConfigDue(intent, node, written)) await this.#writeConfig(intent, node, written);
       if (stateLabelOf(node) !== stateEnabled) await this.#markServed(node);
     }
     if (intent.kind === 'unserve') {
@@ -101,6 +126,7 @@ export class Reconciler {
     const plan = this.#plan?.profiles.get(name);
     if (profile === undefined || plan === undefined || plan.isUnknown) return;
 
+    if (plan.course?.isAccepted) await this.#keepRevision(profile, plan.course);
     const { clusterDns, isFound } = world.clusterDns();
     const status = profileStatus({
       profile,
@@ -112,13 +138,31 @@ export class Reconciler {
       policyConflicts: plan.revision === undefined ? undefined : world.policyConflicts(profile),
       nowMs: clock.date().getTime(),
     });
-    if (isSameStatus(profile.status, status)) return;
     const { uid = '' } = profile.metadata;
+    if (isSameStatus(profile.status, status)) return this.#writtenDown(uid, plan.course);
     const object: KubeObject & { status: ProfileStatus } = { metadata: { name, uid }, status };
     await client.apply(PROFILES, object, { subresource: 'status' });
+    this.#writtenDown(uid, plan.course);
     for (const { reason, message } of newTroubles(profile.status, status)) {
       await events.warn(profileSubject(name, uid), reason, message);
     }
+  }
+
+  /** The spec that is rolled out stands in a ControllerRevision, before anybody carries it; and so do those that came before it. */
+  async #keepRevision(profile: Profile, { state: { target = '', good } }: Course): Promise<void> {
+    const { world } = this.#options;
+    const known = [...world.revisions.list()].filter(({ profileUid }) => profileUid === profile.metadata.uid);
+    await this.#revisions.keep(profile, target, known);
+    const carried = new Set([...world.written.list()].map(({ profileRevision }) => profileRevision));
+    for (const { revision } of this.#gifts.values()) carried.add(revision);
+    await this.#revisions.prune(known, (name) => name === target || name === good || carried.has(name));
+  }
+
+  /** What a rollout has come to stands in the API: now may follow what follows from it. */
+  #writtenDown(uid: string, course: Course | undefined): void {
+    if (course === undefined) return;
+    this.#states.set(uid, course.state);
+    if (course.isNews) this.#options.queue.add(PLAN);
   }
 
   /** A node that is unknown to the plan is gone, and what we wrote for it goes too. */
@@ -137,23 +181,26 @@ export class Reconciler {
       case 'unserve':
         return written !== undefined || (node !== undefined && stateLabelOf(node) !== undefined);
       case 'serve':
-        return node !== undefined && (this.#isConfigDue(intent, node, written) || stateLabelOf(node) !== stateEnabled);
+        return node !== undefined && (isConfigDue(intent, node, written) || stateLabelOf(node) !== stateEnabled);
     }
   }
 
-  /** Its turn has come for another revision, or what stands there was tampered with, or belongs to a node of the past. */
-  #isConfigDue(intent: Intent & { kind: 'serve' }, node: NodeFacts, written: WrittenFacts | undefined): boolean {
-    if (written?.revision !== intent.revision) return this.#plan?.batch.has(node.name) ?? false;
-    return !written.isIntact || written.profile !== intent.profile || written.ownerUid !== node.uid;
-  }
-
   async #writeConfig(
-    { profile, revision, config }: Intent & { kind: 'serve' },
+    { profile, profileRevision, revision, config, gift }: Intent & { kind: 'serve' },
     { name, uid }: NodeFacts,
+    written: WrittenFacts | undefined,
   ): Promise<void> {
+    const isCarried = written?.profile === profile && written.profileRevision === profileRevision;
+    const trial = isCarried ? written.trial : gift?.trial;
+    const writtenAtMs =
+      isCarried && written.revision === revision ? written.writtenAtMs : this.#options.clock.date().getTime();
     const object: LocalDnsNode & KubeObject = {
       metadata: { name, ownerReferences: [{ apiVersion: 'v1', kind: 'Node', name, uid }] },
-      spec: { profile, revision, config },
+      spec: {
+        ...{ profile, profileRevision, revision },
+        ...(trial !== undefined && { trial: { soakSeconds: trial.soakSeconds, probes: [...trial.probes] } }),
+        ...{ writtenAt: timestamp(writtenAtMs), config },
+      },
     };
     await this.#options.client.apply(LOCAL_DNS_NODES, object);
   }
@@ -172,6 +219,16 @@ export class Reconciler {
     const note = `The label ${profileLabel}=${profile} names a LocalDnsProfile that does not exist: the node keeps what it had. Create the profile, correct the label, or set it to ${optOut}.`;
     await this.#options.events.warn(nodeSubject(name, uid), reasons.profileNotFound, note);
   }
+}
+
+/** It carries something else, or what stands there was tampered with, or belongs to a node of the past. */
+function isConfigDue(intent: Intent & { kind: 'serve' }, node: NodeFacts, written: WrittenFacts | undefined): boolean {
+  if (written?.revision !== intent.revision || written.profileRevision !== intent.profileRevision) return true;
+  return !written.isIntact || written.profile !== intent.profile || written.ownerUid !== node.uid;
+}
+
+function timestamp(ms: number): string {
+  return new Date(ms).toISOString().replace(/\.\d{3}Z$/, 'Z');
 }
 
 /** Nodes that are gone, and whose configuration is still there (the garbage collector takes it too, where one runs). */

@@ -1,20 +1,268 @@
-import type { WrittenFacts } from './facts.ts';
+/**
+ * From one revision of a profile to the next, step by step. Pure: everything that it knows stands in API objects (which revision a
+ * node carries, what its agent reports, the phase in the profile's status), so that an operator may die anywhere and another goes on.
+ *
+ *   Canary ──all proven──▶ Batch ──every node──▶ Done (the target is the good revision now)
+ *      └──────── one fails ──┴──▶ RollingBack ──▶ RolledBack      (Halted where nothing may or can be taken back)
+ */
+import { allowedUnavailable, type DefaultedRollout, type RolloutPhase } from '../../api/v1alpha1/rollout-settings.ts';
+import { spread } from './spread.ts';
+import type { Standing } from './trial.ts';
 
-/** What a node shall have, as far as stepping from one revision to the next is concerned. */
-export interface Target {
+/** One of the nodes that the profile serves. */
+export interface RolloutNode {
+  readonly name: string;
+  readonly zone: string;
+  readonly pool: string;
+  /** The revision that it carries; undefined where this profile has not served it so far. */
+  readonly carries: string | undefined;
+  readonly isReachable: boolean;
+  /** Its agent said last that it serves. */
+  readonly isServing: boolean;
+  /** It carries its revision on trial. */
+  readonly isJudged: boolean;
+  readonly standing: Standing;
+  /** The target's configuration is the one that it has: nothing changes for it. */
+  readonly isSame: boolean;
+}
+
+/** What of a rollout cannot be read off the nodes. */
+export interface RolloutState {
+  readonly phase: RolloutPhase;
+  readonly target?: string | undefined;
+  readonly good?: string | undefined;
+  readonly reason?: string | undefined;
+  readonly message?: string | undefined;
+  readonly startedAt?: string | undefined;
+}
+
+export interface RolloutInput {
+  readonly target: string;
+  readonly settings: DefaultedRollout;
+  readonly nodes: readonly RolloutNode[];
+  /** As decided last; undefined before the first time. */
+  readonly before: RolloutState | undefined;
+  readonly nowMs: number;
+}
+
+export interface Given {
   readonly node: string;
   readonly revision: string;
+  readonly isTrial: boolean;
+}
+
+export interface RolloutStep {
+  /** To be written down before anything of `give` is done, where it differs from the one before. */
+  readonly state: RolloutState;
+  readonly give: readonly Given[];
+  /** Without any change, time alone may decide something then. */
+  readonly lookAgainAtMs: number | undefined;
+  readonly updated: number;
+  readonly onTrial: number;
+}
+
+/** Why a target failed. */
+interface Failure {
+  readonly reason: string;
+  readonly message: string;
+}
+
+const FAILED: readonly RolloutPhase[] = ['Halted', 'RollingBack', 'RolledBack'];
+
+export function planRollout(input: RolloutInput): RolloutStep {
+  const { target, settings, nodes, before } = input;
+  const allowed = allowedUnavailable(settings.maxUnavailable, nodes.length);
+  const good = before?.good;
+  const last = before?.target === target && before.phase !== 'Idle' ? before : undefined;
+  const startedAt = last?.startedAt ?? new Date(input.nowMs).toISOString().replace(/\.\d{3}Z$/, 'Z');
+  const step = (phase: RolloutPhase, give: readonly Given[], more: Partial<RolloutState> = {}): RolloutStep => ({
+    state: { phase, target, startedAt, ...(good === undefined ? {} : { good }), ...more },
+    give,
+    lookAgainAtMs: earliest(nodes),
+    updated: count(nodes, ({ carries }) => carries === target),
+    onTrial: count(nodes, (node) => node.carries === target && node.isJudged && node.standing.kind === 'pending'),
+  });
+
+  if (settings.paused) return step('Paused', newcomers(nodes, good));
+  const known = last !== undefined && FAILED.includes(last.phase) ? last : undefined;
+  if (nodes.length === 0 && known === undefined && last?.phase !== 'Done')
+    return { ...step('Idle', []), state: { phase: 'Idle', target, ...(good === undefined ? {} : { good }) } };
+  const failure = known ?? (target === good ? undefined : failureOf(nodes, target, good === undefined, allowed));
+  if (failure !== undefined) {
+    const why = { reason: failure.reason, message: failure.message };
+    if (good === undefined || !settings.autoRollback) return step('Halted', newcomers(nodes, good), why);
+    const { give, isOver } = move(nodes, good, allowed);
+    return step(isOver || known?.phase === 'RolledBack' ? 'RolledBack' : 'RollingBack', give, why);
+  }
+  if (target === good) {
+    // What it was before, by an edit: no trial is needed.
+    const { give, isOver } = move(nodes, target, allowed);
+    return step(isOver || last?.phase === 'Done' ? 'Done' : 'Batch', give);
+  }
+  const { phase, give } = advance(input, good, last?.phase, allowed);
+  return phase === 'Done' ? step(phase, give, { good: target }) : step(phase, give);
+}
+
+/** The nodes that have nothing yet are served by what is known to be good, whatever else goes on. */
+function newcomers(nodes: readonly RolloutNode[], good: string | undefined): Given[] {
+  if (good === undefined) return [];
+  return nodes
+    .filter(({ carries }) => carries === undefined)
+    .map(({ name }) => ({ node: name, revision: good, isTrial: false }));
+}
+
+/** Everybody to a revision that is known to be good: those that serve nothing at once, the others some at a time. */
+function move(nodes: readonly RolloutNode[], to: string, allowed: number): { give: Given[]; isOver: boolean } {
+  const give = newcomers(nodes, to);
+  const serving: RolloutNode[] = [];
+  let disturbed = 0;
+  for (const node of nodes) {
+    if (!node.isReachable || node.carries === undefined) continue;
+    if (node.carries === to) disturbed += Number(node.standing.kind === 'pending' && isDisturbed(node));
+    else if (node.isServing && !isDisturbed(node)) serving.push(node);
+    else {
+      give.push({ node: node.name, revision: to, isTrial: false });
+      disturbed += 1;
+    }
+  }
+  const isOver = give.length === 0 && serving.length === 0 && disturbed === 0;
+  for (const { name } of spread(serving, allowed - disturbed)) give.push({ node: name, revision: to, isTrial: false });
+  return { give, isOver };
+}
+
+function failureOf(
+  nodes: readonly RolloutNode[],
+  target: string,
+  isFirst: boolean,
+  allowed: number,
+): Failure | undefined {
+  const silent: string[] = [];
+  const unable: string[] = [];
+  let fallenSilent = 0;
+  /** Nodes that may yet do well with the target. */
+  let hopeful = 0;
+  for (const { name, carries, isReachable, isJudged, standing } of nodes) {
+    if (!isReachable) continue;
+    if (carries !== target || standing.kind === 'settled' || standing.kind === 'pending') {
+      hopeful += 1;
+      continue;
+    }
+    if (standing.kind === 'lost') {
+      silent.push(name);
+      fallenSilent += Number(isJudged);
+      continue;
+    }
+    // A node that did not serve before may be unable to by itself (its port is taken): no fault of the profile, unless many are.
+    const isOwn = standing.reason === 'NotServing' && (isFirst || !isJudged);
+    if (!isOwn && (isJudged || standing.reason === 'ConfigRefused')) {
+      return { reason: standing.reason, message: `${name}: ${standing.message}` };
+    }
+    unable.push(`${name}: ${standing.message}`);
+  }
+  const isHopeless = !isFirst && hopeful === 0;
+  if (unable.length > 0 && (isHopeless || (isFirst && unable.length > allowed))) {
+    return { reason: 'NotServing', message: `${unable.length} nodes. ${unable[0]}` };
+  }
+  if (silent.length > 0 && (isHopeless || (!isFirst && fallenSilent >= allowed))) {
+    return { reason: 'NodesSilent', message: `${silent.slice(0, 3).join(', ')}: nothing was heard since` };
+  }
+  return undefined;
+}
+
+/** Towards a target that is not known to be good. */
+function advance(
+  { target, settings, nodes }: RolloutInput,
+  good: string | undefined,
+  lastPhase: RolloutPhase | undefined,
+  allowed: number,
+): { phase: RolloutPhase; give: Given[] } {
+  const isFirst = good === undefined;
+  const give = newcomers(nodes, good);
+  const movers: RolloutNode[] = [];
+  let pending = 0;
+  let proven = 0;
+  let settled = 0;
+  /** Of all revisions: nodes that we disturbed, and that have not proved yet to be well. */
+  let disturbed = 0;
+  for (const node of nodes) {
+    const { name, carries, isReachable, isJudged, standing } = node;
+    if (carries === target) {
+      settled += Number(standing.kind === 'settled');
+      proven += Number(standing.kind === 'settled' && isJudged);
+    }
+    if (!isReachable) continue;
+    if (carries !== target && node.isSame && carries !== undefined)
+      give.push({ node: name, revision: target, isTrial: false });
+    else if (carries !== target && (carries !== undefined || isFirst)) movers.push(node);
+    if (carries === target) pending += Number(standing.kind === 'pending');
+    disturbed += Number(isDisturbed(node, isFirst ? target : undefined));
+  }
+  const isSteady = movers.length === 0 && pending === 0;
+  if (isSteady)
+    return { phase: settled > 0 && give.length === 0 ? 'Done' : lastPhase === 'Batch' ? 'Batch' : 'Canary', give };
+
+  const wanted = Math.min(settings.canary.nodes, allowed);
+  const isCanary = lastPhase !== 'Batch' && proven < wanted;
+  const room = isCanary ? wanted - proven - pending : pending > 0 ? 0 : allowed;
+  const chosen = choose(movers, good, room, allowed - disturbed, isCanary);
+  for (const { name, isServing } of chosen) {
+    give.push({ node: name, revision: target, isTrial: isFirst || isServing || isCanary });
+  }
+  // What an edit has superseded, and was found bad before it, is not left to suffer until its turn comes.
+  if (good !== undefined) {
+    const taken = new Set(chosen);
+    for (const node of movers) {
+      if (node.carries === good || node.standing.kind !== 'bad' || !node.isJudged || taken.has(node)) continue;
+      give.push({ node: node.name, revision: good, isTrial: false });
+    }
+  }
+  return { phase: isCanary ? 'Canary' : 'Batch', give };
+}
+
+/** It served, was given something else, and has not proved yet to be well. Before the `first` revision nobody was served. */
+function isDisturbed({ carries, isJudged, isServing, standing }: RolloutNode, first?: string): boolean {
+  if (standing.kind === 'pending') return isJudged || isServing;
+  return isJudged && standing.kind !== 'settled' && carries !== first;
 }
 
 /**
- * The nodes of one profile that may move to their revision now: all that are not there yet. Pure.
- *
- * The seam of stepwise rollouts: whoever holds nodes back (canary, maxUnavailable, a failed probe) returns fewer here and
- * nothing else changes, because a node that is not named keeps what it has.
+ * At most `room` nodes, of which at most `quiet` are disturbed anew. Those first that an earlier edit has left somewhere in between;
+ * a canary shall be a node that serves, and in a batch those come first that have nothing to lose.
  */
-export function nextBatch(
-  targets: readonly Target[],
-  written: (node: string) => Pick<WrittenFacts, 'revision'> | undefined,
-): string[] {
-  return targets.filter(({ node, revision }) => written(node)?.revision !== revision).map(({ node }) => node);
+function choose(
+  movers: readonly RolloutNode[],
+  good: string | undefined,
+  room: number,
+  quiet: number,
+  isCanary: boolean,
+): RolloutNode[] {
+  if (room <= 0) return [];
+  const ranks: RolloutNode[][] = [[], [], [], []];
+  for (const node of movers) {
+    const isIdle = !node.isServing && good !== undefined;
+    const rank = isDisturbed(node) ? 0 : node.carries !== good && good !== undefined ? 1 : isIdle === isCanary ? 3 : 2;
+    ranks[rank]?.push(node);
+  }
+  const chosen = spread(ranks[0] ?? [], room);
+  let left = Math.min(room - chosen.length, Math.max(0, quiet));
+  for (const rank of ranks.slice(1)) {
+    const more = spread(rank, left);
+    chosen.push(...more);
+    left -= more.length;
+  }
+  return chosen;
+}
+
+function earliest(nodes: readonly RolloutNode[]): number | undefined {
+  let at: number | undefined;
+  for (const { standing } of nodes) {
+    if (standing.kind === 'pending' && (at === undefined || standing.untilMs < at)) at = standing.untilMs;
+  }
+  return at;
+}
+
+function count(nodes: readonly RolloutNode[], is: (node: RolloutNode) => boolean): number {
+  let found = 0;
+  for (const node of nodes) if (is(node)) found += 1;
+  return found;
 }

@@ -21,20 +21,24 @@ function status({ plan, unreachable = [], reports = {}, ...more }: Scene): Profi
     profile,
     plan: {
       ...{ errors: [], leftOut: [], isUnknown: false, revision: 'r2', isDisabled: false },
-      ...{ selected: ['a', 'b'], conflict: undefined },
+      ...{ selected: ['a', 'b'], conflict: undefined, refusal: 'Invalid', course: undefined },
       ...plan,
     },
     node: (name): NodeFacts => ({ name, uid: '', labels: {}, isReachable: !unreachable.includes(name), podCIDRs: [] }),
     written: (name) => {
       const report = reports[name];
       if (report === undefined) return undefined;
-      const none = { appliedRevision: '', isServing: false, failure: undefined };
+      const none = {
+        ...{ appliedRevision: '', isServing: false, servingSinceMs: 0, isRefused: false },
+        ...{ measures: false, health: undefined, failure: undefined },
+      };
       return {
         name,
         uid: '',
         ownerUid: '',
         profile: 'p',
         revision: 'r2',
+        ...{ profileRevision: 'p-1', trial: undefined, writtenAtMs: 0 },
         isIntact: true,
         report: { ...none, ...report },
       };
@@ -99,7 +103,11 @@ test('a node that refuses its configuration is failed, with its words, and nobod
 test('a configuration of another profile that a node still holds does not count', () => {
   const written: StatusInput['written'] = (name) => ({
     ...{ name, uid: '', ownerUid: '', profile: 'other', revision: 'r2', isIntact: true },
-    report: { appliedRevision: 'r2', isServing: true, failure: undefined },
+    ...{ profileRevision: 'other-1', trial: undefined, writtenAtMs: 0 },
+    report: {
+      ...{ appliedRevision: 'r2', isServing: true, servingSinceMs: 0, isRefused: false },
+      ...{ measures: false, health: undefined, failure: undefined },
+    },
   });
   assert.equal(status({ written }).nodes?.updated, 0);
 });

@@ -1,9 +1,17 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type Condition, nextCondition, type ProfileConditionType, reasons } from '../../api/v1alpha1/conditions.ts';
+import {
+  type Condition,
+  nextCondition,
+  type ProfileConditionType,
+  type Reason,
+  reasons,
+} from '../../api/v1alpha1/conditions.ts';
 import { profileLabel } from '../../api/v1alpha1/labels.ts';
 import type { LocalDnsProfile, ProfileStatus } from '../../api/v1alpha1/profile.ts';
 import { type FieldError, formatFieldError } from '../../api/v1alpha1/profile-validation.ts';
+import type { RolloutPhase } from '../../api/v1alpha1/rollout-settings.ts';
 import type { ClusterDns } from './cluster-dns.ts';
+import type { Course } from './course.ts';
 import type { NodeFacts, WrittenFacts } from './facts.ts';
 import type { PolicyConflict } from './network-policies.ts';
 import type { ProfilePlan } from './plan.ts';
@@ -39,6 +47,14 @@ interface Progress {
 }
 
 const maxListed = 20;
+/** As the schema bounds it. */
+const maxRolloutMessage = 1024;
+
+const failedPhases: Readonly<Partial<Record<RolloutPhase, Reason>>> = {
+  Halted: reasons.rolloutHalted,
+  RollingBack: reasons.rollingBack,
+  RolledBack: reasons.rolledBack,
+};
 
 type Verdict = Pick<Condition, 'status' | 'reason' | 'message'>;
 
@@ -55,6 +71,7 @@ export function profileStatus(input: StatusInput): ProfileStatus {
   ];
   if (input.policyConflicts !== undefined) verdicts.push(['NetworkPolicyConflict', hindered(input.policyConflicts)]);
   const old = profile.status?.conditions ?? [];
+  const rollout = plan.course === undefined ? profile.status?.rollout : rolloutOf(plan.course);
   const generation = profile.metadata.generation;
   const observed = generation === undefined ? {} : { observedGeneration: generation };
   return {
@@ -66,8 +83,14 @@ export function profileStatus(input: StatusInput): ProfileStatus {
       ready: progress.ready.length,
       failed: progress.failed.length,
     },
+    ...(rollout === undefined ? {} : { rollout }),
     conditions: verdicts.map(([type, verdict]) => nextCondition(old, { type, ...observed, ...verdict }, nowMs)),
   };
+}
+
+function rolloutOf({ state, updated, onTrial }: Course): NonNullable<ProfileStatus['rollout']> {
+  const message = state.message === undefined ? {} : { message: state.message.slice(0, maxRolloutMessage) };
+  return { ...state, ...message, ...(state.phase === 'Idle' ? {} : { updated, onTrial }) };
 }
 
 /** Whether writing `next` would change nothing; the order of conditions does not count (a list of type map). */
@@ -87,7 +110,8 @@ export function newTroubles(old: ProfileStatus | undefined, next: ProfileStatus)
   };
   const before = new Map((old?.conditions ?? []).map((condition) => [condition.type, condition]));
   return (next.conditions ?? []).filter(({ type, status, reason, message }) => {
-    if (reason === reasons.partiallyInvalid) return before.get(type)?.message !== message;
+    if (reason === reasons.partiallyInvalid || reason === reasons.rolloutFailed)
+      return before.get(type)?.message !== message;
     return bad[type] === status && before.get(type)?.status !== status;
   });
 }
@@ -119,10 +143,10 @@ function progressOf({ profile, plan, node, written }: StatusInput): Progress {
   };
 }
 
-function accepted({ errors, leftOut }: ProfilePlan): Verdict {
+function accepted({ errors, refusal, leftOut }: ProfilePlan): Verdict {
   if (errors.length > 0) {
     const message = `${listed(errors)}. Nodes keep the last good configuration.`;
-    return { status: 'False', reason: reasons.invalid, message };
+    return { status: 'False', reason: refusal, message };
   }
   if (leftOut.length > 0) {
     const message = `${listed(leftOut)}. This is left out, and the rest is served.`;
@@ -158,6 +182,8 @@ function programmed(
     const remedy = `label nodes ${profileLabel}=${profile.metadata.name}, or give the profile a nodeSelector that matches`;
     return { status: 'True', reason: reasons.noNodesSelected, message: `No node is selected: ${remedy}.` };
   }
+  const failure = failedPhases[plan.course?.state.phase ?? 'Done'];
+  if (failure !== undefined) return { status: 'False', reason: failure, message: fateOf(plan.course) };
   const away = unreachable.length === 0 ? '' : ` ${unreachable.length} not reachable: ${some(unreachable)}.`;
   const count = `${ready.length} of ${selected.length} nodes serve ${plan.revision}.`;
   const waiting = [...pending, ...failed.map((failure) => failure.node)].filter(
@@ -179,6 +205,8 @@ function progressing(plan: ProfilePlan, { selected, pending, configured }: Progr
   }
   if (selected.length === 0)
     return { status: 'False', reason: reasons.noNodesSelected, message: 'No node is selected.' };
+  const step = stepOf(plan.course, selected.length);
+  if (step !== undefined) return step;
   if (pending.length === 0)
     return { status: 'False', reason: reasons.rolloutComplete, message: `No node waits for ${plan.revision}.` };
   return {
@@ -188,7 +216,41 @@ function progressing(plan: ProfilePlan, { selected, pending, configured }: Progr
   };
 }
 
+/** While a revision is on its way; undefined where there is nothing to say of it. */
+function stepOf(course: Course | undefined, selected: number): Verdict | undefined {
+  if (course === undefined) return undefined;
+  const { state, updated, onTrial } = course;
+  const { phase, target } = state;
+  const count = `${updated} of ${selected} nodes carry ${target}, ${onTrial} of them on trial.`;
+  switch (phase) {
+    case 'Canary':
+      return { status: 'True', reason: reasons.canarySoaking, message: count };
+    case 'Batch':
+      return { status: 'True', reason: reasons.rollingOut, message: count };
+    case 'Paused':
+      return { status: 'False', reason: reasons.rolloutPaused, message: `rollout.paused is set: ${count}` };
+    case 'RollingBack':
+      return { status: 'True', reason: reasons.rollingBack, message: fateOf(course) };
+    case 'RolledBack':
+      return { status: 'False', reason: reasons.rolledBack, message: fateOf(course) };
+    case 'Halted':
+      return { status: 'False', reason: reasons.rolloutHalted, message: fateOf(course) };
+    default:
+      return undefined;
+  }
+}
+
+/** Why a revision failed, what becomes of the nodes, and what a person may do. The same words for as long as it is so. */
+function fateOf(course: Course | undefined): string {
+  const { phase, target, good, reason, message } = course?.state ?? {};
+  const fate = phase === 'Halted' ? 'Nodes keep what they have' : `Nodes return to ${good}`;
+  return `${target} failed: ${reason}: ${message}. ${fate}. Edit the profile, or set rollout.paused to true and back to false to try it again.`;
+}
+
 function degraded({ plan, clusterDns, isClusterDnsFound }: StatusInput, { failed }: Progress): Verdict {
+  if (failedPhases[plan.course?.state.phase ?? 'Done'] !== undefined) {
+    return { status: 'True', reason: reasons.rolloutFailed, message: fateOf(plan.course) };
+  }
   const [first] = failed;
   if (first !== undefined) {
     const names = some(failed.map(({ node }) => node));

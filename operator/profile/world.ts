@@ -1,10 +1,11 @@
-import { clusterDnsLabel, group, nodeKind, profileKind, version } from '../../api/v1alpha1/labels.ts';
+import { clusterDnsLabel, group, nodeKind, profileKind, profileUidLabel, version } from '../../api/v1alpha1/labels.ts';
 import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
 import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
 import { defaultProfileSpec } from '../../api/v1alpha1/profile-defaults.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { Clock } from '../../kube/clock.ts';
 import {
+  CONTROLLER_REVISIONS,
   type KubeObject,
   NETWORK_POLICIES,
   NODES,
@@ -23,6 +24,7 @@ import {
   serviceFacts,
 } from './cluster-dns.ts';
 import { type Node, type NodeFacts, nodeFacts, type WrittenFacts, writtenFacts } from './facts.ts';
+import type { ClusterFacts } from './judge.ts';
 import {
   type NetworkPolicy,
   type PolicyConflict,
@@ -30,8 +32,8 @@ import {
   policyConflicts,
   policyFacts,
 } from './network-policies.ts';
-import type { ClusterFacts } from './plan.ts';
 import { clusterRanges, type ServiceCidr } from './ranges.ts';
+import { type ControllerRevision, type RevisionFacts, revisionFacts } from './revisions.ts';
 import { ServiceTargets } from './service-targets.ts';
 
 export const PROFILES: Resource = { group, version, ...profileKind, namespaced: false };
@@ -41,6 +43,8 @@ export type Profile = LocalDnsProfile & KubeObject;
 
 export interface WorldOptions {
   readonly client: Pick<KubeClient, 'list' | 'watch'>;
+  /** The operator's own, where the revisions of profiles are kept. */
+  readonly namespace: string;
   /** Undefined: found by its label in kube-system. */
   readonly clusterDnsService?: ServiceName | undefined;
   /** Whether those that keep pods from the agents are looked for. */
@@ -54,6 +58,8 @@ export interface WorldOptions {
 export interface Changes {
   /** Who should be served, or with what, may have changed; so may what a node holds. */
   plan(): void;
+  /** How nodes do with what they hold has changed. */
+  progress(): void;
   /** What the agents of this profile's nodes report has changed. */
   report(profile: string): void;
 }
@@ -67,6 +73,7 @@ export class World {
   readonly profiles: Store<Profile, Profile>;
   readonly nodes: Store<Node, NodeFacts>;
   readonly written: Store<LocalDnsNode & KubeObject, WrittenFacts>;
+  readonly revisions: Store<ControllerRevision, RevisionFacts>;
   readonly services: Store<Service, ServiceFacts>;
   readonly serviceCidrs: Store<ServiceCidr, readonly string[]>;
   /** Undefined where they are none of the operator's business. */
@@ -75,12 +82,13 @@ export class World {
   /** All is known that decisions are made of, as far as there is such a thing here. */
   readonly synced: Promise<void>;
   readonly #wantedDns: ServiceName;
+  readonly #namespace: string;
   #changed = (): void => {};
   #knowsPolicies = false;
   /** By the addresses in question: profiles are reported far more often than policies change. */
   readonly #policyConflicts = new Map<string, readonly PolicyConflict[]>();
 
-  constructor({ client, clusterDnsService, networkPolicies, clock, onTrouble, timing = {} }: WorldOptions) {
+  constructor({ client, namespace, clusterDnsService, networkPolicies, clock, onTrouble, timing = {} }: WorldOptions) {
     const common = (resource: Resource) => ({
       client,
       resource,
@@ -89,11 +97,16 @@ export class World {
       onTrouble: (trouble: Trouble | undefined) => onTrouble(resource.plural, trouble),
     });
     this.#wantedDns = clusterDnsService ?? conventional;
+    this.#namespace = namespace;
     const named = { fieldSelector: `metadata.name=${this.#wantedDns.name}` };
     const marked = { labelSelector: `${clusterDnsLabel.key}=${clusterDnsLabel.value}` };
     this.profiles = new Store({ ...common(PROFILES), keep: (profile: Profile) => profile });
     this.nodes = new Store({ ...common(NODES), keep: nodeFacts });
     this.written = new Store({ ...common(LOCAL_DNS_NODES), keep: writtenFacts });
+    this.revisions = new Store({
+      ...common(CONTROLLER_REVISIONS),
+      ...{ namespace, labelSelector: profileUidLabel, keep: revisionFacts },
+    });
     this.services = new Store({
       ...common(SERVICES),
       namespace: this.#wantedDns.namespace,
@@ -115,7 +128,7 @@ export class World {
     });
     if (networkPolicies) this.networkPolicies = new Store({ ...common(NETWORK_POLICIES), keep: policyFacts });
     this.serviceTargets = new ServiceTargets({ client, clock, timing, onTrouble, onChange: () => this.#changed() });
-    const needed = [this.profiles, this.nodes, this.written, this.services].map(({ synced }) => synced);
+    const needed = [this.profiles, this.nodes, this.written, this.revisions, this.services].map(({ synced }) => synced);
     this.synced = Promise.all([...needed, Promise.race([this.serviceCidrs.synced, missing])]).then(() => undefined);
   }
 
@@ -123,7 +136,7 @@ export class World {
     Store<KubeObject, unknown>,
     'start' | 'stop' | 'synced' | 'trouble' | 'plural' | 'size'
   >[] {
-    const always = [this.profiles, this.nodes, this.written, this.services, this.serviceCidrs];
+    const always = [this.profiles, this.nodes, this.written, this.revisions, this.services, this.serviceCidrs];
     return this.networkPolicies === undefined ? always : [...always, this.networkPolicies];
   }
 
@@ -143,6 +156,7 @@ export class World {
       else if (now !== undefined) changes.report(now.metadata.name);
     });
     this.nodes.onChange(() => changes.plan());
+    this.revisions.onChange(() => changes.plan());
     this.services.onChange(() => changes.plan());
     this.serviceCidrs.onChange(() => changes.plan());
     this.networkPolicies?.onChange(() => {
@@ -156,8 +170,13 @@ export class World {
     this.#changed = () => changes.plan();
     this.written.onChange((_name, old, now) => {
       if (!isSameWriting(old, now)) changes.plan();
+      else changes.progress();
       for (const profile of new Set([old?.profile, now?.profile])) if (profile !== undefined) changes.report(profile);
     });
+  }
+
+  revision(name: string): RevisionFacts | undefined {
+    return this.revisions.get(`${this.#namespace}/${name}`);
   }
 
   clusterFacts(): ClusterFacts {
@@ -202,6 +221,7 @@ function isSameWriting(old: WrittenFacts | undefined, now: WrittenFacts | undefi
     old?.ownerUid === now?.ownerUid &&
     old?.profile === now?.profile &&
     old?.revision === now?.revision &&
+    old?.profileRevision === now?.profileRevision &&
     old?.isIntact === now?.isIntact
   );
 }

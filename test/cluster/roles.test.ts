@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { optOut, profileLabel, stateLabel } from '../../api/v1alpha1/labels.ts';
 import { eventually } from '../tools/eventually.ts';
 import type { AuditedRequest } from './control-plane.ts';
-import { type Node, Scene, withOnprem } from './scene.ts';
+import { type LocalDnsProfile, type Node, Scene, withOnprem } from './scene.ts';
 
 const system = 'localdns-system';
 let scene: Scene;
@@ -51,6 +51,15 @@ test('operator and agent do all that they ever do', async () => {
   await eventually('the endpoints of the redirect are followed', 10_000, () =>
     requestsOf('localdns-operator').some(({ requestURI }) => requestURI.includes('endpointslices')),
   );
+  // Back to what was first, and then more revisions than are kept.
+  for (const blocked of ['', ...'abcdefghij']) {
+    await scene.applyProfile(blocked === '' ? {} : { blockedDomains: [{ domain: `${blocked}.example` }] });
+    const { metadata } = (await scene.cluster.get<LocalDnsProfile>('ldp/default')) ?? {};
+    await eventually('the edit has been taken up', 10_000, async () => {
+      const { status } = (await scene.cluster.get<LocalDnsProfile>('ldp/default')) ?? {};
+      return status?.observedGeneration === metadata?.generation;
+    });
+  }
   await scene.label('n2', profileLabel, 'nobody-made-it');
   await eventually('n2 is told of', 10_000, async () => {
     const { items } = (await scene.cluster.get<{ items: object[] }>('events.events.k8s.io', '-n', 'default')) ?? {};

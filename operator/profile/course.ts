@@ -1,0 +1,164 @@
+import type { NodeConfig } from '../../api/v1alpha1/node-config.ts';
+import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
+import { type DefaultedRollout, defaultedRollout } from '../../api/v1alpha1/rollout-settings.ts';
+import { type NodeFacts, placeOf } from './facts.ts';
+import type { Judge, Verdict } from './judge.ts';
+import type { World } from './plan.ts';
+import { planRollout, type RolloutNode, type RolloutState, type RolloutStep } from './rollout.ts';
+import { APPLY_MS, type Standing, standingOf } from './trial.ts';
+
+/** What a node is moved to. */
+export interface Gift {
+  readonly profile: string;
+  readonly revision: string;
+  readonly trial: { readonly soakSeconds: number; readonly probes: readonly string[] } | undefined;
+  readonly givenAtMs: number;
+}
+
+/** A revision's meaning in this cluster as it is now. */
+export interface Rendering {
+  readonly revision: string;
+  readonly config: NodeConfig;
+}
+
+/** Which revision of a profile its nodes carry, and what comes next. */
+export interface Course {
+  readonly state: RolloutState;
+  /** The state has to be written down before anybody is given anything. */
+  readonly isNews: boolean;
+  /** The newest spec is accepted, and is what is rolled out; otherwise it is what was accepted last. */
+  readonly isAccepted: boolean;
+  readonly updated: number;
+  readonly onTrial: number;
+  readonly lookAgainAtMs: number | undefined;
+  /** The revision that each node has or is moved to; absent: none. */
+  readonly carried: ReadonlyMap<string, string>;
+  readonly renderings: ReadonlyMap<string, Rendering | undefined>;
+  readonly gifts: ReadonlyMap<string, Gift>;
+}
+
+export interface CourseInput {
+  readonly world: World;
+  readonly profile: LocalDnsProfile;
+  /** Those that it serves. */
+  readonly nodes: readonly NodeFacts[];
+  readonly verdict: Verdict;
+  readonly judgeSpec: Judge;
+  readonly nameOf: (profile: LocalDnsProfile) => string;
+}
+
+/** After the canary a revision is known to be no disaster: each batch is watched for a moment only. */
+const BATCH_SOAK_SECONDS = 10;
+
+const NOTHING: ReadonlyMap<string, never> = new Map<string, never>();
+const SETTLED: Standing = { kind: 'settled' };
+
+/** Undefined where nothing is known that could be rolled out. Pure. */
+export function courseOf(input: CourseInput): Course | undefined {
+  const { world, profile, nodes, verdict, nameOf } = input;
+  const before = world.state(profile);
+  if (verdict.kind === 'unknown') return undefined;
+  if (verdict.kind === 'disabled') return before && idle(before);
+  const isAccepted = verdict.kind === 'rendered';
+  // What is refused changes nothing: what was accepted last goes its way, and follows the facts of the cluster.
+  const target = isAccepted ? nameOf(profile) : before?.target;
+  if (target === undefined || (!isAccepted && world.revision(target) === undefined)) return undefined;
+
+  const settings = defaultedRollout(profile.spec.rollout);
+  const renderings = new Map<string, Rendering | undefined>();
+  if (isAccepted) renderings.set(target, verdict);
+  const targetHash = renderingOf(target, renderings, input)?.revision;
+  const carried = new Map<string, string>();
+  const gifts = new Map<string, Gift>();
+  const seen = nodes.map((node): RolloutNode => {
+    const one = seenNode(node, { world, profile, target, targetHash, settings, gifts });
+    if (one.carries !== undefined) carried.set(node.name, one.carries);
+    return one;
+  });
+  const step = planRollout({ target, settings, nodes: seen, before, nowMs: world.nowMs });
+  const isNews = !isSameState(step.state, before);
+  if (!isNews) give(step, profile.metadata.name, settings, world.nowMs, gifts, carried);
+  for (const name of new Set(carried.values())) renderingOf(name, renderings, input);
+  const { state, updated, onTrial, lookAgainAtMs } = step;
+  return { state, isNews, isAccepted, updated, onTrial, lookAgainAtMs, carried, renderings, gifts };
+}
+
+/** Whether there is nothing new to write down; the words for a failure may change with every look. */
+export function isSameState(a: RolloutState, b: RolloutState | undefined): boolean {
+  const isSame = a.phase === b?.phase && a.target === b.target && a.good === b.good;
+  return isSame && a.reason === b.reason && a.startedAt === b.startedAt;
+}
+
+function idle({ target, good }: RolloutState): Course {
+  const state: RolloutState = { phase: 'Idle', target, good };
+  const none = { updated: 0, onTrial: 0, lookAgainAtMs: undefined };
+  return { state, isNews: false, isAccepted: false, ...none, carried: NOTHING, renderings: NOTHING, gifts: NOTHING };
+}
+
+interface Looking {
+  readonly world: World;
+  readonly profile: LocalDnsProfile;
+  readonly target: string;
+  readonly targetHash: string | undefined;
+  readonly settings: DefaultedRollout;
+  /** Takes up the gifts that are still on their way. */
+  readonly gifts: Map<string, Gift>;
+}
+
+function seenNode(node: NodeFacts, { world, profile, target, targetHash, settings, gifts }: Looking): RolloutNode {
+  const { name } = profile.metadata;
+  const { zone, pool } = placeOf(node);
+  const written = world.written(node.name);
+  const own = written?.profile === name ? written : undefined;
+  const gift = world.gifts.get(node.name);
+  const isServing = own?.report.isServing ?? false;
+  const common = { name: node.name, zone, pool, isReachable: node.isReachable, isServing };
+  if (gift?.profile === name && own?.profileRevision !== gift.revision) {
+    gifts.set(node.name, gift);
+    const untilMs = gift.givenAtMs + APPLY_MS;
+    const standing: Standing = world.nowMs < untilMs ? { kind: 'pending', untilMs } : { kind: 'lost' };
+    return { ...common, carries: gift.revision, isJudged: gift.trial !== undefined, standing, isSame: false };
+  }
+  if (own === undefined) return { ...common, carries: undefined, isJudged: false, standing: SETTLED, isSame: false };
+  // An operator of before revisions wrote it: what it is of is not known, but that its configuration may be the same.
+  const carries = own.profileRevision ?? '';
+  return {
+    ...common,
+    carries,
+    isJudged: own.trial !== undefined,
+    standing: standingOf(own, settings.healthFactor, world.nowMs),
+    isSame: carries !== target && own.revision === targetHash,
+  };
+}
+
+function give(
+  { state, give: given }: RolloutStep,
+  profile: string,
+  { canary, probes }: DefaultedRollout,
+  nowMs: number,
+  gifts: Map<string, Gift>,
+  carried: Map<string, string>,
+): void {
+  const soakSeconds = state.phase === 'Canary' ? canary.soakSeconds : Math.min(canary.soakSeconds, BATCH_SOAK_SECONDS);
+  const trial = { soakSeconds, probes };
+  for (const { node, revision, isTrial } of given) {
+    gifts.set(node, { profile, revision, trial: isTrial ? trial : undefined, givenAtMs: nowMs });
+    carried.set(node, revision);
+  }
+}
+
+/** What a revision means now; undefined where it is not known, or could not be served. */
+function renderingOf(
+  name: string,
+  renderings: Map<string, Rendering | undefined>,
+  { world, profile, judgeSpec }: CourseInput,
+): Rendering | undefined {
+  if (renderings.has(name)) return renderings.get(name);
+  const revision = world.revision(name);
+  // What becomes of a part that is not valid is up to the mode of today.
+  const spec = revision?.specs[profile.spec.mode === 'Required' ? 'Required' : 'Preferred'];
+  const verdict = spec === undefined ? undefined : judgeSpec(spec, world.cluster);
+  const rendering = verdict?.kind === 'rendered' ? verdict : undefined;
+  renderings.set(name, rendering);
+  return rendering;
+}

@@ -1,0 +1,122 @@
+/** Each accepted spec as a ControllerRevision in the operator's namespace: what a rollback returns to, and what nodes carry meanwhile. */
+import { createHash } from 'node:crypto';
+import { apiVersion, profileKind, profileLabel, profileUidLabel } from '../../api/v1alpha1/labels.ts';
+import { canonicalJson } from '../../api/v1alpha1/node-config.ts';
+import type { LocalDnsProfile, ProfileSpec } from '../../api/v1alpha1/profile.ts';
+import type { KubeClient } from '../../kube/client.ts';
+import { ApiError } from '../../kube/errors.ts';
+import { CONTROLLER_REVISIONS, type KubeObject } from '../../kube/resource.ts';
+
+/** The spec without what selects nodes and paces rollouts: those act at once. */
+export type Intent = Omit<ProfileSpec, 'mode' | 'nodeSelector' | 'priority' | 'rollout'>;
+
+/** apps/v1 ControllerRevision, as far as it is ours. */
+export interface ControllerRevision extends KubeObject {
+  readonly data?: { readonly spec?: Intent };
+  readonly revision: number;
+}
+
+export interface RevisionFacts {
+  readonly name: string;
+  readonly uid: string;
+  readonly profileUid: string;
+  /** Grows with every edit; an edit back to an earlier spec gives that one the highest. */
+  readonly number: number;
+  /** The spec, by the mode that it may be served in. */
+  readonly specs: Readonly<Record<'Required' | 'Preferred', ProfileSpec>>;
+}
+
+/** As Deployments keep (revisionHistoryLimit). */
+const historyLimit = 10;
+
+export function revisionFacts({ metadata, data, revision }: ControllerRevision): RevisionFacts {
+  const intent = data?.spec ?? {};
+  return {
+    name: metadata.name,
+    uid: metadata.uid ?? '',
+    profileUid: metadata.labels?.[profileUidLabel] ?? '',
+    number: revision,
+    specs: { Required: { ...intent, mode: 'Required' }, Preferred: { ...intent, mode: 'Preferred' } },
+  };
+}
+
+export function intentOf({ mode, nodeSelector, priority, rollout, ...intent }: ProfileSpec): Intent {
+  return intent;
+}
+
+/** The same for the same intent of the same profile, however its fields are ordered. */
+export function revisionName(
+  { metadata: { name, uid = '' } }: Pick<LocalDnsProfile, 'metadata'>,
+  intent: Intent,
+): string {
+  const print = createHash('sha256')
+    .update(`${uid} ${canonicalJson(intent)}`)
+    .digest('hex')
+    .slice(0, 10);
+  return `${name}-${print}`;
+}
+
+/** Names each profile's revision once for as long as it is not edited. */
+export function rememberingNames(): (profile: LocalDnsProfile) => string {
+  const known = new WeakMap<ProfileSpec, string>();
+  return (profile) => {
+    const before = known.get(profile.spec);
+    if (before !== undefined) return before;
+    const name = revisionName(profile, intentOf(profile.spec));
+    known.set(profile.spec, name);
+    return name;
+  };
+}
+
+export class Revisions {
+  readonly #client: Pick<KubeClient, 'create' | 'mergePatch' | 'delete'>;
+  readonly #namespace: string;
+
+  constructor(client: Pick<KubeClient, 'create' | 'mergePatch' | 'delete'>, namespace: string) {
+    this.#client = client;
+    this.#namespace = namespace;
+  }
+
+  /** Makes it the newest of the profile's; `known` are all that there are. */
+  async keep(profile: LocalDnsProfile, name: string, known: readonly RevisionFacts[]): Promise<void> {
+    const highest = known.reduce((most, { number }) => Math.max(most, number), 0);
+    const mine = known.find((revision) => revision.name === name);
+    if (mine?.number === highest && mine !== undefined) return;
+    if (mine !== undefined) {
+      await this.#client.mergePatch(
+        CONTROLLER_REVISIONS,
+        name,
+        { revision: highest + 1 },
+        { namespace: this.#namespace },
+      );
+      return;
+    }
+    const { name: owner, uid = '' } = profile.metadata;
+    const object: ControllerRevision = {
+      metadata: {
+        name,
+        namespace: this.#namespace,
+        labels: { [profileLabel]: owner, [profileUidLabel]: uid },
+        // Gone with its profile: an owner may be of the cluster where what it owns is of a namespace.
+        ownerReferences: [{ apiVersion, kind: profileKind.kind, name: owner, uid }],
+      },
+      data: { spec: intentOf(profile.spec) },
+      revision: highest + 1,
+    };
+    try {
+      await this.#client.create(CONTROLLER_REVISIONS, object);
+    } catch (error) {
+      // Its name is its content: whoever has written it has written the same.
+      if (!(error instanceof ApiError && error.isConflict)) throw error;
+    }
+  }
+
+  /** Removes the oldest beyond the limit, but for those that are needed. */
+  async prune(known: readonly RevisionFacts[], isNeeded: (name: string) => boolean): Promise<void> {
+    const old = [...known].sort((a, b) => b.number - a.number).slice(historyLimit);
+    for (const { name, uid } of old) {
+      if (isNeeded(name)) continue;
+      await this.#client.delete(CONTROLLER_REVISIONS, name, { uid }, { namespace: this.#namespace });
+    }
+  }
+}

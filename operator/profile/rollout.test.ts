@@ -1,0 +1,393 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { defaultedRollout } from '../../api/v1alpha1/rollout-settings.ts';
+import { planRollout, type RolloutNode, type RolloutState } from './rollout.ts';
+import type { Standing } from './trial.ts';
+
+const settled: Standing = { kind: 'settled' };
+const pending: Standing = { kind: 'pending', untilMs: 60_000 };
+const lost: Standing = { kind: 'lost' };
+const bad: Standing = { kind: 'bad', reason: 'ProbeFailed', message: 'a.example: SERVFAIL' };
+const unable: Standing = { kind: 'bad', reason: 'NotServing', message: 'port 53 is taken' };
+
+const at = (name: string, carries: string | undefined, more: Partial<RolloutNode> = {}): RolloutNode => ({
+  name,
+  zone: 'z',
+  pool: 'p',
+  carries,
+  isReachable: true,
+  isServing: carries !== undefined,
+  isJudged: carries === 'new',
+  standing: settled,
+  isSame: false,
+  ...more,
+});
+const many = (count: number, carries: string | undefined, more: Partial<RolloutNode> = {}, first = 0): RolloutNode[] =>
+  Array.from({ length: count }, (_, index) => at(`n${String(first + index).padStart(4, '0')}`, carries, more));
+
+const done: RolloutState = { phase: 'Done', target: 'old', good: 'old', startedAt: 's' };
+const canary: RolloutState = { phase: 'Canary', target: 'new', good: 'old', startedAt: 's' };
+const batch: RolloutState = { ...canary, phase: 'Batch' };
+const first: RolloutState = { phase: 'Canary', target: 'new', startedAt: 's' };
+const rollingBack: RolloutState = { ...canary, phase: 'RollingBack', reason: 'ProbeFailed', message: 'm' };
+
+interface Case {
+  title: string;
+  nodes: RolloutNode[];
+  before?: RolloutState;
+  settings?: Parameters<typeof defaultedRollout>[0];
+  target?: string;
+  phase: string;
+  /** `node=revision`, with a `?` where it is a trial. */
+  give: string[];
+  good?: string;
+}
+
+const cases: Case[] = [
+  { title: 'nobody to serve is nothing to roll out', nodes: [], phase: 'Idle', give: [] },
+  {
+    title: 'the only node of a cluster is served at once',
+    nodes: [at('a', undefined)],
+    phase: 'Canary',
+    give: ['a=new?'],
+  },
+  {
+    title: 'the very first revision has a canary, too',
+    nodes: many(30, undefined),
+    phase: 'Canary',
+    give: ['n0000=new?'],
+  },
+  {
+    title: 'while the canary soaks, the others wait',
+    nodes: [at('a', 'new', { standing: pending }), ...many(3, 'old')],
+    before: canary,
+    phase: 'Canary',
+    give: [],
+  },
+  {
+    title: 'once it is proven, a batch follows, no larger than allowed',
+    nodes: [at('a', 'new'), ...many(29, 'old')],
+    before: canary,
+    phase: 'Batch',
+    give: ['n0000=new?', 'n0001=new?', 'n0002=new?'],
+  },
+  {
+    title: 'a batch that is not over lets no other begin',
+    nodes: [...many(3, 'new'), at('x', 'new', { standing: pending }), ...many(26, 'old', {}, 3)],
+    before: batch,
+    phase: 'Batch',
+    give: [],
+  },
+  {
+    title: 'with every node proven it is done, and the target is what a rollback returns to',
+    nodes: many(5, 'new'),
+    before: batch,
+    phase: 'Done',
+    give: [],
+    good: 'new',
+  },
+  {
+    title: 'several canaries are no more than may be on trial',
+    nodes: many(20, 'old'),
+    before: done,
+    settings: { canary: { nodes: 5 } },
+    phase: 'Canary',
+    give: ['n0000=new?', 'n0001=new?'],
+  },
+  {
+    title: 'without canaries a batch begins',
+    nodes: many(10, 'old'),
+    before: done,
+    settings: { canary: { nodes: 0 } },
+    phase: 'Batch',
+    give: ['n0000=new?'],
+  },
+  {
+    title: 'a canary is a node that serves',
+    nodes: [at('a', 'old', { isServing: false }), at('b', 'old')],
+    before: done,
+    phase: 'Canary',
+    give: ['b=new?'],
+  },
+  {
+    title: 'a batch begins with nodes that have nothing to lose, and they are not judged by it',
+    nodes: [at('c', 'new'), ...many(18, 'old'), at('x', 'old', { isServing: false })],
+    before: canary,
+    phase: 'Batch',
+    give: ['x=new', 'n0000=new?'],
+  },
+  {
+    title: 'a node that joins meanwhile gets what is known to be good',
+    nodes: [at('a', 'new', { standing: pending }), at('b', 'old'), at('new', undefined)],
+    before: canary,
+    phase: 'Canary',
+    give: ['new=old'],
+  },
+  {
+    title: 'a node that joins afterwards gets the target',
+    nodes: [at('a', 'old'), at('b', undefined)],
+    before: done,
+    target: 'old',
+    phase: 'Done',
+    give: ['b=old'],
+  },
+  {
+    title: 'a canary that fails takes the change back',
+    nodes: [at('a', 'new', { standing: bad }), ...many(3, 'old')],
+    before: canary,
+    phase: 'RollingBack',
+    give: ['a=old'],
+  },
+  {
+    title: 'a batch that fails takes it back from all: at once where it hurts, the rest some at a time',
+    nodes: [at('a', 'new', { standing: bad }), ...many(15, 'new'), ...many(14, 'old', {}, 15)],
+    before: batch,
+    phase: 'RollingBack',
+    give: ['a=old', 'n0000=old', 'n0001=old'],
+  },
+  {
+    title: 'a rollback waits for its batch, too',
+    nodes: [...many(3, 'old', { standing: pending }), ...many(27, 'new', {}, 3)],
+    before: rollingBack,
+    phase: 'RollingBack',
+    give: [],
+  },
+  { title: 'a rollback ends', nodes: many(3, 'old'), before: rollingBack, phase: 'RolledBack', give: [] },
+  {
+    title: 'what failed is not tried again, however well all nodes are',
+    nodes: many(3, 'old'),
+    before: { ...rollingBack, phase: 'RolledBack' },
+    phase: 'RolledBack',
+    give: [],
+  },
+  {
+    title: 'a node that was away while all others went back follows them',
+    nodes: [at('a', 'new'), ...many(3, 'old')],
+    before: { ...rollingBack, phase: 'RolledBack' },
+    phase: 'RolledBack',
+    give: ['a=old'],
+  },
+  {
+    title: 'without autoRollback it halts, and nodes keep what they have',
+    nodes: [at('a', 'new', { standing: bad }), ...many(3, 'old')],
+    before: canary,
+    settings: { autoRollback: false },
+    phase: 'Halted',
+    give: [],
+  },
+  {
+    title: 'there is nothing to return to from the first revision',
+    nodes: [at('a', 'new', { standing: bad }), at('b', undefined)],
+    before: first,
+    phase: 'Halted',
+    give: [],
+  },
+  {
+    title: 'a node that is unable to serve does not keep the first revision from the others',
+    nodes: [at('a', 'new', { standing: unable, isServing: false }), at('b', undefined), at('c', undefined)],
+    before: first,
+    phase: 'Canary',
+    give: ['b=new?'],
+  },
+  {
+    title: 'more of these than may be on trial do',
+    nodes: [...many(2, 'new', { standing: unable, isServing: false }), at('c', undefined)],
+    before: first,
+    phase: 'Halted',
+    give: [],
+  },
+  {
+    title: 'a node that did not serve before fails nothing',
+    nodes: [at('a', 'new', { standing: unable, isServing: false, isJudged: false }), at('b', 'new')],
+    before: batch,
+    phase: 'Done',
+    give: [],
+    good: 'new',
+  },
+  {
+    title: 'a refusal counts, whatever the node was before',
+    nodes: [
+      at('a', 'new', { standing: { kind: 'bad', reason: 'ConfigRefused', message: 'm' }, isJudged: false }),
+      at('b', 'old'),
+    ],
+    before: batch,
+    phase: 'RollingBack',
+    give: ['a=old'],
+  },
+  {
+    title: 'nodes that fall silent are borne with, but for as many as may be on trial',
+    nodes: [at('a', 'new', { standing: lost }), at('b', 'new'), ...many(18, 'old')],
+    before: batch,
+    phase: 'Batch',
+    give: ['n0000=new?'],
+  },
+  {
+    title: 'so many that fall silent are a failure',
+    nodes: [at('a', 'new', { standing: lost }), at('b', 'new', { standing: lost }), ...many(18, 'old')],
+    before: batch,
+    phase: 'RollingBack',
+    give: ['a=old', 'b=old'],
+  },
+  {
+    title: 'an agent that does not come up keeps the first revision from nobody',
+    nodes: [at('a', 'new', { standing: lost, isServing: false }), at('b', undefined)],
+    before: first,
+    phase: 'Canary',
+    give: ['b=new?'],
+  },
+  {
+    title: 'a node that is away does not block',
+    nodes: [
+      at('a', 'new', { standing: pending, isReachable: false }),
+      at('b', 'new'),
+      at('c', 'old', { isReachable: false }),
+    ],
+    before: batch,
+    phase: 'Done',
+    give: [],
+    good: 'new',
+  },
+  {
+    title: 'a canary that goes away is replaced',
+    nodes: [at('a', 'new', { standing: pending, isReachable: false }), at('b', 'old')],
+    before: canary,
+    phase: 'Canary',
+    give: ['b=new?'],
+  },
+  {
+    title: 'a node that returns gets the target, without a trial',
+    nodes: [...many(3, 'new'), at('x', 'old')],
+    before: { phase: 'Done', target: 'new', good: 'new', startedAt: 's' },
+    phase: 'Done',
+    give: ['x=new'],
+  },
+  {
+    title: 'what failed on a node that is away is not known to have failed',
+    nodes: [at('a', 'new', { standing: bad, isReachable: false }), at('b', 'old')],
+    before: canary,
+    phase: 'Canary',
+    give: ['b=new?'],
+  },
+  {
+    title: 'an edit in the middle begins with the node that is on trial already',
+    nodes: [at('a', 'old'), at('b', 'mid', { isJudged: true, standing: pending }), at('c', 'old')],
+    before: { ...canary, target: 'mid' },
+    phase: 'Canary',
+    give: ['b=new?'],
+  },
+  {
+    title: 'what it finds broken, and does not need, goes back to what is good',
+    nodes: [
+      at('a', 'mid', { isJudged: true, standing: bad }),
+      at('b', 'mid', { isJudged: true, standing: bad }),
+      ...many(18, 'old'),
+    ],
+    before: { ...batch, target: 'mid' },
+    phase: 'Canary',
+    give: ['a=new?', 'b=old'],
+  },
+  {
+    title: 'an edit back to what was good needs no trial',
+    nodes: [at('a', 'mid', { isJudged: true, standing: pending }), at('b', 'old')],
+    before: { ...canary, target: 'mid' },
+    target: 'old',
+    phase: 'Batch',
+    give: ['a=old'],
+  },
+  {
+    title: 'an edit after a failure is a rollout of its own',
+    nodes: many(3, 'old'),
+    before: { ...rollingBack, phase: 'RolledBack', target: 'mid' },
+    phase: 'Canary',
+    give: ['n0000=new?'],
+  },
+  {
+    title: 'nodes for which nothing changes are told at once',
+    nodes: many(30, 'old', { isSame: true }),
+    before: done,
+    phase: 'Canary',
+    give: many(30, 'old').map(({ name }) => `${name}=new`),
+  },
+  {
+    title: 'paused, every node keeps what it has, and a new one gets what is good',
+    nodes: [at('a', 'new', { standing: bad }), at('b', 'old'), at('c', undefined)],
+    before: canary,
+    settings: { paused: true },
+    phase: 'Paused',
+    give: ['c=old'],
+  },
+  {
+    title: 'a pause that ends tries anew what had failed',
+    nodes: many(3, 'old'),
+    before: { ...canary, phase: 'Paused' },
+    phase: 'Canary',
+    give: ['n0000=new?'],
+  },
+];
+
+for (const { title, nodes, before, settings, target = 'new', phase, give, good } of cases) {
+  test(title, () => {
+    const step = planRollout({ target, settings: defaultedRollout(settings), nodes, before, nowMs: 0 });
+    assert.equal(step.state.phase, phase);
+    assert.deepEqual(
+      step.give.map(({ node, revision, isTrial }) => `${node}=${revision}${isTrial ? '?' : ''}`),
+      give,
+    );
+    assert.equal(step.state.good, good ?? before?.good);
+    assert.equal(step.state.target, target);
+  });
+}
+
+test('it says which node failed, and keeps saying so after the rollback', () => {
+  const nodes = [at('a', 'new', { standing: bad }), at('b', 'old')];
+  const { state } = planRollout({ target: 'new', settings: defaultedRollout(), nodes, before: canary, nowMs: 0 });
+  assert.deepEqual([state.reason, state.message], ['ProbeFailed', 'a: a.example: SERVFAIL']);
+  const later = planRollout({
+    target: 'new',
+    settings: defaultedRollout(),
+    nodes: many(2, 'old'),
+    before: state,
+    nowMs: 0,
+  });
+  assert.deepEqual([later.state.reason, later.state.message], [state.reason, state.message]);
+});
+
+test('where time alone decides, it looks again', () => {
+  const nodes = [at('a', 'new', { standing: pending }), at('b', 'new', { standing: { kind: 'pending', untilMs: 7 } })];
+  const { lookAgainAtMs } = planRollout({
+    target: 'new',
+    settings: defaultedRollout(),
+    nodes,
+    before: canary,
+    nowMs: 0,
+  });
+  assert.equal(lookAgainAtMs, 7);
+});
+
+test('it counts who has the target, and who is on trial', () => {
+  const nodes = [at('a', 'new', { standing: pending }), at('b', 'new'), at('c', 'old')];
+  const { updated, onTrial } = planRollout({
+    target: 'new',
+    settings: defaultedRollout(),
+    nodes,
+    before: canary,
+    nowMs: 0,
+  });
+  assert.deepEqual([updated, onTrial], [2, 1]);
+});
+
+test('a batch takes from every zone, and within a zone from every pool', () => {
+  const nodes = [
+    ...many(10, 'old', { zone: 'z1', pool: 'a' }),
+    ...many(10, 'old', { zone: 'z2', pool: 'a' }, 10),
+    ...many(10, 'old', { zone: 'z2', pool: 'b' }, 20),
+    ...many(9, 'old', { zone: 'z3', pool: 'a' }, 30),
+    at('c', 'new'),
+  ];
+  const settings = defaultedRollout({ maxUnavailable: 6 });
+  const { give } = planRollout({ target: 'new', settings, nodes, before: canary, nowMs: 0 });
+  assert.deepEqual(
+    give.map(({ node }) => node),
+    ['n0000', 'n0010', 'n0030', 'n0001', 'n0020', 'n0031'],
+  );
+});

@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { NodeHealth } from '../../api/v1alpha1/node.ts';
+import type { AgentReport } from './facts.ts';
+import { APPLY_MS, SETTLE_MS, type Standing, standingOf } from './trial.ts';
+
+const trial = { soakSeconds: 60, probes: [] };
+const figures = { queries: 1000, servFailPermille: 10, p99Micros: 20_000 };
+const health: NodeHealth = { revision: 'r', soakSeconds: 60, ...figures, before: figures, measuredAt: '' };
+const serving: AgentReport = {
+  ...{ appliedRevision: 'r', isServing: true, servingSinceMs: 0, isRefused: false },
+  ...{ measures: true, health, failure: undefined },
+};
+
+interface Case {
+  title: string;
+  report?: Partial<AgentReport>;
+  measured?: Partial<NodeHealth>;
+  more?: { trial?: typeof trial | undefined; isIntact?: boolean };
+  factor?: number;
+  nowMs?: number;
+  is: Standing | Standing['kind'] | `bad ${string}`;
+}
+
+const cases: Case[] = [
+  { title: 'serves no worse than before', is: 'settled' },
+  {
+    title: 'refuses its configuration',
+    report: { isRefused: true, failure: 'too new' },
+    is: { kind: 'bad', reason: 'ConfigRefused', message: 'too new' },
+  },
+  { title: 'refuses what somebody else wrote', report: { isRefused: true }, more: { isIntact: false }, is: 'pending' },
+  { title: 'has not applied it yet', report: { appliedRevision: 'old' }, is: { kind: 'pending', untilMs: APPLY_MS } },
+  { title: 'has not applied it for two minutes', report: { appliedRevision: 'old' }, nowMs: APPLY_MS, is: 'lost' },
+  {
+    title: 'has not applied it for half a minute, off trial',
+    report: { appliedRevision: 'old' },
+    more: { trial: undefined },
+    nowMs: SETTLE_MS,
+    is: 'lost',
+  },
+  { title: 'does not serve for a moment', report: { isServing: false }, nowMs: 9_999, is: 'pending' },
+  {
+    title: 'does not serve',
+    report: { isServing: false, failure: 'port 53 is taken' },
+    nowMs: 10_000,
+    is: { kind: 'bad', reason: 'NotServing', message: 'port 53 is taken' },
+  },
+  {
+    title: 'does not serve, by a clock that is wrong',
+    report: { isServing: false, servingSinceMs: 1e12 },
+    nowMs: APPLY_MS + 10_000,
+    is: 'bad NotServing',
+  },
+  { title: 'is off trial and serves', report: { health: undefined }, more: { trial: undefined }, is: 'settled' },
+  { title: 'soaks', report: { health: undefined }, nowMs: 60_000, is: 'pending' },
+  { title: 'was measured with another configuration', measured: { revision: 'old' }, is: 'pending' },
+  {
+    title: 'measured nothing though it should have',
+    report: { health: undefined },
+    nowMs: 60_000 + APPLY_MS + 30_000,
+    is: 'lost',
+  },
+  {
+    title: 'is of a version that measures nothing, and has served so long',
+    report: { health: undefined, measures: false },
+    nowMs: 60_000,
+    is: 'settled',
+  },
+  {
+    title: 'resolves no probe',
+    measured: {
+      probes: [
+        { name: 'a', ok: true },
+        { name: 'b', ok: false, message: 'SERVFAIL' },
+      ],
+    },
+    is: { kind: 'bad', reason: 'ProbeFailed', message: 'b: SERVFAIL' },
+  },
+  {
+    title: 'resolves no probe, and was asked nothing else',
+    measured: { queries: 0, probes: [{ name: 'b', ok: false }] },
+    is: 'bad ProbeFailed',
+  },
+  {
+    title: 'fails more often',
+    measured: { servFailPermille: 35 },
+    is: { kind: 'bad', reason: 'MoreServFail', message: '3.5 % of its answers are SERVFAIL, 1 % before' },
+  },
+  { title: 'fails more often, but not by much', measured: { servFailPermille: 29 }, is: 'settled' },
+  {
+    title: 'fails more often than before, and less than it may',
+    measured: { servFailPermille: 35 },
+    factor: 400,
+    is: 'settled',
+  },
+  { title: 'fails a few of very few', measured: { queries: 49, servFailPermille: 500 }, is: 'settled' },
+  {
+    title: 'is slower',
+    measured: { p99Micros: 41_000 },
+    is: { kind: 'bad', reason: 'Slower', message: '99 of 100 answers within 41 ms, 20 ms before' },
+  },
+  {
+    title: 'is slower by less than a person could tell',
+    measured: { p99Micros: 9_000, before: { ...figures, p99Micros: 1_000 } },
+    is: 'settled',
+  },
+  {
+    title: 'has no past and fails half of all',
+    measured: { before: undefined, servFailPermille: 500 },
+    is: 'bad MoreServFail',
+  },
+  { title: 'has no past and fails some', measured: { before: undefined, servFailPermille: 499 }, is: 'settled' },
+  {
+    title: 'has a past of few queries',
+    measured: { before: { ...figures, queries: 3, servFailPermille: 0 }, servFailPermille: 100 },
+    is: 'settled',
+  },
+];
+
+for (const { title, report, measured, more, factor = 200, nowMs = 0, is } of cases) {
+  test(`a node that ${title}: ${typeof is === 'string' ? is : is.kind}`, () => {
+    const told = { ...serving, ...(measured && { health: { ...health, ...measured } }), ...report };
+    const facts = { revision: 'r', trial, writtenAtMs: 0, isIntact: true, ...more, report: told };
+    const standing = standingOf(facts, factor, nowMs);
+    if (typeof is !== 'string') assert.deepEqual(standing, is);
+    else assert.equal(standing.kind === 'bad' && is !== 'bad' ? `bad ${standing.reason}` : standing.kind, is);
+  });
+}

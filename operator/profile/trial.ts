@@ -1,0 +1,95 @@
+import type { NodeHealth } from '../../api/v1alpha1/node.ts';
+import type { WrittenFacts } from './facts.ts';
+
+/** Where a node stands with the configuration that was written for it. */
+export type Standing =
+  /** It has it and serves, and nothing speaks against it. */
+  | { readonly kind: 'settled' }
+  /** Not decided yet; looked at again then at the latest. */
+  | { readonly kind: 'pending'; readonly untilMs: number }
+  /** The configuration is at fault, or seems so. */
+  | { readonly kind: 'bad'; readonly reason: TrialReason; readonly message: string }
+  /** Nothing was heard of it for too long: who knows. */
+  | { readonly kind: 'lost' };
+
+export const trialReasons = ['ConfigRefused', 'NotServing', 'ProbeFailed', 'MoreServFail', 'Slower'] as const;
+export type TrialReason = (typeof trialReasons)[number];
+
+/** An agent that lives has a new configuration within two seconds; a pod that starts may take so long. */
+export const APPLY_MS = 120_000;
+/** Where no trial is due the next batch waits no longer than that for a node that is silent. */
+export const SETTLE_MS = 30_000;
+/** Beyond the soak: probes take a while, and so does a status. */
+const REPORT_MS = 30_000;
+/** A listener may be away for a moment while an agent is replaced. */
+const NOT_SERVING_MS = 10_000;
+
+/** With fewer queries a share means nothing. */
+const MIN_QUERIES = 50;
+/** Differences below these are noise, by whatever factor. */
+const SERVFAIL_FLOOR_PERMILLE = 20;
+const P99_FLOOR_MICROS = 10_000;
+/** Without a past to compare with, only what is plainly broken counts. */
+const BROKEN_PERMILLE = 500;
+
+const SETTLED: Standing = { kind: 'settled' };
+const LOST: Standing = { kind: 'lost' };
+
+type TrialFacts = Pick<WrittenFacts, 'revision' | 'trial' | 'writtenAtMs' | 'isIntact' | 'report'>;
+
+/** Pure. `healthFactor` is in percent. */
+export function standingOf(
+  { revision, trial, writtenAtMs, isIntact, report }: TrialFacts,
+  healthFactor: number,
+  nowMs: number,
+): Standing {
+  const by = (untilMs: number, otherwise: Standing): Standing =>
+    nowMs < untilMs ? { kind: 'pending', untilMs } : otherwise;
+  // What somebody made of it behind our back is put right first, and nobody is judged by it.
+  if (report.isRefused && isIntact) return { kind: 'bad', reason: 'ConfigRefused', message: report.failure ?? '' };
+  if (report.appliedRevision !== revision || !isIntact)
+    return by(writtenAtMs + (trial === undefined ? SETTLE_MS : APPLY_MS), LOST);
+  if (!report.isServing) {
+    const bad: Standing = { kind: 'bad', reason: 'NotServing', message: report.failure ?? 'it does not serve' };
+    // A node's clock may be wrong: its word counts no longer than an agent may take.
+    return by(Math.min(report.servingSinceMs, writtenAtMs + APPLY_MS) + NOT_SERVING_MS, bad);
+  }
+  if (trial === undefined) return SETTLED;
+  if (report.health?.revision === revision) return judged(report.health, healthFactor);
+  const soakedMs = writtenAtMs + trial.soakSeconds * 1000;
+  // An agent of an older version measures nothing: that it has served for so long is all there is.
+  return report.measures ? by(soakedMs + APPLY_MS + REPORT_MS, LOST) : by(soakedMs, SETTLED);
+}
+
+function judged({ queries, servFailPermille, p99Micros, before, probes }: NodeHealth, healthFactor: number): Standing {
+  const probe = probes?.find(({ ok }) => !ok);
+  if (probe !== undefined) {
+    return { kind: 'bad', reason: 'ProbeFailed', message: `${probe.name}: ${probe.message ?? 'not resolved'}` };
+  }
+  if (queries < MIN_QUERIES) return SETTLED;
+  if (before === undefined || before.queries < MIN_QUERIES) {
+    if (servFailPermille < BROKEN_PERMILLE) return SETTLED;
+    return { kind: 'bad', reason: 'MoreServFail', message: `${percent(servFailPermille)} of its answers are SERVFAIL` };
+  }
+  if (isWorse(servFailPermille, before.servFailPermille, SERVFAIL_FLOOR_PERMILLE, healthFactor)) {
+    const message = `${percent(servFailPermille)} of its answers are SERVFAIL, ${percent(before.servFailPermille)} before`;
+    return { kind: 'bad', reason: 'MoreServFail', message };
+  }
+  if (isWorse(p99Micros, before.p99Micros, P99_FLOOR_MICROS, healthFactor)) {
+    const message = `99 of 100 answers within ${millis(p99Micros)}, ${millis(before.p99Micros)} before`;
+    return { kind: 'bad', reason: 'Slower', message };
+  }
+  return SETTLED;
+}
+
+function isWorse(now: number, before: number, floor: number, factor: number): boolean {
+  return now - before >= floor && now * 100 > before * factor;
+}
+
+function percent(permille: number): string {
+  return `${permille / 10} %`;
+}
+
+function millis(micros: number): string {
+  return `${Math.round(micros / 1000)} ms`;
+}
