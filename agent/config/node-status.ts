@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Condition, type NodeConditionType, nextCondition, reasons } from '../../api/v1alpha1/conditions.ts';
 import { apiVersion, nodeKind } from '../../api/v1alpha1/labels.ts';
 import type { LocalDnsNode, NodeHealth } from '../../api/v1alpha1/node.ts';
-import { formatVersion } from '../../api/v1alpha1/node-config.ts';
+import { readVersions } from '../../api/v1alpha1/node-config.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import { ApiError } from '../../kube/errors.ts';
 import type { Outcome } from '../channel.ts';
@@ -31,7 +31,7 @@ export class NodeStatus {
   constructor(client: KubeClient, nodeName: string, agentVersion: string, log: Log) {
     this.#client = client;
     this.#nodeName = nodeName;
-    this.#self = { agentVersion, configVersions: [formatVersion] };
+    this.#self = { agentVersion, configVersions: [...readVersions] };
     this.#log = log;
   }
 

@@ -11,6 +11,9 @@ import { z } from './schema.ts';
 /** Raised when an agent of the last release could misread what is written now. */
 export const formatVersion = 1;
 
+/** What an agent reads; that of the last release stays for a release, since the configuration on a node's disk may be of it. */
+export const readVersions: readonly number[] = [formatVersion];
+
 const seconds = z.int().min(0).max(2_147_483_647);
 const ipAddress = z.string().refine(isAddress, 'must be an IP address');
 const prefix = z.string().refine(isPrefix, 'must be a network: an IP address, a slash and a number of bits');
@@ -163,9 +166,13 @@ export function parseNodeConfig(value: unknown): { config: NodeConfig } | { erro
   return { config };
 }
 
-/** The versioned hash by which operator and agent agree what is applied: equal configurations, in any key order, hash equally. */
+/**
+ * By which operator and agent agree what is applied: the format, and a hash that is equal for equal configurations, in any order of
+ * keys.
+ */
 export function revisionOf(value: unknown): string {
-  return `v${formatVersion}-${createHash('sha256').update(canonicalJson(value)).digest('hex').slice(0, 12)}`;
+  const format = (value as { formatVersion?: unknown } | null)?.formatVersion;
+  return `v${typeof format === 'number' ? format : 0}-${createHash('sha256').update(canonicalJson(value)).digest('hex').slice(0, 12)}`;
 }
 
 /** The same text for the same value, in whatever order its fields stand. */
