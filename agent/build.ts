@@ -26,6 +26,7 @@ import { SearchPathRelief } from './policy/search-path-relief.ts';
 import { SearchPathRulings } from './policy/search-path-rulings.ts';
 import { singleLabels } from './policy/single-labels.ts';
 import { specialNames } from './policy/special-names.ts';
+import { InFlight } from './server/in-flight.ts';
 import {
   askedPlaces,
   bump,
@@ -165,7 +166,7 @@ export class Builder {
             this.#sockets,
             () => bump(counts, ZoneCount.outOfSockets),
           ),
-          inFlight: new Map(),
+          inFlight: new InFlight(),
           counts,
           logQueries: block.queryLogging === 'Log',
         },

@@ -23,9 +23,17 @@ class WheelTimer implements Timer {
   }
 }
 
+/** One of Node's timers, which keeps no process alive. */
+function nodeTimer(delayMs: number, callback: () => void): Timer {
+  const timer = setTimeout(callback, delayMs);
+  timer.unref();
+  return { cancel: () => clearTimeout(timer) };
+}
+
 /** Fires as Node's timers do: never early, in the order of time, and of those of one millisecond the oldest first. */
 export class TimerWheel {
   readonly #nowMs: () => number;
+  readonly #wakeAfter: typeof nodeTimer;
   readonly #first: (WheelTimer | undefined)[] = new Array(slots).fill(undefined);
   readonly #last: (WheelTimer | undefined)[] = new Array(slots).fill(undefined);
   /** One bit for each slot that is not empty. */
@@ -36,15 +44,16 @@ export class TimerWheel {
   /** What is set from now on is due after this one. */
   #setAfterTick: number;
   #wakeTick = Number.POSITIVE_INFINITY;
-  #wake: NodeJS.Timeout | undefined;
+  #wake: Timer | undefined;
 
-  constructor(nowMs: () => number) {
+  /** @param wakeAfter calls once, never early */
+  constructor(nowMs: () => number, wakeAfter = nodeTimer) {
     this.#nowMs = nowMs;
+    this.#wakeAfter = wakeAfter;
     this.#doneTick = Math.floor(nowMs());
     this.#setAfterTick = this.#doneTick;
   }
 
-  /** The timers keep no process alive. */
   after(delayMs: number, callback: () => void): Timer {
     const nowMs = this.#nowMs();
     // With nothing in it the wheel has stood still.
@@ -75,16 +84,18 @@ export class TimerWheel {
     else previous.next = next;
     if (next === undefined) this.#last[slot] = previous;
     else next.previous = previous;
+    // A timer that is old by now would keep those that were beside it alive.
+    timer.previous = undefined;
+    timer.next = undefined;
     if (this.#first[slot] === undefined) {
       this.#occupied[slot >>> 5] = (this.#occupied[slot >>> 5] as number) & ~(1 << (slot & 31));
     }
   }
 
   #wakeAt(tick: number, nowMs: number): void {
-    clearTimeout(this.#wake);
+    this.#wake?.cancel();
     this.#wakeTick = tick;
-    this.#wake = setTimeout(() => this.#turn(), Math.max(1, Math.ceil(tick - nowMs)));
-    this.#wake.unref();
+    this.#wake = this.#wakeAfter(Math.max(1, Math.ceil(tick - nowMs)), () => this.#turn());
   }
 
   #turn(): void {

@@ -8,6 +8,7 @@ import { setU16, u16 } from '../wire/octets.ts';
 import { hasOpt, questionEnd } from '../wire/upstream-query.ts';
 import type { ServerAddress } from './exchange-error.ts';
 import type { Outgoing } from './outgoing.ts';
+import { type Batch, Sent, SentQueries } from './sent-queries.ts';
 import type { TcpQuery } from './tcp-query.ts';
 import type { TlsSessions } from './tls-sessions.ts';
 import { answers } from './udp-exchange.ts';
@@ -39,25 +40,6 @@ const nothing = Buffer.alloc(0);
 /** What is read next, of all connections in turn: whoever is told of it takes what it keeps. */
 const arrived = Buffer.allocUnsafeSlow(2 + maxMessageLength);
 
-/** What leaves in one segment. */
-interface Batch {
-  /** Infinity until then: what we have not sent holds nothing up. */
-  leftAtMs: number;
-  /** Messages, and the ids that they get. */
-  readonly messages: Buffer[];
-  readonly ids: number[];
-}
-
-interface Sent {
-  readonly query: TcpQuery;
-  readonly batch: Batch;
-  /** The how-manieth on its connection. */
-  readonly order: number;
-  readonly withKeepalive: boolean;
-  /** It was out on another connection already. */
-  readonly isRepeated: boolean;
-}
-
 /** What a connection tells its pool, and what it knows from it about the server. */
 export interface ConnectionOwner {
   /** One that arrived after another that had been asked later. */
@@ -86,7 +68,7 @@ export class TcpConnection {
    * By id, the oldest first. Those that ended elsewhere, or were given up, stay until they are answered or passed over: a server
    * that answers one after the other is still busy with them.
    */
-  readonly #sent = new Map<number, Sent>();
+  readonly #sent = new SentQueries();
   #received: Buffer = nothing;
   #asked = 0;
   /** The latest query that has been answered, in the order of asking. */
@@ -171,7 +153,7 @@ export class TcpConnection {
   /** What waits behind the slow one, and nowhere else. */
   *held(): Generator<TcpQuery, void> {
     const head = this.#head();
-    for (const { query, order } of this.#sent.values()) {
+    for (const { query, order } of this.#sent) {
       if (head !== undefined && order > head.order && query.latest === this && !query.hasEnded) yield query;
     }
   }
@@ -180,11 +162,10 @@ export class TcpConnection {
     const queryId = this.#freeId();
     // RFC 7828 §3.2.1: once, to say that we would keep the connection.
     const first = this.#asked === 0 && this.#owner.takesKeepalive && hasOpt(query.message);
-    const isRepeated = query.outOn > 0;
     const batch = this.#openBatch();
     batch.messages.push(first ? withKeepalive(query.message) : query.message);
     batch.ids.push(queryId);
-    this.#sent.set(queryId, { query, batch, order: this.#asked, withKeepalive: first, isRepeated });
+    this.#sent.add(new Sent(queryId, query, batch, this.#asked, first));
     this.#asked += 1;
     query.outOn += 1;
     query.latest = this;
@@ -202,7 +183,7 @@ export class TcpConnection {
   }
 
   carries(query: TcpQuery): boolean {
-    for (const sent of this.#sent.values()) if (sent.query === query) return true;
+    for (const sent of this.#sent) if (sent.query === query) return true;
     return false;
   }
 
@@ -212,12 +193,11 @@ export class TcpConnection {
 
   /** The oldest that no later one has been answered before. */
   #head(): Sent | undefined {
-    for (const sent of this.#sent.values()) if (sent.order > this.#answered) return sent;
-    return undefined;
+    return this.#sent.firstAfter(this.#answered);
   }
 
   #isAwaited(): boolean {
-    for (const { query } of this.#sent.values()) if (!query.hasEnded) return true;
+    for (const { query } of this.#sent) if (!query.hasEnded) return true;
     return false;
   }
 
@@ -261,7 +241,7 @@ export class TcpConnection {
 
   #freeId(): number {
     let queryId = randomInt(0x10000);
-    while (this.#sent.has(queryId)) queryId = (queryId + 1) & 0xffff;
+    while (this.#sent.get(queryId) !== undefined) queryId = (queryId + 1) & 0xffff;
     return queryId;
   }
 
@@ -301,7 +281,7 @@ export class TcpConnection {
       (sent ?? this.#head())?.query.mismatched();
       return;
     }
-    this.#sent.delete(queryId);
+    this.#sent.delete(sent);
     this.#note(sent);
     const { query } = sent;
     query.outOn -= 1;
@@ -330,10 +310,10 @@ export class TcpConnection {
   }
 
   #forgetPassedOver(): void {
-    for (const [id, { order, query }] of this.#sent) {
-      if (order > this.#answered) return;
-      if (!query.hasEnded) continue;
-      this.#sent.delete(id);
+    for (const sent of this.#sent) {
+      if (sent.order > this.#answered) return;
+      if (!sent.query.hasEnded) continue;
+      this.#sent.delete(sent);
       this.#passedOver -= 1;
     }
   }
@@ -361,11 +341,10 @@ export class TcpConnection {
     this.#idle?.cancel();
     this.#socket.destroy();
     const unanswered: TcpQuery[] = [];
-    for (const { query } of this.#sent.values()) {
+    for (const { query } of this.#sent.takeAll()) {
       query.outOn -= 1;
       if (!query.hasEnded && query.outOn === 0) unanswered.push(query);
     }
-    this.#sent.clear();
     this.#owner.closed(this, unanswered, reason);
   }
 }

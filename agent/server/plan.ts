@@ -7,7 +7,7 @@ import type { Policy } from '../policy/policy.ts';
 import type { RebindProtection } from '../policy/rebind.ts';
 import type { SearchPathRelief, WhyAsked } from '../policy/search-path-relief.ts';
 import type { ZoneTable } from '../zone/zone-table.ts';
-import type { Resolution } from './resolution.ts';
+import type { InFlight } from './in-flight.ts';
 import { waitPlace, waitPlaces } from './waits.ts';
 
 /** One server block. */
@@ -28,7 +28,7 @@ export interface Zone {
   readonly rebind: RebindProtection | undefined;
   readonly forwarder: Forwarder;
   /** What is asked of the servers now, by question: equal ones share one upstream query. */
-  readonly inFlight: Map<string, Resolution>;
+  readonly inFlight: InFlight;
   /** Indexed by {@link ZoneCount}. */
   readonly counts: Float64Array;
   readonly logQueries: boolean;

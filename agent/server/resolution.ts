@@ -37,6 +37,8 @@ export class Resolution {
   /** Serves on where nothing better comes. */
   readonly known: Entry | undefined;
   readonly waiters: Waiter[] = [];
+  /** Next of those whose questions lead to the same place in {@link InFlight}. */
+  chained: Resolution | undefined;
 
   constructor(query: PendingQuery, zone: Zone, known: Entry | undefined) {
     this.query = query;

@@ -175,7 +175,7 @@ export class Server {
 
   /** Behind the answer; once for all who would. */
   #refresh(query: Query, zone: Zone, entry: Entry, { client }: Reply): void {
-    if (!zone.inFlight.has(query.key)) this.#begin(new Resolution(query.detach(), zone, entry), client);
+    if (zone.inFlight.find(query) === undefined) this.#begin(new Resolution(query.detach(), zone, entry), client);
   }
 
   /**
@@ -186,7 +186,7 @@ export class Server {
     const query = asked.detach();
     const waiter = new Waiter(query, reply, startedAtMs, stale);
     if (stale !== undefined) waiter.timer = this.#clock.after(clientTimerMs, () => this.#giveStale(waiter, zone));
-    const shared = zone.inFlight.get(query.key);
+    const shared = zone.inFlight.find(query);
     if (shared !== undefined) {
       bump(zone.counts, ZoneCount.coalesced);
       shared.waiters.push(waiter);
@@ -211,9 +211,9 @@ export class Server {
   #begin(resolution: Resolution, client: string): void {
     const { query, zone } = resolution;
     const { forwarder, counts } = zone;
-    zone.inFlight.set(query.key, resolution);
+    zone.inFlight.add(resolution);
     const onEnd = (outcome: Outcome): void => {
-      if (zone.inFlight.get(query.key) === resolution) zone.inFlight.delete(query.key);
+      zone.inFlight.delete(resolution);
       counts[ZoneCount.inFlight] = forwarder.inFlight;
       this.#resolved(resolution, outcome);
     };

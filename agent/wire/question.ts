@@ -40,6 +40,18 @@ export function mixed(hash: number, more: number): number {
   return (mix ^ (mix >>> 13)) | 0;
 }
 
+export function isSameQuestion(one: Question, other: Question): boolean {
+  if (one.hash !== other.hash || one.questionLength !== other.questionLength) return false;
+  if (one.questionFlags !== other.questionFlags) return false;
+  const fixedAt = one.questionLength - fixedLength;
+  for (let at = 0; at < one.questionLength; at += 1) {
+    const theirs = u8(one.questionIn, one.questionAt + at);
+    const ours = u8(other.questionIn, other.questionAt + at);
+    if (theirs !== ours && (at >= fixedAt || lowerCase(theirs) !== lowerCase(ours))) return false;
+  }
+  return true;
+}
+
 /** A question that stands in `octets[from, to)` with its name in lower case, and its flags behind it. */
 export function questionAt(octets: Buffer, from: number, to: number): Question {
   const fixedAt = to - fixedLength;
