@@ -144,7 +144,7 @@ class BatchedListener implements Listener, Sender {
         this.#open += 1;
         const reply = new BatchedReply(this, place);
         this.#serve(datagrams.packet(place), reply);
-        if (reply.isOpen) reply.keep(datagrams.peer(place));
+        if (reply.isOpen) reply.keep(datagrams.peer(place, this.shape));
       }
       datagrams.flush();
       if (count < batchSize) break;
@@ -161,7 +161,7 @@ class BatchedListener implements Listener, Sender {
   }
 
   client(peer: number | Peer): string {
-    const words = typeof peer === 'number' ? this.#datagrams.peer(peer) : peer;
+    const words = typeof peer === 'number' ? this.#datagrams.peer(peer, this.shape) : peer;
     if (this.shape.name === 16) {
       const address = words[1] as number;
       return `${address & 0xff}.${(address >>> 8) & 0xff}.${(address >>> 16) & 0xff}.${address >>> 24}`;

@@ -30,7 +30,7 @@ test('each answer goes to whom its query came from, in one call', () => {
   const socket = sender(5);
   assert.equal(datagrams.receive(5, ipv4), 2);
   assert.deepEqual([datagrams.port(0), datagrams.port(1)], [1024, 65535]);
-  const peer = datagrams.peer(0);
+  const peer = datagrams.peer(0, ipv4);
   echo(socket, 1);
   assert.deepEqual(kernel.sent, []);
   // What is received meanwhile takes nobody's place.
@@ -88,17 +88,19 @@ test('of the address that was asked the interface is forgotten, unless the addre
   const { kernel, datagrams } = scene();
   const header = Buffer.alloc(16);
   const control = (...data: number[]) => Buffer.concat([header, Buffer.from(data)]);
-  const words = (place: number) => Buffer.from(Uint32Array.from(datagrams.peer(place)).buffer).subarray(32 + 16);
+  const words = (place: number, shape: PeerShape) =>
+    Buffer.from(Uint32Array.from(datagrams.peer(place, shape)).buffer).subarray(shape.name + 16);
   kernel.incoming = [{ from: from(1), text: '', control: control(9, 0, 0, 0, 192, 0, 2, 1) }];
-  datagrams.receive(5, { name: 16, control: 32 });
-  assert.deepEqual([...words(0).subarray(0, 8)], [0, 0, 0, 0, 192, 0, 2, 1]);
+  const [any4, any6] = [{ name: 16, control: 32 } as const, { name: 28, control: 40 } as const];
+  datagrams.receive(5, any4);
+  assert.deepEqual([...words(0, any4).subarray(0, 8)], [0, 0, 0, 0, 192, 0, 2, 1]);
   const address = (first: number, second: number) => [first, second, ...Array(14).fill(1), 9, 0, 0, 0];
   kernel.incoming = [address(0x20, 1), address(0xfe, 0x80), address(0xfe, 0xbf), address(0xfe, 0xc0)].map((data) => ({
     ...{ from: socketAddress('2001:db8::1', 1), text: '', control: control(...data) },
   }));
-  datagrams.receive(5, { name: 28, control: 40 });
+  datagrams.receive(5, any6);
   assert.deepEqual(
-    [0, 1, 2, 3].map((place) => words(place)[16]),
+    [0, 1, 2, 3].map((place) => words(place, any6)[16]),
     [0, 9, 9, 0],
   );
 });

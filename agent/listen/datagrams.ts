@@ -32,7 +32,7 @@ export interface PeerShape {
   control: 0 | 32 | 40;
 }
 
-/** A copy of a peer in words of 32 bits, for an answer that comes later. */
+/** A copy of a peer in words of 32 bits, as many as its shape has, for an answer that comes later. */
 export type Peer = readonly number[];
 
 /** Places for datagrams, each with its header, its peer and its payload. */
@@ -99,16 +99,20 @@ class Places {
     else if (((this.#words[data] as number) & 0xc0ff) !== 0x80fe) this.#words[data + 4] = 0;
   }
 
-  peer(place: number): Peer {
+  peer(place: number, { name, control }: PeerShape): Peer {
     const at = this.#peerAt(place);
     const words: number[] = [];
-    for (let word = 0; word < peerWords; word += 1) words.push(this.#words[at + word] as number);
+    for (let word = 0; word < name / 4; word += 1) words.push(this.#words[at + word] as number);
+    for (let word = 0; word < control / 4; word += 1) words.push(this.#words[at + nameWords + word] as number);
     return words;
   }
 
-  setPeer(place: number, peer: Peer): void {
+  setPeer(place: number, peer: Peer, { name, control }: PeerShape): void {
     const at = this.#peerAt(place);
-    for (let word = 0; word < peerWords; word += 1) this.#words[at + word] = peer[word] as number;
+    for (let word = 0; word < name / 4; word += 1) this.#words[at + word] = peer[word] as number;
+    for (let word = 0; word < control / 4; word += 1) {
+      this.#words[at + nameWords + word] = peer[name / 4 + word] as number;
+    }
   }
 
   copyPeer(place: number, from: Places, fromPlace: number): void {
@@ -155,8 +159,8 @@ export class Datagrams {
     return this.#received.port(place);
   }
 
-  peer(place: number): Peer {
-    return this.#received.peer(place);
+  peer(place: number, shape: PeerShape): Peer {
+    return this.#received.peer(place, shape);
   }
 
   /**
@@ -174,7 +178,7 @@ export class Datagrams {
     const place = this.#count;
     places.setShape(place, from.shape);
     if (typeof to === 'number') places.copyPeer(place, this.#received, to);
-    else places.setPeer(place, to);
+    else places.setPeer(place, to, from.shape);
     message.copy(places.payload, place * places.stride, 0, length);
     places.setLength(place, length);
     this.#count += 1;
