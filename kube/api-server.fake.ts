@@ -248,6 +248,11 @@ export class FakeApiServer {
       fail(response, 409, 'Conflict', 'uid mismatch', { name: seen.name });
       return;
     }
+    const { resourceVersion } = sent.metadata;
+    if (resourceVersion !== undefined && resourceVersion !== old?.metadata.resourceVersion) {
+      fail(response, 409, 'Conflict', 'the object has been modified', { name: seen.name });
+      return;
+    }
     const next = structuredClone(old ?? sent);
     if (seen.subresource === 'status') {
       if (old === undefined) {

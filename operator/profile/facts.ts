@@ -68,6 +68,8 @@ export function stateLabelOf({ labels }: NodeFacts): string | undefined {
 export interface WrittenFacts {
   readonly name: string;
   readonly uid: string;
+  /** Of the state that was seen. */
+  readonly resourceVersion?: string | undefined;
   /** The uid of the Node that owns it. */
   readonly ownerUid: string | undefined;
   readonly profile: string;
@@ -103,6 +105,7 @@ export function writtenFacts({ metadata, spec, status }: LocalDnsNode & KubeObje
   return {
     name: metadata.name,
     uid: metadata.uid ?? '',
+    resourceVersion: metadata.resourceVersion,
     ownerUid: metadata.ownerReferences?.[0]?.uid,
     profile: spec.profile,
     revision: spec.revision,

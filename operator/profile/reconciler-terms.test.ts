@@ -1,6 +1,7 @@
 /** Between two terms of a leader another one may have acted: what was decided in the first counts no more in the second. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { operatorManager, profileLabel } from '../../api/v1alpha1/labels.ts';
 import { FakeApiServer } from '../../kube/api-server.fake.ts';
 import { KubeClient } from '../../kube/client.ts';
@@ -74,3 +75,24 @@ test('a term begins with a decision, though nothing has changed', async () => {
   for (let depth = queue.depth; depth > 0; depth--) keys.push((await queue.take()) ?? '');
   assert.ok(keys.includes('plan'), keys.join());
 });
+
+test('what was decided on an older state than stands there now is refused by the API server', async () => {
+  await until(() => world.written.get('n1') !== undefined);
+  const metadata = { name: 'kube-dns', namespace: 'kube-system', labels: { 'k8s-app': 'kube-dns' } };
+  server.put('services', { metadata, spec: { clusterIPs: ['10.96.0.10'] } });
+  await until(() => world.services.size > 0);
+  await reconciler.reconcile('plan');
+  // From here on its view lags behind.
+  await world.stop();
+  const written = server.get('localdnsnodes', 'n1');
+  assert.ok(written);
+  const spec = { ...(written.spec as object), profile: 'of-another-leader' };
+  server.put('localdnsnodes', { ...written, spec });
+  await assert.rejects(reconciler.reconcile('node/n1'), { code: 'KUBE_API_409' });
+  assert.deepEqual(server.get('localdnsnodes', 'n1')?.spec, spec);
+});
+
+async function until(holds: () => boolean): Promise<void> {
+  for (let tries = 0; tries < 1000 && !holds(); tries++) await delay(2);
+  assert.ok(holds(), `never came true: ${holds}`);
+}

@@ -194,8 +194,11 @@ export class Reconciler {
     const trial = isCarried ? written.trial : gift?.trial;
     const writtenAtMs =
       isCarried && written.revision === revision ? written.writtenAtMs : this.#options.clock.date().getTime();
+    // What was decided on an older state than that which stands there now is decided anew: our view of it may lag behind, and a
+    // leader of before may have been stopped for a while just now.
+    const seen = written?.resourceVersion === undefined ? {} : { resourceVersion: written.resourceVersion };
     const object: LocalDnsNode & KubeObject = {
-      metadata: { name, ownerReferences: [{ apiVersion: 'v1', kind: 'Node', name, uid }] },
+      metadata: { name, ...seen, ownerReferences: [{ apiVersion: 'v1', kind: 'Node', name, uid }] },
       spec: {
         ...{ profile, profileRevision, revision },
         ...(trial !== undefined && { trial: { soakSeconds: trial.soakSeconds, probes: [...trial.probes] } }),
