@@ -3,8 +3,10 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, beforeEach, test } from 'node:test';
+import { eventually } from '../test/tools/eventually.ts';
 import { FakeApiServer, fail, reply } from './api-server.fake.ts';
 import { KubeClient } from './client.ts';
+import { FakeClock } from './clock.fake.ts';
 import { ApiError, type KubeError } from './errors.ts';
 import { NODES, type Resource } from './resource.ts';
 
@@ -207,6 +209,24 @@ test('whoever may not write any more sends no write, and reads on', async () => 
     server.seen.map(({ verb }) => verb),
     ['get'],
   );
+});
+
+test('writes go out at the rate that is set, and reads whenever', async () => {
+  server.put('nodes', { metadata: { name: 'a' } });
+  const clock = new FakeClock();
+  const paced = new KubeClient({
+    access: () => ({ server: server.url, origin: 'test', tls: {} }),
+    ...{ fieldManager: 'localdns-test', userAgent: 'localdns/test', clock, writesPerSecond: 5 },
+  });
+  const written = Promise.all([1, 2, 3].map(() => paced.apply(NODES, { metadata: { name: 'a' } })));
+  await eventually('the first has gone out', 1_000, () => server.requests('apply', 'nodes').length === 1);
+  await paced.get(NODES, 'a');
+  assert.equal(server.requests('apply', 'nodes').length, 1);
+  assert.deepEqual(clock.pendingMs(), [100, 300]);
+  clock.advance(300);
+  await written;
+  assert.equal(server.requests('apply', 'nodes').length, 3);
+  paced.close();
 });
 
 test('whether it may write is asked when the connection is there, not before', async () => {

@@ -3,6 +3,7 @@ import { type Clock, systemClock } from './clock.ts';
 import { Connection } from './connection.ts';
 import { ApiError, apiErrorOf, KubeError, type Status } from './errors.ts';
 import type { Access } from './kubeconfig.ts';
+import { Pace } from './pace.ts';
 import { apiVersionOf, type KubeObject, pathOf, type Resource } from './resource.ts';
 import { type Call, type MayWrite, parseBody, readBody, Transport } from './transport.ts';
 import { readWatch, type WatchEvent } from './watch-stream.ts';
@@ -18,6 +19,8 @@ export interface KubeClientOptions {
   readonly timeoutMs?: number;
   /** Asked before each request that is not a GET goes out: where it says no, the request is not sent and fails. */
   readonly mayWrite?: MayWrite;
+  /** At most so many requests a second that are not a GET; as many as there are where it is not given. */
+  readonly writesPerSecond?: number | undefined;
   /** Called once per request: a verb of the Kubernetes API, the plural, and the status or error code. */
   readonly onRequest?: (verb: string, plural: string, code: string) => void;
 }
@@ -70,13 +73,16 @@ const DEFAULT_TIMEOUT_MS = 15_000;
 export class KubeClient {
   readonly #connection: Connection;
   readonly #transport: Transport;
+  readonly #pace: Pace | undefined;
   readonly #fieldManager: string;
   readonly #timeoutMs: number;
   readonly #onRequest: (verb: string, plural: string, code: string) => void;
 
   /** Throws what `access` throws: KubeconfigError when there is no usable kubeconfig. */
   constructor(options: KubeClientOptions) {
-    this.#connection = new Connection(options.access, options.clock ?? systemClock);
+    const { clock = systemClock, writesPerSecond } = options;
+    this.#connection = new Connection(options.access, clock);
+    this.#pace = writesPerSecond === undefined ? undefined : new Pace(writesPerSecond, clock);
     this.#transport = new Transport(this.#connection, options.userAgent, options.mayWrite ?? (() => true));
     this.#fieldManager = options.fieldManager;
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
@@ -90,6 +96,7 @@ export class KubeClient {
 
   /** Drops the kept connections; requests in flight break off. */
   close(): void {
+    this.#pace?.close();
     this.#connection.close();
   }
 
@@ -233,6 +240,7 @@ export class KubeClient {
   async #send(verb: string, resource: Resource, call: Call, name = ''): Promise<IncomingMessage> {
     const what = `${verb} ${resource.plural}${name === '' ? '' : ` ${name}`}`;
     try {
+      if (call.method !== 'GET') await this.#pace?.turn();
       const answer = await this.#transport.send(call);
       const httpStatus = answer.statusCode ?? 0;
       if (httpStatus >= 300 || httpStatus < 200) {

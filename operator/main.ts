@@ -164,7 +164,7 @@ function withRemedy(trouble: Trouble | undefined): Trouble | undefined {
 
 /** Without a kubeconfig says so once and looks again: one may be mounted any moment. Undefined where a signal comes first. */
 async function connect(
-  { kubeconfig, lease }: OperatorOptions,
+  { kubeconfig, lease, writesPerSecond }: OperatorOptions,
   metrics: Metrics,
   log: Log,
   stopped: Promise<unknown>,
@@ -177,7 +177,7 @@ async function connect(
   for (let complaint = ''; !isStopped; await within(KUBECONFIG_RETRY_MS, stopped)) {
     try {
       let isHeld = (): boolean => false;
-      const open = (settings: Pick<KubeClientOptions, 'timeoutMs' | 'mayWrite'>): KubeClient =>
+      const open = (settings: Pick<KubeClientOptions, 'timeoutMs' | 'mayWrite' | 'writesPerSecond'>): KubeClient =>
         new KubeClient({
           access: () => readAccess(source),
           fieldManager: operatorManager,
@@ -187,7 +187,11 @@ async function connect(
         });
       return {
         // No write may last beyond the time when another could lead.
-        main: open({ timeoutMs: lease.durationMs - lease.renewDeadlineMs, mayWrite: () => isHeld() }),
+        main: open({
+          timeoutMs: lease.durationMs - lease.renewDeadlineMs,
+          mayWrite: () => isHeld(),
+          writesPerSecond,
+        }),
         // Half of what there is for renewing: an answer that is lost leaves time for a second try.
         lease: open({ timeoutMs: lease.renewDeadlineMs / 2 }),
         writesWhile: (held) => {

@@ -15,6 +15,7 @@ test('without options the defaults of the documentation hold', () => {
     metrics: { host: '0.0.0.0', port: 9354 },
     namespace: 'localdns-system',
     lease: { durationMs: 15_000, renewDeadlineMs: 10_000, retryMs: 2_000 },
+    writesPerSecond: 100,
     logLevel: 'info',
   });
 });
@@ -42,6 +43,7 @@ test('every option is understood', () => {
     '--lease-renew-deadline=20.5',
     '--lease-retry',
     '0.5',
+    '--kube-api-qps=7.5',
     '--log-level',
     'debug',
   );
@@ -52,6 +54,7 @@ test('every option is understood', () => {
     metrics: { host: '::1', port: 0 },
     namespace: 'dns',
     lease: { durationMs: 30_000, renewDeadlineMs: 20_500, retryMs: 500 },
+    writesPerSecond: 7.5,
     logLevel: 'debug',
   });
   assert.ok(Object.isFrozen(given));
@@ -68,6 +71,8 @@ test('a wrong option is named, with what it may be', () => {
     [['--lease-duration', '15.5'], /--lease-duration 15.5: must be whole seconds/],
     [['--lease-duration', '10'], /--lease-duration 10: must be at least a second more than --lease-renew-deadline/],
     [['--lease-renew-deadline', '3'], /--lease-renew-deadline 3: must be at least twice --lease-retry/],
+    [['--kube-api-qps', '0.5'], /--kube-api-qps 0.5: must be a number from 1 to 10000/],
+    [['--kube-api-qps='], /--kube-api-qps : must be a number/],
     [['--log-level', 'loud'], /--log-level loud: must be one of debug/],
     [['--nonsense'], /--nonsense/],
     [['stray'], /stray/],

@@ -16,6 +16,8 @@ export interface OperatorOptions {
   /** Where the operator's own objects live. */
   readonly namespace: string;
   readonly lease: LeaseTiming;
+  /** But for the Lease, which waits behind nothing. */
+  readonly writesPerSecond: number;
   readonly logLevel: LogLevel;
 }
 
@@ -35,6 +37,7 @@ Turns LocalDnsProfiles into one LocalDnsNode for each node they select, and repo
   --lease-duration SECONDS              how long a Lease that nobody renews stands (default: 15)
   --lease-renew-deadline SECONDS        how long after its last renewal a leader acts (default: 10)
   --lease-retry SECONDS                 how often a leader renews (default: 2)
+  --kube-api-qps WRITES                 so many writes a second at most (default: 100)
   --log-level LEVEL                     ${logLevels.join(', ')} (default: info)
   -h, --help                            this text
 `;
@@ -61,6 +64,7 @@ export function parseOperatorOptions(argv: readonly string[], env: NodeJS.Proces
         'lease-duration': { type: 'string', default: `${defaultLeaseTiming.durationMs / 1000}` },
         'lease-renew-deadline': { type: 'string', default: `${defaultLeaseTiming.renewDeadlineMs / 1000}` },
         'lease-retry': { type: 'string', default: `${defaultLeaseTiming.retryMs / 1000}` },
+        'kube-api-qps': { type: 'string', default: '100' },
         'log-level': { type: 'string', default: 'info' },
         help: { type: 'boolean', short: 'h' },
       },
@@ -91,6 +95,10 @@ export function parseOperatorOptions(argv: readonly string[], env: NodeJS.Proces
   }
   const lease = leaseTiming(values);
   if ('message' in lease) return { kind: 'error', message: lease.message };
+  const writesPerSecond = Number(text(values['kube-api-qps']) || Number.NaN);
+  if (!(writesPerSecond >= 1 && writesPerSecond <= 10_000)) {
+    return { kind: 'error', message: `--kube-api-qps ${values['kube-api-qps']}: must be a number from 1 to 10000` };
+  }
   const logLevel = logLevels.find((level) => level === values['log-level']);
   if (logLevel === undefined) {
     return { kind: 'error', message: `--log-level ${values['log-level']}: must be one of ${logLevels.join(', ')}` };
@@ -104,6 +112,7 @@ export function parseOperatorOptions(argv: readonly string[], env: NodeJS.Proces
       metrics,
       namespace,
       lease,
+      writesPerSecond,
       logLevel,
     }),
   };

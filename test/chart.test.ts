@@ -387,6 +387,14 @@ test('the operator is a process without any privilege, probed on the port of its
   });
 });
 
+test('how fast the operator writes is a value, and by default what the program does by itself', withHelm, () => {
+  const parsed = parseOperatorOptions([]);
+  const { container } = podOf(only('Deployment'));
+  assert.equal(operatorOptions(container).writesPerSecond, parsed.kind === 'options' && parsed.options.writesPerSecond);
+  const slow = podOf(only('Deployment', render('--set', 'operator.kubeApiQps=7')));
+  assert.equal(operatorOptions(slow.container).writesPerSecond, 7);
+});
+
 test('every pod selects what it is labelled with, bounds its memory, and is never throttled', withHelm, () => {
   for (const kind of ['Deployment', 'DaemonSet']) {
     const manifest = only(kind);
