@@ -37,6 +37,7 @@ export const reasons = {
   disabled: 'ModeDisabled',
   // Degraded
   nodesFailed: 'NodesFailed',
+  agentTooOld: 'AgentTooOld',
   rolloutFailed: 'RolloutFailed',
   clusterDnsNotFound: 'ClusterDNSNotFound',
   healthy: 'Healthy',

@@ -1,4 +1,3 @@
-import type { NodeConfig } from '../../api/v1alpha1/node-config.ts';
 import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
 import { type DefaultedRollout, defaultedRollout } from '../../api/v1alpha1/rollout-settings.ts';
 import { type NodeFacts, placeOf } from './facts.ts';
@@ -6,6 +5,7 @@ import type { Judge, Verdict } from './judge.ts';
 import type { World } from './plan.ts';
 import { planRollout, type RolloutNode, type RolloutState, type RolloutStep } from './rollout.ts';
 import { APPLY_MS, type Standing, standingOf } from './trial.ts';
+import { type Renderings, renderingFor } from './versions.ts';
 
 /** What a node is moved to. */
 export interface Gift {
@@ -13,12 +13,6 @@ export interface Gift {
   readonly revision: string;
   readonly trial: { readonly soakSeconds: number; readonly probes: readonly string[] } | undefined;
   readonly givenAtMs: number;
-}
-
-/** A revision's meaning in this cluster as it is now. */
-export interface Rendering {
-  readonly revision: string;
-  readonly config: NodeConfig;
 }
 
 /** Which revision of a profile its nodes carry, and what comes next. */
@@ -33,7 +27,8 @@ export interface Course {
   readonly lookAgainAtMs: number | undefined;
   /** The revision that each node has or is moved to; absent: none. */
   readonly carried: ReadonlyMap<string, string>;
-  readonly renderings: ReadonlyMap<string, Rendering | undefined>;
+  /** What each revision means in this cluster as it is now. */
+  readonly renderings: ReadonlyMap<string, Renderings | undefined>;
   readonly gifts: ReadonlyMap<string, Gift>;
 }
 
@@ -65,20 +60,20 @@ export function courseOf(input: CourseInput): Course | undefined {
   if (target === undefined || (!isAccepted && world.revision(target) === undefined)) return undefined;
 
   const settings = defaultedRollout(profile.spec.rollout);
-  const renderings = new Map<string, Rendering | undefined>();
-  if (isAccepted) renderings.set(target, verdict);
-  const targetHash = renderingOf(target, renderings, input)?.revision;
+  const renderings = new Map<string, Renderings | undefined>();
+  if (isAccepted) renderings.set(target, verdict.renderings);
+  const meaning = renderingsOf(target, renderings, input);
   const carried = new Map<string, string>();
   const gifts = new Map<string, Gift>();
   const seen = nodes.map((node): RolloutNode => {
-    const one = seenNode(node, { world, profile, target, targetHash, settings, gifts });
+    const one = seenNode(node, { world, profile, target, meaning, settings, gifts });
     if (one.carries !== undefined) carried.set(node.name, one.carries);
     return one;
   });
   const step = planRollout({ target, settings, nodes: seen, before, nowMs: world.nowMs });
   const isNews = !isSameState(step.state, before);
   if (!isNews) give(step, profile.metadata.name, settings, world.nowMs, gifts, carried);
-  for (const name of new Set(carried.values())) renderingOf(name, renderings, input);
+  for (const name of new Set(carried.values())) renderingsOf(name, renderings, input);
   const { state, updated, onTrial, lookAgainAtMs } = step;
   return { state, isNews, isAccepted, updated, onTrial, lookAgainAtMs, carried, renderings, gifts };
 }
@@ -99,20 +94,24 @@ interface Looking {
   readonly world: World;
   readonly profile: LocalDnsProfile;
   readonly target: string;
-  readonly targetHash: string | undefined;
+  /** Of the target. */
+  readonly meaning: Renderings | undefined;
   readonly settings: DefaultedRollout;
   /** Takes up the gifts that are still on their way. */
   readonly gifts: Map<string, Gift>;
 }
 
-function seenNode(node: NodeFacts, { world, profile, target, targetHash, settings, gifts }: Looking): RolloutNode {
+function seenNode(node: NodeFacts, { world, profile, target, meaning, settings, gifts }: Looking): RolloutNode {
   const { name } = profile.metadata;
   const { zone, pool } = placeOf(node);
   const written = world.written(node.name);
   const own = written?.profile === name ? written : undefined;
   const gift = world.gifts.get(node.name);
   const isServing = own?.report.isServing ?? false;
-  const common = { name: node.name, zone, pool, isReachable: node.isReachable, isServing };
+  const rendering = meaning && renderingFor(written?.report.configVersions, meaning);
+  // An agent that reads nothing of what we write is as good as away: it blocks nobody, and gets the revision once it is upgraded.
+  const isReachable = node.isReachable && (meaning === undefined || rendering !== undefined);
+  const common = { name: node.name, zone, pool, isReachable, isServing };
   if (gift?.profile === name && own?.profileRevision !== gift.revision) {
     gifts.set(node.name, gift);
     const untilMs = gift.givenAtMs + APPLY_MS;
@@ -127,7 +126,7 @@ function seenNode(node: NodeFacts, { world, profile, target, targetHash, setting
     carries,
     isJudged: own.trial !== undefined,
     standing: standingOf(own, settings.healthFactor, world.nowMs),
-    isSame: carries !== target && own.revision === targetHash,
+    isSame: carries !== target && own.revision === rendering?.revision,
   };
 }
 
@@ -148,17 +147,17 @@ function give(
 }
 
 /** What a revision means now; undefined where it is not known, or could not be served. */
-function renderingOf(
+function renderingsOf(
   name: string,
-  renderings: Map<string, Rendering | undefined>,
+  renderings: Map<string, Renderings | undefined>,
   { world, profile, judgeSpec }: CourseInput,
-): Rendering | undefined {
+): Renderings | undefined {
   if (renderings.has(name)) return renderings.get(name);
   const revision = world.revision(name);
   // What becomes of a part that is not valid is up to the mode of today.
   const spec = revision?.specs[profile.spec.mode === 'Required' ? 'Required' : 'Preferred'];
   const verdict = spec === undefined ? undefined : judgeSpec(spec, world.cluster);
-  const rendering = verdict?.kind === 'rendered' ? verdict : undefined;
-  renderings.set(name, rendering);
-  return rendering;
+  const meaning = verdict?.kind === 'rendered' ? verdict.renderings : undefined;
+  renderings.set(name, meaning);
+  return meaning;
 }

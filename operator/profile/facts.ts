@@ -97,6 +97,9 @@ export interface AgentReport {
   /** The agent is of a version that reports its health. */
   readonly measures: boolean;
   readonly health: NodeHealth | undefined;
+  readonly agentVersion?: string | undefined;
+  /** The formats of configurations that it reads; undefined where it has said nothing yet. */
+  readonly configVersions?: readonly number[] | undefined;
   /** Why the newest configuration is refused or nothing is served; undefined where all is well or nothing was said yet. */
   readonly failure: string | undefined;
 }
@@ -117,6 +120,9 @@ export function writtenFacts({ metadata, spec, status }: LocalDnsNode & KubeObje
   };
 }
 
+/** What agents read that do not say. */
+const FIRST_FORMAT: readonly number[] = [1];
+
 function agentReport(status: LocalDnsNode['status'], generation: number | undefined): AgentReport {
   const condition = (type: (typeof nodeConditions)[number]): Condition | undefined =>
     status?.conditions?.find((candidate) => candidate.type === type);
@@ -132,6 +138,8 @@ function agentReport(status: LocalDnsNode['status'], generation: number | undefi
     isRefused,
     measures: status?.configVersions !== undefined,
     health: status?.health,
+    agentVersion: status?.agentVersion,
+    configVersions: status?.agentVersion === undefined ? undefined : (status.configVersions ?? FIRST_FORMAT),
     failure: failed === undefined ? undefined : failed.message || failed.reason || reasons.refused,
   };
 }

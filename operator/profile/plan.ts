@@ -9,6 +9,7 @@ import { type ClusterFacts, type Judge, judge } from './judge.ts';
 import { type RevisionFacts, rememberingNames } from './revisions.ts';
 import type { RolloutState } from './rollout.ts';
 import { type Conflict, select } from './select.ts';
+import { type Renderings, renderingFor, tooOld } from './versions.ts';
 
 /** What shall be done about one node. */
 export type Intent =
@@ -39,6 +40,10 @@ export interface ProfilePlan {
   /** Of the rendered configuration; undefined where nothing is served. */
   readonly revision: string | undefined;
   readonly isDisabled: boolean;
+  /** The same in every format of configurations: what nodes are measured by. */
+  readonly revisions: readonly string[];
+  /** Nodes whose agents read nothing of what is written, and why that is so. */
+  readonly tooOld: ReadonlyMap<string, string>;
   readonly selected: readonly string[];
   readonly conflict: Conflict | undefined;
   /** How far its newest revision has come; undefined where nothing can be said. */
@@ -91,13 +96,18 @@ export function makePlan(world: World, judgeSpec: Judge = judge, nameOf = rememb
     for (const node of mine) {
       if (verdict.kind === 'disabled') intents.set(node.name, UNSERVE);
       const carried = course?.carried.get(node.name);
-      const rendering = carried === undefined ? undefined : course?.renderings.get(carried);
+      const renderings = carried === undefined ? undefined : course?.renderings.get(carried);
+      const { report } = world.written(node.name) ?? {};
+      const rendering = renderings && renderingFor(report?.configVersions, renderings);
       if (carried === undefined || rendering === undefined) continue;
       const gift = course?.gifts.get(node.name);
       if (gift !== undefined) gifts.set(node.name, gift);
       const { revision, config } = rendering;
       intents.set(node.name, { kind: 'serve', profile: name, profileRevision: carried, revision, config, gift });
     }
+    // Of a profile that is not accepted, what was accepted last.
+    const meaning =
+      verdict.kind === 'rendered' ? verdict.renderings : course?.renderings.get(course.state.target ?? '');
     plans.set(name, {
       errors: verdict.kind === 'refused' ? verdict.errors : [],
       refusal: verdict.kind === 'refused' ? verdict.reason : reasons.invalid,
@@ -105,12 +115,29 @@ export function makePlan(world: World, judgeSpec: Judge = judge, nameOf = rememb
       isUnknown: verdict.kind === 'unknown',
       revision: verdict.kind === 'rendered' ? verdict.revision : undefined,
       isDisabled: verdict.kind === 'disabled',
+      revisions: (meaning ?? []).map(({ revision }) => revision),
+      tooOld:
+        verdict.kind === 'rendered' ? tooOldOf(mine, world.written, verdict.renderings) : new Map<string, string>(),
       selected: mine.map((node) => node.name),
       conflict: conflicts.get(name),
       course,
     });
   }
   return { intents, profiles: plans, gifts, missing };
+}
+
+function tooOldOf(
+  nodes: readonly NodeFacts[],
+  written: World['written'],
+  renderings: Renderings,
+): ReadonlyMap<string, string> {
+  return new Map(
+    nodes.flatMap(({ name }): [string, string][] => {
+      const { configVersions, agentVersion = '' } = written(name)?.report ?? {};
+      if (configVersions === undefined || renderingFor(configVersions, renderings) !== undefined) return [];
+      return [[name, tooOld(agentVersion, configVersions, renderings)]];
+    }),
+  );
 }
 
 const UNSERVE: Intent = { kind: 'unserve' };

@@ -20,7 +20,15 @@ function status({ plan, unreachable = [], reports = {}, ...more }: Scene): Profi
   return profileStatus({
     profile,
     plan: {
-      ...{ errors: [], leftOut: [], isUnknown: false, revision: 'r2', isDisabled: false },
+      ...{
+        errors: [],
+        leftOut: [],
+        isUnknown: false,
+        revision: 'r2',
+        revisions: plan !== undefined && 'revision' in plan ? [] : ['r2'],
+        tooOld: new Map(),
+        isDisabled: false,
+      },
       ...{ selected: ['a', 'b'], conflict: undefined, refusal: 'Invalid', course: undefined },
       ...plan,
     },

@@ -124,10 +124,11 @@ function progressOf({ profile, plan, node, written }: StatusInput): Progress {
     const facts = written(name);
     return facts?.profile === profile.metadata.name ? facts : undefined;
   };
-  const updated = selected.filter((name) => revision !== undefined && mine(name)?.report.appliedRevision === revision);
+  const wanted = plan.revisions.length > 0 ? plan.revisions : [revision];
+  const updated = selected.filter((name) => wanted.includes(mine(name)?.report.appliedRevision || 'none'));
   const ready = updated.filter((name) => mine(name)?.report.isServing === true);
   const failed = selected.flatMap((name) => {
-    const failure = mine(name)?.report.failure;
+    const failure = plan.tooOld.get(name) ?? mine(name)?.report.failure;
     return failure === undefined ? [] : [{ node: name, failure }];
   });
   const settled = new Set([...ready, ...failed.map(({ node: name }) => name)]);
@@ -251,12 +252,12 @@ function degraded({ plan, clusterDns, isClusterDnsFound }: StatusInput, { failed
   if (failedPhases[plan.course?.state.phase ?? 'Done'] !== undefined) {
     return { status: 'True', reason: reasons.rolloutFailed, message: fateOf(plan.course) };
   }
-  const [first] = failed;
+  const first = failed.find(({ node }) => plan.tooOld.has(node)) ?? failed[0];
   if (first !== undefined) {
     const names = some(failed.map(({ node }) => node));
     return {
       status: 'True',
-      reason: reasons.nodesFailed,
+      reason: plan.tooOld.has(first.node) ? reasons.agentTooOld : reasons.nodesFailed,
       message: `${failed.length} failed: ${names}. ${first.node}: ${first.failure}`,
     };
   }

@@ -16,7 +16,7 @@ interface Case {
   title: string;
   report?: Partial<AgentReport>;
   measured?: Partial<NodeHealth>;
-  more?: { trial?: typeof trial | undefined; isIntact?: boolean };
+  more?: { trial?: typeof trial | undefined; isIntact?: boolean; revision?: string };
   factor?: number;
   nowMs?: number;
   is: Standing | Standing['kind'] | `bad ${string}`;
@@ -28,6 +28,12 @@ const cases: Case[] = [
     title: 'refuses its configuration',
     report: { isRefused: true, failure: 'too new' },
     is: { kind: 'bad', reason: 'ConfigRefused', message: 'too new' },
+  },
+  {
+    title: 'refuses a format that it has only now said it does not read',
+    report: { isRefused: true, appliedRevision: '', configVersions: [1] },
+    more: { revision: 'v2-r' },
+    is: 'pending',
   },
   { title: 'refuses what somebody else wrote', report: { isRefused: true }, more: { isIntact: false }, is: 'pending' },
   { title: 'has not applied it yet', report: { appliedRevision: 'old' }, is: { kind: 'pending', untilMs: APPLY_MS } },
@@ -100,6 +106,13 @@ const cases: Case[] = [
     measured: { p99Micros: 41_000 },
     is: { kind: 'bad', reason: 'Slower', message: '99 of 100 answers within 41 ms, 20 ms before' },
   },
+  { title: 'is slower, for the few who waited', measured: { p99Micros: 41_000, waited: 99 }, is: 'settled' },
+  {
+    title: 'is slower, for the few who waited before',
+    measured: { p99Micros: 41_000, waited: 1000, before: { ...figures, waited: 99 } },
+    is: 'settled',
+  },
+  { title: 'is slower, for enough who waited', measured: { p99Micros: 41_000, waited: 100 }, is: 'bad Slower' },
   {
     title: 'is slower by less than a person could tell',
     measured: { p99Micros: 9_000, before: { ...figures, p99Micros: 1_000 } },

@@ -1,5 +1,6 @@
 import type { NodeHealth } from '../../api/v1alpha1/node.ts';
 import type { WrittenFacts } from './facts.ts';
+import { isReadable } from './versions.ts';
 
 /** Where a node stands with the configuration that was written for it. */
 export type Standing =
@@ -26,6 +27,8 @@ const NOT_SERVING_MS = 10_000;
 
 /** With fewer queries a share means nothing. */
 const MIN_QUERIES = 50;
+/** Of fewer, the 99th percentile is the slowest one alone. */
+const MIN_WAITS = 100;
 /** Differences below these are noise, by whatever factor. */
 const SERVFAIL_FLOOR_PERMILLE = 20;
 const P99_FLOOR_MICROS = 10_000;
@@ -45,8 +48,10 @@ export function standingOf(
 ): Standing {
   const by = (untilMs: number, otherwise: Standing): Standing =>
     nowMs < untilMs ? { kind: 'pending', untilMs } : otherwise;
-  // What somebody made of it behind our back is put right first, and nobody is judged by it.
-  if (report.isRefused && isIntact) return { kind: 'bad', reason: 'ConfigRefused', message: report.failure ?? '' };
+  // What somebody made of it behind our back is put right first, and so is a format that the agent has said only now that it does
+  // not read: nobody is judged by them.
+  const isOurs = isIntact && isReadable(revision, report.configVersions);
+  if (report.isRefused && isOurs) return { kind: 'bad', reason: 'ConfigRefused', message: report.failure ?? '' };
   if (report.appliedRevision !== revision || !isIntact)
     return by(writtenAtMs + (trial === undefined ? SETTLE_MS : APPLY_MS), LOST);
   if (!report.isServing) {
@@ -61,7 +66,10 @@ export function standingOf(
   return report.measures ? by(soakedMs + APPLY_MS + REPORT_MS, LOST) : by(soakedMs, SETTLED);
 }
 
-function judged({ queries, servFailPermille, p99Micros, before, probes }: NodeHealth, healthFactor: number): Standing {
+function judged(
+  { queries, servFailPermille, waited, p99Micros, before, probes }: NodeHealth,
+  healthFactor: number,
+): Standing {
   const probe = probes?.find(({ ok }) => !ok);
   if (probe !== undefined) {
     return { kind: 'bad', reason: 'ProbeFailed', message: `${probe.name}: ${probe.message ?? 'not resolved'}` };
@@ -75,7 +83,8 @@ function judged({ queries, servFailPermille, p99Micros, before, probes }: NodeHe
     const message = `${percent(servFailPermille)} of its answers are SERVFAIL, ${percent(before.servFailPermille)} before`;
     return { kind: 'bad', reason: 'MoreServFail', message };
   }
-  if (isWorse(p99Micros, before.p99Micros, P99_FLOOR_MICROS, healthFactor)) {
+  const waits = Math.min(waited ?? queries, before.waited ?? before.queries);
+  if (waits >= MIN_WAITS && isWorse(p99Micros, before.p99Micros, P99_FLOOR_MICROS, healthFactor)) {
     const message = `99 of 100 answers within ${millis(p99Micros)}, ${millis(before.p99Micros)} before`;
     return { kind: 'bad', reason: 'Slower', message };
   }

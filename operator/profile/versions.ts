@@ -1,0 +1,49 @@
+import { type NodeConfig, revisionOf } from '../../api/v1alpha1/node-config.ts';
+import type { DefaultedProfileSpec } from '../../api/v1alpha1/profile-defaults.ts';
+import type { ClusterDns } from './cluster-dns.ts';
+import { renderNodeConfig } from './render.ts';
+
+export type Renderer = (spec: DefaultedProfileSpec, clusterDns: ClusterDns, ranges: readonly string[]) => NodeConfig;
+
+/** By the format that they write: a new one is an entry here, and an old one goes once no agent that reads nothing newer is supported. */
+export type Renderers = ReadonlyMap<number, Renderer>;
+
+export const renderers: Renderers = new Map([[1, renderNodeConfig]]);
+
+export interface Rendering {
+  readonly revision: string;
+  readonly config: NodeConfig;
+}
+
+/** One configuration in every format that is written, the newest first. */
+export type Renderings = readonly [Rendering, ...Rendering[]];
+
+export function render(input: Parameters<Renderer>, by: Renderers): Renderings {
+  const [newest, ...older] = [...by]
+    .sort(([a], [b]) => b - a)
+    .map(([, renderer]) => {
+      const config = renderer(...input);
+      return { revision: revisionOf(config), config };
+    });
+  if (newest === undefined) throw new Error('no format is written');
+  return [newest, ...older];
+}
+
+/**
+ * The newest that the agent reads; undefined where it reads none of them.
+ * @param reads undefined where the agent has not said anything yet: it is of our release, or will say what it refuses
+ */
+export function renderingFor(reads: readonly number[] | undefined, renderings: Renderings): Rendering | undefined {
+  return renderings.find(({ config }) => reads === undefined || reads.includes(config.formatVersion));
+}
+
+/** Whether an agent that reads these formats reads the configuration of this revision. */
+export function isReadable(revision: string, reads: readonly number[] | undefined): boolean {
+  return reads === undefined || reads.includes(Number(/^v(\d+)-/.exec(revision)?.[1]));
+}
+
+/** In a sentence, for whoever has to upgrade. */
+export function tooOld(agentVersion: string, reads: readonly number[], renderings: Renderings): string {
+  const written = renderings.map(({ config }) => config.formatVersion).join(', ');
+  return `its agent (${agentVersion || 'version unknown'}) reads configuration format ${reads.join(', ')}, and this operator writes ${written}: upgrade the agent`;
+}
