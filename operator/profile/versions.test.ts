@@ -1,4 +1,5 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
 import { type NodeConfig, readVersions } from '../../api/v1alpha1/node-config.ts';
@@ -138,6 +139,8 @@ test('an agent that refuses the newest format, and says only then what it reads,
 
 test('what is written today, agents of today read', () => {
   deepEqual([...renderers.keys()], [...readVersions]);
+  const page = readFileSync(new URL('../../api/VERSIONING.md', import.meta.url), 'utf8');
+  match(page, new RegExp(`that the operator writes \\| ${[...renderers.keys()].join(', ')} \\|`));
 });
 
 function statusOf(outcome: Plan, agents: Agents) {
