@@ -15,6 +15,8 @@ export interface Stored {
     creationTimestamp?: string;
     labels?: Record<string, string>;
     ownerReferences?: { uid: string }[];
+    deletionTimestamp?: string;
+    finalizers?: string[];
   };
   spec?: unknown;
   status?: unknown;
@@ -100,14 +102,25 @@ export class FakeApiServer {
     stored.metadata.generation = (old?.metadata.generation ?? 0) + (changedSpec ? 1 : 0);
     if (old !== undefined) stored.metadata.resourceVersion = old.metadata.resourceVersion ?? '';
     if (isDeepStrictEqual(old, stored)) return stored;
+    if (stored.metadata.deletionTimestamp !== undefined && !stored.metadata.finalizers?.length) {
+      this.#objects.get(plural)?.delete(key);
+      this.#record(plural, 'DELETED', stored);
+      return stored;
+    }
     this.#record(plural, old === undefined ? 'ADDED' : 'MODIFIED', stored);
     this.#objects.get(plural)?.set(key, stored);
     return stored;
   }
 
+  /** With finalizers it is marked, and goes with the last of them. */
   remove(plural: string, key: string): void {
     const old = this.get(plural, key);
     if (old === undefined) return;
+    if (old.metadata.finalizers?.length) {
+      const deletionTimestamp = new Date().toISOString().replace(/\.\d+/, '');
+      this.put(plural, { ...old, metadata: { ...old.metadata, deletionTimestamp } });
+      return;
+    }
     this.#objects.get(plural)?.delete(key);
     this.#record(plural, 'DELETED', structuredClone(old));
   }

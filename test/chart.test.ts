@@ -161,6 +161,7 @@ test('the operator may do what it does and nothing more', withHelm, () => {
     `cluster: ${group}/localdnsnodes patch`,
     `cluster: ${group}/localdnsnodes watch`,
     `cluster: ${group}/localdnsprofiles list`,
+    `cluster: ${group}/localdnsprofiles patch`,
     `cluster: ${group}/localdnsprofiles watch`,
     `cluster: ${group}/localdnsprofiles/status patch`,
     ...['list', 'watch'].map((verb) => `cluster: networking.k8s.io/servicecidrs ${verb}`),

@@ -35,6 +35,7 @@ export const reasons = {
   rollingBack: 'RollingBack',
   rolledBack: 'RolledBack',
   disabled: 'ModeDisabled',
+  deleting: 'Deleting',
   // Degraded
   nodesFailed: 'NodesFailed',
   agentTooOld: 'AgentTooOld',

@@ -19,6 +19,9 @@ export const profileUidLabel = `${group}/profile-uid`;
 export const stateLabel = `${group}/state`;
 export const stateEnabled = 'enabled';
 
+/** On a LocalDnsProfile that nodes may be served by: it stays until they are served by it no more. */
+export const drainFinalizer = `${group}/drain`;
+
 /** Server-side apply field managers (Kubernetes API: "Server-Side Apply, Managers"). */
 export const operatorManager = 'localdns-operator';
 export const agentManager = 'localdns-agent';

@@ -80,6 +80,10 @@ export interface WrittenFacts {
   readonly trial: { readonly soakSeconds: number; readonly probes: readonly string[] } | undefined;
   /** 0 where it is not said. */
   readonly writtenAtMs: number;
+  /** Since when the node shall not be served any more; undefined where it shall. */
+  readonly withdrawnAtMs: number | undefined;
+  /** No query is led to its agent, which listens nowhere: by what it said of the spec that stands there now, or it never said anything. */
+  readonly hasLeft: boolean;
   /** False where somebody changed the configuration behind the revision's back. */
   readonly isIntact: boolean;
   readonly report: AgentReport;
@@ -115,22 +119,37 @@ export function writtenFacts({ metadata, spec, status }: LocalDnsNode & KubeObje
     profileRevision: spec.profileRevision,
     trial: spec.trial,
     writtenAtMs: timeOf(spec.writtenAt),
+    withdrawnAtMs: spec.withdrawnAt === undefined ? undefined : timeOf(spec.withdrawnAt),
     isIntact: revisionOf(spec.config) === spec.revision,
-    report: agentReport(status, metadata.generation),
+    hasLeft: hasLeft(status, metadata.generation ?? 0),
+    report: agentReport(status, metadata.generation, spec.withdrawnAt !== undefined),
   };
 }
 
 /** What agents read that do not say. */
 const FIRST_FORMAT: readonly number[] = [1];
 
-function agentReport(status: LocalDnsNode['status'], generation: number | undefined): AgentReport {
+function hasLeft(status: LocalDnsNode['status'], generation: number): boolean {
+  if (status?.conditions === undefined) return true;
+  if ((status.observedGeneration ?? 0) < generation) return false;
+  const ways = status.conditions.filter(({ type }) => type === 'Serving' || type === 'Intercepting');
+  return ways.every((condition) => condition.status === 'False');
+}
+
+function agentReport(
+  status: LocalDnsNode['status'],
+  generation: number | undefined,
+  isWithdrawn: boolean,
+): AgentReport {
   const condition = (type: (typeof nodeConditions)[number]): Condition | undefined =>
     status?.conditions?.find((candidate) => candidate.type === type);
   const applied = condition('ConfigApplied');
   const serving = condition('Serving');
   // A refusal counts only for the configuration that stands there now: the agent may not have seen the newest yet.
   const isRefused = applied?.status === 'False' && (applied.observedGeneration ?? generation) === generation;
-  const failed = isRefused ? applied : serving?.status === 'False' ? serving : undefined;
+  // Whoever is not to serve and does not has not failed.
+  const isDown = serving?.status === 'False' && !isWithdrawn;
+  const failed = isRefused ? applied : isDown ? serving : undefined;
   return {
     appliedRevision: status?.appliedRevision ?? '',
     isServing: serving?.status === 'True',

@@ -81,7 +81,7 @@ function stored(spec: ProfileSpec): RevisionFacts {
 /** A node that carries a revision, and serves it as it was rendered once. */
 const carrying = (revision: string): WrittenFacts => ({
   ...{ name: 'n', uid: '', ownerUid: '', profile: 'p', revision: 'v1-then', profileRevision: revision },
-  ...{ trial: undefined, writtenAtMs: 0, isIntact: true },
+  ...{ trial: undefined, writtenAtMs: 0, withdrawnAtMs: undefined, hasLeft: false, isIntact: true },
   report: {
     ...{ appliedRevision: 'v1-then', isServing: true, servingSinceMs: 0, isRefused: false },
     ...{ measures: true, health: undefined, failure: undefined },

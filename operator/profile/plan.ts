@@ -8,7 +8,7 @@ import type { NodeFacts, WrittenFacts } from './facts.ts';
 import { type ClusterFacts, type Judge, judge } from './judge.ts';
 import { type RevisionFacts, rememberingNames } from './revisions.ts';
 import type { RolloutState } from './rollout.ts';
-import { type Conflict, select } from './select.ts';
+import { type Conflict, isLeaving, select } from './select.ts';
 import { type Renderings, renderingFor, tooOld } from './versions.ts';
 
 /** What shall be done about one node. */
@@ -90,6 +90,10 @@ export function makePlan(world: World, judgeSpec: Judge = judge, nameOf = rememb
   const gifts = new Map<string, Gift>();
   for (const profile of profiles) {
     const { name } = profile.metadata;
+    if (isLeaving(profile)) {
+      plans.set(name, leavingPlan(profile, world));
+      continue;
+    }
     const mine = selected.get(name) ?? [];
     const verdict = judgeSpec(profile.spec, cluster);
     const course = courseOf({ world, profile, nodes: mine, verdict, judgeSpec, nameOf });
@@ -138,6 +142,16 @@ function tooOldOf(
       return [[name, tooOld(agentVersion, configVersions, renderings)]];
     }),
   );
+}
+
+/** Of a profile that is being deleted: the nodes that still have its configuration, whoever serves them next. */
+function leavingPlan({ metadata }: LocalDnsProfile, { nodes, written }: World): ProfilePlan {
+  const held = nodes.filter(({ name }) => written(name)?.profile === metadata.name);
+  return {
+    ...{ errors: [], refusal: reasons.invalid, leftOut: [], isUnknown: false, revision: undefined, isDisabled: true },
+    ...{ selected: held.map(({ name }) => name), conflict: undefined, course: undefined },
+    ...{ revisions: [], tooOld: new Map<string, string>() },
+  };
 }
 
 const UNSERVE: Intent = { kind: 'unserve' };

@@ -108,14 +108,111 @@ for (const [title, undo] of [
     () => node('n1', { 'localdns.dev/profile': 'default', 'kubernetes.io/os': 'windows' }),
   ],
 ] as const) {
-  test(`a served node is served no more when ${title}: first the configuration goes, then the label`, async () => {
+  test(`a served node is served no more when ${title}: first its agent leaves, then the label goes, then what was written`, async () => {
     await serve('n1');
+    report('n1', { observedGeneration: generationOf('n1') });
+    await quiet();
+    const before = writes().length;
     undo();
+    await until(() => withdrawnAt('n1') !== undefined);
+    await quiet();
+    assert.ok(isMarked('n1'));
+    left('n1');
     await until(() => configured('n1') === undefined && !isMarked('n1'));
-    const [removed, unmarked] = writes().filter(({ verb }) => verb === 'delete' || verb === 'patch');
-    assert.deepEqual([removed?.verb, removed?.plural, unmarked?.plural], ['delete', 'localdnsnodes', 'nodes']);
+    const told = writes()
+      .slice(before)
+      .filter(({ plural }) => plural !== 'localdnsprofiles');
+    // What the store has not heard of yet may be deleted once more.
+    assert.deepEqual(
+      [...new Set(told.map(({ verb, plural }) => `${verb} ${plural}`))],
+      ['patch localdnsnodes', 'patch nodes', 'delete localdnsnodes'],
+    );
   });
 }
+
+test('an agent that never says that it has left is waited for as long as is due, and no longer', async () => {
+  await serve('n1');
+  report('n1', { observedGeneration: generationOf('n1') });
+  await quiet();
+  node('n1');
+  await until(() => withdrawnAt('n1') !== undefined);
+  // As if a minute had passed, and by another operator.
+  const { spec, ...rest } = configured('n1') as Stored & { spec: object };
+  server.put('localdnsnodes', { ...rest, spec: { ...spec, withdrawnAt: '2026-01-01T00:00:00Z' } });
+  await until(() => configured('n1') === undefined && !isMarked('n1'));
+});
+
+test('a node that is wanted again before its agent has left is served as before', async () => {
+  await serve('n1');
+  report('n1', { observedGeneration: generationOf('n1') });
+  await quiet();
+  node('n1');
+  await until(() => withdrawnAt('n1') !== undefined);
+  node('n1', { 'localdns.dev/profile': 'default' });
+  await until(() => configured('n1') !== undefined && withdrawnAt('n1') === undefined);
+  await quiet();
+  assert.ok(isMarked('n1'));
+  assert.equal(server.requests('delete', 'localdnsnodes').length, 0);
+});
+
+test('a way out that was begun comes to its end, whatever the label says meanwhile', async () => {
+  await serve('n1');
+  report('n1', { observedGeneration: generationOf('n1') });
+  await quiet();
+  node('n1');
+  await until(() => withdrawnAt('n1') !== undefined);
+  node('n1', { 'localdns.dev/profile': 'lost' });
+  await quiet();
+  left('n1');
+  await until(() => configured('n1') === undefined && !isMarked('n1'));
+});
+
+test('a profile that is deleted stays until its nodes have left, their labels gone', async () => {
+  await serve('n1');
+  report('n1', { observedGeneration: generationOf('n1') });
+  await until(() => server.get('localdnsprofiles', 'default')?.metadata.finalizers?.join() === 'localdns.dev/drain');
+  await quiet();
+  server.remove('localdnsprofiles', 'default');
+  await until(() => withdrawnAt('n1') !== undefined && condition('default', 'Progressing') === 'True');
+  await quiet();
+  const said = statusOf('default')?.conditions?.map(({ type, reason }) => `${type} ${reason}`);
+  assert.ok(said?.includes('Programmed Deleting') && said.includes('Progressing Deleting'), `${said}`);
+  assert.ok(isMarked('n1'));
+  left('n1');
+  await until(() => server.get('localdnsprofiles', 'default') === undefined);
+  assert.deepEqual([configured('n1'), isMarked('n1')], [undefined, false]);
+});
+
+test('a profile has its finalizer before any node has its configuration, and leaves those of others alone', async () => {
+  server.put('localdnsprofiles', { metadata: { name: 'default', finalizers: ['example.test/keep'] }, spec: {} });
+  node('n1', { 'localdns.dev/profile': 'default' });
+  await until(() => isMarked('n1'));
+  const [first] = writes();
+  assert.deepEqual([first?.verb, first?.plural], ['patch', 'localdnsprofiles']);
+  server.remove('localdnsprofiles', 'default');
+  await until(() => server.get('localdnsprofiles', 'default')?.metadata.finalizers?.join() === 'example.test/keep');
+});
+
+test('a deleted profile is not waited for by nodes that another one claims, which serves them without a gap', async () => {
+  profile('high', { nodeSelector: {}, priority: 5 });
+  profile('low', { nodeSelector: {} });
+  node('n1');
+  await until(() => isMarked('n1') && profileOf('n1') === 'high');
+  await quiet();
+  server.remove('localdnsprofiles', 'high');
+  await until(() => profileOf('n1') === 'low' && server.get('localdnsprofiles', 'high') === undefined);
+  assert.deepEqual([withdrawnAt('n1'), isMarked('n1')], [undefined, true]);
+  assert.equal(server.requests('delete', 'localdnsnodes').length, 0);
+});
+
+test('a node that came anew under its name is served anew, and one that did and is not wanted leaves nothing', async () => {
+  await serve('n1');
+  report('n1', { observedGeneration: generationOf('n1') });
+  server.put('nodes', { metadata: { name: 'n1', uid: 'second', labels: { 'localdns.dev/profile': 'default' } } });
+  await until(() => configured('n1')?.metadata.ownerReferences?.[0]?.uid === 'second' && isMarked('n1'));
+  server.put('nodes', { metadata: { name: 'n1', uid: 'third', labels: {} } });
+  await until(() => configured('n1') === undefined);
+});
 
 test('a profile that selected its nodes and is deleted takes their configuration along', async () => {
   profile('all', { nodeSelector: {} });
@@ -463,6 +560,19 @@ function report(name: string, status: object): void {
   const conditions = [{ type: 'Serving', status: 'True', reason: 'x', message: '', lastTransitionTime: '' }];
   const stored = configured(name) ?? assert.fail(`${name} has no configuration`);
   server.put('localdnsnodes', { ...stored, status: { conditions, ...status } });
+}
+
+function left(name: string): void {
+  const conditions = [{ type: 'Serving', status: 'False', reason: 'Withdrawn', message: '', lastTransitionTime: '' }];
+  report(name, { observedGeneration: generationOf(name), conditions });
+}
+
+function generationOf(name: string): number {
+  return configured(name)?.metadata.generation ?? 0;
+}
+
+function withdrawnAt(name: string): string | undefined {
+  return (configured(name)?.spec as { withdrawnAt?: string } | undefined)?.withdrawnAt;
 }
 
 function configured(name: string): Stored | undefined {

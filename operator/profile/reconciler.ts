@@ -1,5 +1,5 @@
 import { reasons } from '../../api/v1alpha1/conditions.ts';
-import { optOut, profileLabel, stateEnabled, stateLabel } from '../../api/v1alpha1/labels.ts';
+import { drainFinalizer, optOut, profileLabel, stateEnabled, stateLabel } from '../../api/v1alpha1/labels.ts';
 import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
 import type { ProfileStatus } from '../../api/v1alpha1/profile.ts';
 import type { KubeClient } from '../../kube/client.ts';
@@ -15,7 +15,9 @@ import { rememberingJudge } from './judge.ts';
 import { type Intent, makePlan, type Plan } from './plan.ts';
 import { Revisions, rememberingNames } from './revisions.ts';
 import type { RolloutState } from './rollout.ts';
+import { isLeaving } from './select.ts';
 import { isSameStatus, newTroubles, profileStatus } from './status.ts';
+import { staysForMs, wayOut } from './withdrawal.ts';
 import { LOCAL_DNS_NODES, PROFILES, type Profile, type World } from './world.ts';
 
 /** Changes come in bursts (a pool scales up, agents report one after the other): one look serves them all. */
@@ -45,6 +47,8 @@ export class Reconciler {
   /** Of rollouts, what was written last, by the profile's uid: the store hears of it a little later. */
   readonly #states = new Map<string, RolloutState>();
   #gifts: ReadonlyMap<string, Gift> = new Map<string, Gift>();
+  /** Nodes whose configuration is on its way into the store, and of which profile it is. */
+  readonly #underWay = new Map<string, string>();
   #plan: Plan | undefined;
 
   constructor(options: ReconcilerOptions) {
@@ -62,6 +66,7 @@ export class Reconciler {
   begin(): void {
     this.#plan = undefined;
     this.#states.clear();
+    this.#underWay.clear();
     this.#gifts = new Map<string, Gift>();
     this.#options.queue.add(PLAN);
   }
@@ -69,9 +74,9 @@ export class Reconciler {
   /** The duty of a key. Failures are thrown: what follows from them is the controller's business. */
   async reconcile(key: string): Promise<Result> {
     const { node, profile } = factsOf(key);
-    if (node !== undefined) await this.#converge(node);
-    else if (profile !== undefined) await this.#report(profile);
-    else this.#decide();
+    if (node !== undefined) return this.#converge(node);
+    if (profile !== undefined) return this.#report(profile);
+    this.#decide();
     return {};
   }
 
@@ -90,6 +95,10 @@ export class Reconciler {
     };
     const plan = makePlan(facts, this.#judge, this.#nameOf);
     world.serviceTargets.forgetUnasked();
+    for (const [node, profile] of this.#underWay) {
+      const hasCome = world.written.get(node)?.profile === profile || world.nodes.get(node) === undefined;
+      if (hasCome) this.#underWay.delete(node);
+    }
     this.#plan = plan;
     this.#gifts = plan.gifts;
 
@@ -102,7 +111,7 @@ export class Reconciler {
     if (differing.length > 0) onPlan?.(differing.length);
   }
 
-  async #converge(name: string): Promise<void> {
+  async #converge(name: string): Promise<Result> {
     const { world } = this.#options;
     const node = world.nodes.get(name);
     const written = world.written.get(name);
@@ -114,19 +123,45 @@ export class Reconciler {
       if (isConfigDue(intent, node, written)) await this.#writeConfig(intent, node, written);
       if (stateLabelOf(node) !== stateEnabled) await this.#markServed(node);
     }
-    if (intent.kind === 'unserve') {
-      if (written !== undefined) await this.#options.client.delete(LOCAL_DNS_NODES, name, written);
-      if (node !== undefined && stateLabelOf(node) !== undefined) await this.#unmark(node);
+    return intent.kind === 'unserve' ? this.#takeOut(name, node, written) : {};
+  }
+
+  async #takeOut(name: string, node: NodeFacts | undefined, written: WrittenFacts | undefined): Promise<Result> {
+    const { client, clock } = this.#options;
+    const step = wayOut(node, written, clock.date().getTime());
+    switch (step.kind) {
+      case 'out':
+        return {};
+      case 'withdraw':
+        await this.#withdraw(name, written?.uid, timestamp(clock.date().getTime()));
+        return {};
+      case 'wait':
+        return { requeueAfterMs: step.forMs };
+      case 'clear':
+        if (node !== undefined && stateLabelOf(node) !== undefined) await this.#unmark(node);
+        if (written === undefined) return {};
+        this.#underWay.delete(name);
+        await client.delete(LOCAL_DNS_NODES, name, written);
+        return {};
     }
   }
 
-  async #report(name: string): Promise<void> {
+  /** A merge patch and not an apply, which would have to name the whole configuration. Null: it is to be served after all. */
+  async #withdraw(name: string, uid: string | undefined, withdrawnAt: string | null): Promise<void> {
+    await this.#options.client.mergePatch(LOCAL_DNS_NODES, name, { metadata: { uid }, spec: { withdrawnAt } });
+  }
+
+  async #report(name: string): Promise<Result> {
     const { world, client, events, clock } = this.#options;
     const profile = world.profiles.get(name);
     const plan = this.#plan?.profiles.get(name);
-    if (profile === undefined || plan === undefined || plan.isUnknown) return;
+    if (profile === undefined || plan === undefined || plan.isUnknown) return {};
 
-    if (plan.course?.isAccepted) await this.#keepRevision(profile, plan.course);
+    if (plan.course?.isAccepted) {
+      // First of all: what has no such mark may be gone before its nodes are.
+      if (!isHeld(profile)) await this.#setHeld(profile, true);
+      await this.#keepRevision(profile, plan.course);
+    }
     const { clusterDns, isFound } = world.clusterDns();
     const status = profileStatus({
       profile,
@@ -139,13 +174,38 @@ export class Reconciler {
       nowMs: clock.date().getTime(),
     });
     const { uid = '' } = profile.metadata;
-    if (isSameStatus(profile.status, status)) return this.#writtenDown(uid, plan.course);
+    if (isSameStatus(profile.status, status)) {
+      this.#writtenDown(uid, plan.course);
+      return this.#letGo(profile);
+    }
     const object: KubeObject & { status: ProfileStatus } = { metadata: { name, uid }, status };
     await client.apply(PROFILES, object, { subresource: 'status' });
     this.#writtenDown(uid, plan.course);
     for (const { reason, message } of newTroubles(profile.status, status)) {
       await events.warn(profileSubject(name, uid), reason, message);
     }
+    return this.#letGo(profile);
+  }
+
+  /** A profile that is being deleted goes when no node has its configuration any more. */
+  async #letGo(profile: Profile): Promise<Result> {
+    const { world, clock } = this.#options;
+    const { name } = profile.metadata;
+    if (!isLeaving(profile) || !isHeld(profile) || [...this.#underWay.values()].includes(name)) return {};
+    const holders = [...world.written.list()].filter((written) => written.profile === name);
+    const reachable = holders.map((holder) => ({ isReachable: world.nodes.get(holder.name)?.isReachable ?? false }));
+    const deletedAtMs = Date.parse(profile.metadata.deletionTimestamp ?? '');
+    const forMs = staysForMs(reachable, deletedAtMs, clock.date().getTime());
+    if (forMs === 0) await this.#setHeld(profile, false);
+    return forMs === undefined || forMs === 0 ? {} : { requeueAfterMs: forMs };
+  }
+
+  /** With the version that was seen: a list is written whole, and others may have put something there. */
+  async #setHeld({ metadata }: Profile, isHeld: boolean): Promise<void> {
+    const { name, resourceVersion, finalizers = [] } = metadata;
+    const others = finalizers.filter((finalizer) => finalizer !== drainFinalizer);
+    const wanted = isHeld ? [...others, drainFinalizer] : others;
+    await this.#options.client.mergePatch(PROFILES, name, { metadata: { resourceVersion, finalizers: wanted } });
   }
 
   /** The spec that is rolled out stands in a ControllerRevision, before anybody carries it; and so do those that came before it. */
@@ -167,7 +227,11 @@ export class Reconciler {
 
   /** A node that is unknown to the plan is gone, and what we wrote for it goes too. */
   #intentFor(name: string): Intent {
-    return this.#plan?.intents.get(name) ?? { kind: this.#plan === undefined ? 'keep' : 'unserve' };
+    if (this.#plan === undefined) return { kind: 'keep' };
+    const intent = this.#plan.intents.get(name) ?? { kind: 'unserve' };
+    // What keeps what it has does not keep half of a way out.
+    const isOnItsWay = this.#options.world.written.get(name)?.withdrawnAtMs !== undefined;
+    return intent.kind === 'keep' && isOnItsWay ? { kind: 'unserve' } : intent;
   }
 
   #differs(name: string): boolean {
@@ -179,7 +243,7 @@ export class Reconciler {
       case 'keep':
         return false;
       case 'unserve':
-        return written !== undefined || (node !== undefined && stateLabelOf(node) !== undefined);
+        return wayOut(node, written, this.#options.clock.date().getTime()).kind !== 'out';
       case 'serve':
         return node !== undefined && (isConfigDue(intent, node, written) || stateLabelOf(node) !== stateEnabled);
     }
@@ -205,7 +269,14 @@ export class Reconciler {
         ...{ writtenAt: timestamp(writtenAtMs), config },
       },
     };
-    await this.#options.client.apply(LOCAL_DNS_NODES, object);
+    this.#underWay.set(name, profile);
+    try {
+      await this.#options.client.apply(LOCAL_DNS_NODES, object);
+    } catch (error) {
+      this.#underWay.delete(name);
+      throw error;
+    }
+    if (written?.withdrawnAtMs !== undefined) await this.#withdraw(name, written.uid, null);
   }
 
   /** The uid keeps an apply from bringing a node back that was deleted a moment ago. */
@@ -227,7 +298,12 @@ export class Reconciler {
 /** It carries something else, or what stands there was tampered with, or belongs to a node of the past. */
 function isConfigDue(intent: Intent & { kind: 'serve' }, node: NodeFacts, written: WrittenFacts | undefined): boolean {
   if (written?.revision !== intent.revision || written.profileRevision !== intent.profileRevision) return true;
+  if (written.withdrawnAtMs !== undefined) return true;
   return !written.isIntact || written.profile !== intent.profile || written.ownerUid !== node.uid;
+}
+
+function isHeld({ metadata }: Profile): boolean {
+  return metadata.finalizers?.includes(drainFinalizer) ?? false;
 }
 
 function timestamp(ms: number): string {

@@ -23,15 +23,23 @@ export interface Selection {
   readonly conflicts: ReadonlyMap<string, Conflict>;
 }
 
+/** It is being deleted: it serves nobody any more, and its name in a label is no mistake yet. */
+export function isLeaving({ metadata }: LocalDnsProfile): boolean {
+  return metadata.deletionTimestamp !== undefined;
+}
+
 /** Which profile serves which node. Pure. */
 export function select(profiles: readonly LocalDnsProfile[], nodes: Iterable<NodeFacts>): Selection {
+  const leaving = new Set(profiles.filter(isLeaving).map(({ metadata }) => metadata.name));
   const names = new Set(profiles.map(({ metadata }) => metadata.name));
-  const claimants = profiles.filter(({ spec }) => spec.nodeSelector !== undefined).sort(byPrecedence);
+  const claimants = profiles
+    .filter((profile) => profile.spec.nodeSelector !== undefined && !isLeaving(profile))
+    .sort(byPrecedence);
   const choices = new Map<string, Choice>();
   const ties = new Map<string, { profiles: Set<string>; nodes: string[] }>();
 
   for (const node of nodes) {
-    const byLabel = labelled(node, names);
+    const byLabel = labelled(node, names, leaving);
     if (byLabel !== undefined) {
       choices.set(node.name, byLabel);
       continue;
@@ -50,11 +58,11 @@ export function select(profiles: readonly LocalDnsProfile[], nodes: Iterable<Nod
 }
 
 /** What settles a node before any selector is asked, first hit wins; undefined where selectors decide. */
-function labelled(node: NodeFacts, profiles: ReadonlySet<string>): Choice | undefined {
+function labelled(node: NodeFacts, profiles: ReadonlySet<string>, leaving: ReadonlySet<string>): Choice | undefined {
   if (!isLinux(node)) return { kind: 'none' };
   const name = profileLabelOf(node);
   if (name === undefined) return undefined;
-  if (name === optOut) return { kind: 'none' };
+  if (name === optOut || leaving.has(name)) return { kind: 'none' };
   return profiles.has(name) ? { kind: 'profile', profile: name } : { kind: 'missing', profile: name };
 }
 

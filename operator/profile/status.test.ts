@@ -46,7 +46,7 @@ function status({ plan, unreachable = [], reports = {}, ...more }: Scene): Profi
         ownerUid: '',
         profile: 'p',
         revision: 'r2',
-        ...{ profileRevision: 'p-1', trial: undefined, writtenAtMs: 0 },
+        ...{ profileRevision: 'p-1', trial: undefined, writtenAtMs: 0, withdrawnAtMs: undefined, hasLeft: false },
         isIntact: true,
         report: { ...none, ...report },
       };
@@ -111,7 +111,7 @@ test('a node that refuses its configuration is failed, with its words, and nobod
 test('a configuration of another profile that a node still holds does not count', () => {
   const written: StatusInput['written'] = (name) => ({
     ...{ name, uid: '', ownerUid: '', profile: 'other', revision: 'r2', isIntact: true },
-    ...{ profileRevision: 'other-1', trial: undefined, writtenAtMs: 0 },
+    ...{ profileRevision: 'other-1', trial: undefined, writtenAtMs: 0, withdrawnAtMs: undefined, hasLeft: false },
     report: {
       ...{ appliedRevision: 'r2', isServing: true, servingSinceMs: 0, isRefused: false },
       ...{ measures: false, health: undefined, failure: undefined },

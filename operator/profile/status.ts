@@ -65,7 +65,7 @@ export function profileStatus(input: StatusInput): ProfileStatus {
   const verdicts: [ProfileConditionType, Verdict][] = [
     ['Accepted', accepted(plan)],
     ['Programmed', programmed(input, progress)],
-    ['Progressing', progressing(plan, progress)],
+    ['Progressing', progressing(profile, plan, progress)],
     ['Degraded', degraded(input, progress)],
     ['Conflicted', conflicted(profile, plan)],
   ];
@@ -173,12 +173,10 @@ function programmed(
       message: 'The profile is not accepted; nodes keep the last good configuration.',
     };
   }
-  if (plan.isDisabled)
-    return {
-      status: 'False',
-      reason: reasons.disabled,
-      message: 'mode is Disabled: the selected nodes are not served.',
-    };
+  if (plan.isDisabled) {
+    const { reason, why } = whyNotServed(profile);
+    return { status: 'False', reason, message: `${why}: the selected nodes are not served.` };
+  }
   if (selected.length === 0) {
     const remedy = `label nodes ${profileLabel}=${profile.metadata.name}, or give the profile a nodeSelector that matches`;
     return { status: 'True', reason: reasons.noNodesSelected, message: `No node is selected: ${remedy}.` };
@@ -195,14 +193,18 @@ function programmed(
   return { status: 'False', reason, message: `${count} Not yet: ${some(waiting)}.${away}` };
 }
 
-function progressing(plan: ProfilePlan, { selected, pending, configured }: Progress): Verdict {
+function progressing(
+  profile: LocalDnsProfile,
+  plan: ProfilePlan,
+  { selected, pending, configured }: Progress,
+): Verdict {
   if (plan.errors.length > 0) {
     return { status: 'False', reason: reasons.invalid, message: 'Nothing is rolled out: the profile is not accepted.' };
   }
   if (plan.isDisabled) {
-    if (configured.length === 0)
-      return { status: 'False', reason: reasons.disabled, message: 'No selected node is served.' };
-    return { status: 'True', reason: reasons.disabled, message: `Taking the configuration from ${some(configured)}.` };
+    const { reason } = whyNotServed(profile);
+    if (configured.length === 0) return { status: 'False', reason, message: 'No selected node is served.' };
+    return { status: 'True', reason, message: `Taking the configuration from ${some(configured)}.` };
   }
   if (selected.length === 0)
     return { status: 'False', reason: reasons.noNodesSelected, message: 'No node is selected.' };
@@ -215,6 +217,12 @@ function progressing(plan: ProfilePlan, { selected, pending, configured }: Progr
     reason: reasons.nodesPending,
     message: `${pending.length} of ${selected.length} nodes wait: ${some(pending)}.`,
   };
+}
+
+function whyNotServed({ metadata }: LocalDnsProfile): { readonly reason: Reason; readonly why: string } {
+  return metadata.deletionTimestamp === undefined
+    ? { reason: reasons.disabled, why: 'mode is Disabled' }
+    : { reason: reasons.deleting, why: 'The profile is being deleted' };
 }
 
 /** While a revision is on its way; undefined where there is nothing to say of it. */

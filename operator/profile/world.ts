@@ -151,8 +151,7 @@ export class World {
   follow(changes: Changes): void {
     // Our own writes of a profile's status come back as changes of it: they change no plan.
     this.profiles.onChange((_name, old, now) => {
-      if (old?.metadata.generation !== now?.metadata.generation || old?.metadata.uid !== now?.metadata.uid)
-        changes.plan();
+      if (!isSameWish(old, now)) changes.plan();
       else if (now !== undefined) changes.report(now.metadata.name);
     });
     this.nodes.onChange(() => changes.plan());
@@ -215,6 +214,14 @@ export class World {
   }
 }
 
+function isSameWish(old: Profile | undefined, now: Profile | undefined): boolean {
+  return (
+    old?.metadata.generation === now?.metadata.generation &&
+    old?.metadata.uid === now?.metadata.uid &&
+    old?.metadata.deletionTimestamp === now?.metadata.deletionTimestamp
+  );
+}
+
 function isSameWriting(old: WrittenFacts | undefined, now: WrittenFacts | undefined): boolean {
   return (
     old?.uid === now?.uid &&
@@ -222,6 +229,8 @@ function isSameWriting(old: WrittenFacts | undefined, now: WrittenFacts | undefi
     old?.profile === now?.profile &&
     old?.revision === now?.revision &&
     old?.profileRevision === now?.profileRevision &&
-    old?.isIntact === now?.isIntact
+    old?.isIntact === now?.isIntact &&
+    old?.withdrawnAtMs === now?.withdrawnAtMs &&
+    old?.hasLeft === now?.hasLeft
   );
 }

@@ -106,7 +106,8 @@ const operator = 'localdns-operator';
 const agent = 'localdns-agent';
 const grants: [who: string, may: boolean, verb: string, what: string, namespace?: string][] = [
   [operator, true, 'watch', 'localdnsprofiles.localdns.dev'],
-  [operator, false, 'patch', 'localdnsprofiles.localdns.dev'],
+  [operator, true, 'patch', 'localdnsprofiles.localdns.dev'],
+  [operator, false, 'delete', 'localdnsprofiles.localdns.dev'],
   [operator, true, 'patch', 'localdnsnodes.localdns.dev'],
   [operator, true, 'delete', 'localdnsnodes.localdns.dev'],
   [operator, true, 'patch', 'nodes'],

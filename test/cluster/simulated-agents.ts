@@ -1,7 +1,7 @@
 /**
  * Agents of many nodes in one process, as far as the API server sees of them: each applies what its LocalDnsNode says, serves, and reports
  * its health when its trial is over. A blocked domain tells what becomes of a configuration: `fails.NODE.test` makes the probes of that node
- * fail, `silent.NODE.test` keeps it from ever applying it; `any` is every node.
+ * fail, `silent.NODE.test` keeps it from ever applying it, `stuck.NODE.test` from leaving; `any` is every node.
  *
  *   node simulated-agents.ts KUBECONFIG
  */
@@ -35,12 +35,22 @@ const store = new Store({
 
 store.onChange((name, old, now) => {
   if (now === undefined || now.generation === old?.generation) return;
-  const { revision, trial, config } = now.spec;
+  const { revision, trial, config, withdrawnAt } = now.spec;
   if (is('silent', name, config)) return;
-  const isNew = revision !== old?.spec.revision || now.spec.profileRevision !== old?.spec.profileRevision;
+  if (withdrawnAt !== undefined) {
+    clearTimeout(trials.get(name));
+    if (!is('stuck', name, config)) void leave(name, now.generation ?? 0);
+    return;
+  }
+  const isBack = old?.spec.withdrawnAt !== undefined;
+  const isNew = isBack || revision !== old?.spec.revision || now.spec.profileRevision !== old?.spec.profileRevision;
   const status: Status = {
     ...{ observedGeneration: now.generation ?? 0, appliedRevision: revision, configVersions: [1] },
-    conditions: [condition('ConfigApplied', 'Applied'), condition('Serving', 'ListenersAnswering')],
+    conditions: [
+      condition('ConfigApplied', 'Applied'),
+      condition('Serving', 'ListenersAnswering'),
+      condition('Intercepting', 'Intercepting'),
+    ],
   };
   if (!isNew) return;
   clearTimeout(trials.get(name));
@@ -65,6 +75,13 @@ store.onChange((name, old, now) => {
 });
 store.start();
 
+/** As an agent does: its interception ends, and later its listeners close. */
+async function leave(name: string, observedGeneration: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const conditions = [condition('Serving', 'Withdrawn', 'False'), condition('Intercepting', 'Withdrawn', 'False')];
+  await report(name, { observedGeneration, configVersions: [1], conditions });
+}
+
 async function report(name: string, status: Status): Promise<void> {
   try {
     await client.apply(LOCAL_DNS_NODES, { metadata: { name }, status } as KubeObject, { subresource: 'status' });
@@ -78,6 +95,6 @@ function is(what: string, name: string, config: unknown): boolean {
   return domains.includes(`${what}.${name}.test`) || domains.includes(`${what}.any.test`);
 }
 
-function condition(type: string, reason: string) {
-  return { type, status: 'True' as const, reason, message: '', lastTransitionTime: '2026-01-01T00:00:00Z' };
+function condition(type: string, reason: string, status: 'True' | 'False' = 'True') {
+  return { type, status, reason, message: '', lastTransitionTime: '2026-01-01T00:00:00Z' };
 }
