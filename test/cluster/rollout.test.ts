@@ -131,6 +131,17 @@ test('an edit in the middle takes the place of the one before, and ends alone', 
   assert.deepEqual(await carriers(), new Map([[await target(), names.length]]));
 });
 
+test('an edit back to an earlier spec is that revision again, and the newest', async () => {
+  const count = (await revisions()).length;
+  blocked = ['ads.example'];
+  await apply();
+  await ends('Done');
+  const stored = await revisions();
+  assert.equal(stored.length, count);
+  const newest = stored.reduce((most, one) => (one.revision > most.revision ? one : most));
+  assert.equal(newest.metadata.name, await target());
+});
+
 test('a node that is away does not block, and follows when it returns', async () => {
   await ready('n05', 'False');
   const before = await target();
@@ -185,8 +196,13 @@ function startOperator(): void {
   });
 }
 
-interface Stored {
+interface Revision {
   metadata: { name: string; ownerReferences?: { kind: string }[] };
+  revision: number;
+}
+
+interface Stored {
+  metadata: { name: string };
   spec: { profileRevision?: string; trial?: object; revision: string };
   status?: { health?: { revision: string } };
 }
@@ -245,8 +261,8 @@ async function watchTrials(work: () => Promise<void>): Promise<number> {
   return most;
 }
 
-function revisions(): Promise<Stored[]> {
-  return cluster.get<{ items: Stored[] }>('-n', system, 'controllerrevisions').then((list) => list?.items ?? []);
+function revisions(): Promise<Revision[]> {
+  return cluster.get<{ items: Revision[] }>('-n', system, 'controllerrevisions').then((list) => list?.items ?? []);
 }
 
 /** How often the operator has written each LocalDnsNode since. */
