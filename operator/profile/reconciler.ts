@@ -64,10 +64,10 @@ export class Reconciler {
 
   /** Another may have acted since: what was decided before counts no more, and is decided anew. */
   begin(): void {
-    this.#plan = undefined;
     this.#states.clear();
     this.#underWay.clear();
     this.#gifts = new Map<string, Gift>();
+    this.#plan = undefined;
     this.#options.queue.add(PLAN);
   }
 
@@ -213,9 +213,10 @@ export class Reconciler {
     const { world } = this.#options;
     const known = [...world.revisions.list()].filter(({ profileUid }) => profileUid === profile.metadata.uid);
     await this.#revisions.keep(profile, target, known);
-    const carried = new Set([...world.written.list()].map(({ profileRevision }) => profileRevision));
-    for (const { revision } of this.#gifts.values()) carried.add(revision);
-    await this.#revisions.prune(known, (name) => name === target || name === good || carried.has(name));
+    await this.#revisions.prune(known, () => {
+      const given = [...this.#gifts.values()].map(({ revision }) => revision);
+      return new Set([target, good, ...given, ...[...world.written.list()].map((written) => written.profileRevision)]);
+    });
   }
 
   /** What a rollout has come to stands in the API: now may follow what follows from it. */

@@ -111,11 +111,13 @@ export class Revisions {
     }
   }
 
-  /** Removes the oldest beyond the limit, but for those that are needed. */
-  async prune(known: readonly RevisionFacts[], isNeeded: (name: string) => boolean): Promise<void> {
+  /** Removes the oldest beyond the limit, but for those that are `needed`. */
+  async prune(known: readonly RevisionFacts[], needed: () => ReadonlySet<string | undefined>): Promise<void> {
     const old = [...known].sort((a, b) => b.number - a.number).slice(historyLimit);
+    if (old.length === 0) return;
+    const kept = needed();
     for (const { name, uid } of old) {
-      if (isNeeded(name)) continue;
+      if (kept.has(name)) continue;
       await this.#client.delete(CONTROLLER_REVISIONS, name, { uid }, { namespace: this.#namespace });
     }
   }

@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Condition } from '../../api/v1alpha1/conditions.ts';
 import type { LocalDnsProfile, ProfileStatus } from '../../api/v1alpha1/profile.ts';
+import type { RolloutPhase } from '../../api/v1alpha1/rollout-settings.ts';
+import type { Course } from './course.ts';
 import { type AgentReport, type NodeFacts, writtenFacts } from './facts.ts';
 import type { ProfilePlan } from './plan.ts';
+import type { RolloutState } from './rollout.ts';
 import { isSameStatus, newTroubles, profileStatus, type StatusInput } from './status.ts';
 
 interface Scene extends Partial<Omit<StatusInput, 'plan'>> {
@@ -255,4 +258,60 @@ test('network policies that keep pods from the agents are named with what they l
   const { message } = condition(some, 'NetworkPolicyConflict');
   assert.match(message, /ipBlock.* shop\/p0: 10\.96\.0\.10\/32, 169\.254\.10\.11\/32; shop\/p1: /);
   assert.match(message, /shop\/p19: [^;]*; and 2 more$/);
+});
+
+const course = (phase: RolloutPhase, more: Partial<RolloutState> = {}): Course => ({
+  state: { phase, target: 'p-new', good: 'p-old', startedAt: '2026-01-01T00:00:00Z', ...more },
+  ...{ isNews: false, isAccepted: true, updated: 1, onTrial: 1, lookAgainAtMs: undefined },
+  ...{ carried: new Map(), renderings: new Map(), gifts: new Map() },
+});
+const why = { reason: 'ProbeFailed', message: 'a: x.example: SERVFAIL' };
+const again = 'Edit the profile, or set rollout.paused to true and back to false to try it again.';
+const back = `p-new failed: ProbeFailed: a: x.example: SERVFAIL. Nodes return to p-old. ${again}`;
+const kept = `p-new failed: ProbeFailed: a: x.example: SERVFAIL. Nodes keep what they have. ${again}`;
+const count = '1 of 2 nodes carry p-new, 1 of them on trial.';
+
+for (const [phase, failure, progressing, message] of [
+  ['Canary', {}, 'True CanarySoaking', count],
+  ['Batch', {}, 'True RollingOut', count],
+  ['Paused', {}, 'False RolloutPaused', `rollout.paused is set: ${count}`],
+  ['RollingBack', why, 'True RollingBack', back],
+  ['RolledBack', why, 'False RolledBack', back],
+  ['Halted', why, 'False RolloutHalted', kept],
+] as const) {
+  test(`a rollout in the phase ${phase} shows in the conditions: ${progressing}`, () => {
+    const told = status({ plan: { course: course(phase, failure) }, reports: { a: serving } });
+    assert.equal(summary(told).Progressing, progressing);
+    assert.equal(condition(told, 'Progressing').message, message);
+    const isFailed = failure === why;
+    assert.equal(summary(told).Degraded, isFailed ? 'True RolloutFailed' : 'False Healthy');
+    assert.equal(condition(told, 'Programmed').status, 'False');
+    if (isFailed) assert.equal(condition(told, 'Programmed').message, message);
+    assert.deepEqual([told.rollout?.phase, told.rollout?.updated, told.rollout?.onTrial], [phase, 1, 1]);
+  });
+}
+
+test('a node that failed already does not hide that a rollout failed: there is an Event for each, once', () => {
+  const failing = { b: { failure: 'port 53 is taken' } };
+  const before = status({ reports: failing });
+  const after = status({
+    profile: { ...profile, status: before },
+    plan: { course: course('RollingBack', why) },
+    reports: failing,
+  });
+  assert.deepEqual(
+    newTroubles(before, after).map(({ reason }) => reason),
+    ['RolloutFailed'],
+  );
+  const later = status({
+    profile: { ...profile, status: after },
+    plan: { course: course('RolledBack', why) },
+    reports: failing,
+  });
+  assert.deepEqual(newTroubles(after, later), []);
+});
+
+test('what is not known of a rollout now stays as it was said', () => {
+  const rollout = { phase: 'Batch', target: 'p-new' } as const;
+  assert.deepEqual(status({ profile: { ...profile, status: { rollout } } }).rollout, rollout);
 });

@@ -1,0 +1,161 @@
+/** A rollout through the reconciler, against an API server in memory: what is written, and in which order. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { operatorManager, profileLabel } from '../../api/v1alpha1/labels.ts';
+import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
+import type { ProfileStatus } from '../../api/v1alpha1/profile.ts';
+import { FakeApiServer, type Stored } from '../../kube/api-server.fake.ts';
+import { KubeClient } from '../../kube/client.ts';
+import { systemClock as clock } from '../../kube/clock.ts';
+import { eventually } from '../../test/tools/eventually.ts';
+import { WorkQueue } from '../runtime/work-queue.ts';
+import { Reconciler } from './reconciler.ts';
+import { World } from './world.ts';
+
+const server = new FakeApiServer([
+  ...['localdnsprofiles', 'localdnsnodes', 'nodes', 'services', 'events', 'controllerrevisions'],
+]);
+const names = ['n1', 'n2', 'n3'];
+const events: string[] = [];
+const queue = new WorkQueue(clock, undefined, { held: true });
+let client: KubeClient;
+let world: World;
+let reconciler: Reconciler;
+
+before(async () => {
+  const url = await server.start();
+  for (const name of names) server.put('nodes', { metadata: { name, labels: { [profileLabel]: 'default' } } });
+  client = new KubeClient({
+    access: () => ({ server: url, origin: '', tls: {} }),
+    fieldManager: operatorManager,
+    userAgent: 'test',
+  });
+  begin();
+  await world.synced;
+});
+
+after(async () => {
+  queue.close();
+  await world.stop();
+  client.close();
+  await server.stop();
+});
+
+/** An operator that knows nothing but what stands in the API. */
+function begin(): void {
+  world = new World({ client, clock, namespace: 'localdns-system', onTrouble: () => {} });
+  const recorder = {
+    warn: (_subject: object, reason: string): Promise<void> => {
+      events.push(reason);
+      return Promise.resolve();
+    },
+  };
+  reconciler = new Reconciler({ world, client, namespace: 'localdns-system', events: recorder, queue, clock });
+  for (const store of world.stores) store.start();
+}
+
+/** One duty after the other, until nobody has anything to write. */
+async function settle(): Promise<void> {
+  for (let writes = -1; writes !== server.seen.length; ) {
+    writes = server.seen.length;
+    for (const key of ['plan', 'profile/default', 'plan', ...names.map((name) => `node/${name}`)]) {
+      await reconciler.reconcile(key);
+    }
+    await eventually('the stores have heard of it', 5_000, () => {
+      return [...world.written.list()].length === server.all('localdnsnodes').length && isHeard();
+    });
+  }
+}
+
+function isHeard(): boolean {
+  return server.all('localdnsnodes').every(({ metadata: { name, resourceVersion } }) => {
+    return world.written.get(name)?.resourceVersion === resourceVersion;
+  });
+}
+
+/** Each agent has applied what it was given; health as a trial of no queries finds it. */
+function report(ok: boolean): void {
+  for (const stored of server.all('localdnsnodes')) {
+    const { revision, trial } = stored.spec as LocalDnsNode['spec'];
+    const time = '2026-01-01T00:00:00Z';
+    const serving = { type: 'Serving', status: 'True', reason: 'x', message: '', lastTransitionTime: time };
+    const figures = { queries: 0, servFailPermille: 0, p99Micros: 0 };
+    const health = { revision, soakSeconds: 0, ...figures, probes: [{ name: 'a.example', ok }], measuredAt: time };
+    const status = { appliedRevision: revision, configVersions: [1], conditions: [serving], ...(trial && { health }) };
+    server.put('localdnsnodes', { ...stored, status });
+  }
+}
+
+async function reported(ok: boolean): Promise<void> {
+  report(ok);
+  await eventually('the reports are heard', 5_000, isHeard);
+  await settle();
+}
+
+function edit(spec: object): Promise<unknown> {
+  const old = server.get('localdnsprofiles', 'default');
+  const stored = server.put('localdnsprofiles', { ...old, metadata: { name: 'default' }, spec } as Stored);
+  return eventually('the edit is heard', 5_000, () => {
+    return world.profiles.get('default')?.metadata.generation === stored.metadata.generation;
+  });
+}
+
+const rollout = (): ProfileStatus['rollout'] => {
+  return (server.get('localdnsprofiles', 'default')?.status as ProfileStatus | undefined)?.rollout;
+};
+const carriers = (): (string | undefined)[] =>
+  names.map((name) => (server.get('localdnsnodes', name)?.spec as LocalDnsNode['spec'] | undefined)?.profileRevision);
+
+test('the revision is kept and the phase written down before a node is given anything', async () => {
+  await edit({});
+  await settle();
+  const writes = server.seen.filter(({ verb }) => ['create', 'apply', 'patch', 'delete'].includes(verb));
+  assert.deepEqual(
+    writes.slice(0, 3).map(({ verb, plural, subresource }) => [verb, plural, subresource ?? ''].join(' ').trim()),
+    ['create controllerrevisions', 'apply localdnsprofiles status', 'apply localdnsnodes'],
+  );
+  const { target } = rollout() ?? {};
+  assert.deepEqual(carriers(), [target, undefined, undefined]);
+  for (let step = 0; step < 4; step += 1) await reported(true);
+  assert.deepEqual(carriers(), [target, target, target]);
+  assert.deepEqual([rollout()?.phase, rollout()?.good], ['Done', target]);
+});
+
+test('that a revision failed is written down before anybody returns, or another operator would try it again', async () => {
+  const good = rollout()?.target;
+  await edit({ searchPath: 'Spec' });
+  await settle();
+  assert.deepEqual(carriers().slice(1), [good, good]);
+  // What the cluster is like changes meanwhile: the node is on trial still.
+  const labels = { 'k8s-app': 'kube-dns' };
+  const dns = {
+    metadata: { name: 'kube-dns', namespace: 'kube-system', labels },
+    spec: { clusterIPs: ['10.96.0.10'] },
+  };
+  server.put('services', dns);
+  await eventually('the Service is heard of', 5_000, () => world.clusterDns().isFound);
+  await settle();
+  const spec = server.get('localdnsnodes', 'n1')?.spec as LocalDnsNode['spec'] | undefined;
+  assert.equal(spec?.trial?.soakSeconds, 60);
+  assert.match(JSON.stringify(spec.config), /10\.96\.0\.10/);
+  const from = server.seen.length;
+  await reported(false);
+  const writes = server.seen.slice(from).filter(({ verb, plural }) => verb === 'apply' && plural !== 'nodes');
+  assert.deepEqual(
+    writes.slice(0, 2).map(({ plural }) => plural),
+    ['localdnsprofiles', 'localdnsnodes'],
+  );
+  assert.deepEqual(carriers(), [good, good, good]);
+  await reported(true);
+  assert.equal(rollout()?.phase, 'RolledBack');
+  assert.equal(events.filter((reason) => reason === 'RolloutFailed').length, 1);
+});
+
+test('an operator that begins anew leaves it at that', async () => {
+  const good = rollout()?.good;
+  await world.stop();
+  begin();
+  await world.synced;
+  await settle();
+  assert.deepEqual([rollout()?.phase, ...carriers()], ['RolledBack', good, good, good]);
+});
