@@ -109,8 +109,10 @@ test('a profile that is deleted stays until its nodes are out, and a dead node h
     blockedDomains: [{ domain: 'stuck.n5.test' }],
   });
   await node('n5', { pool: 'a' });
-  await isServed('n5', 'pool');
-  await isServed('n1', 'pool');
+  await eventually('both have the newest revision', withinMs, async () => {
+    const { status, metadata } = (await cluster.get<LocalDnsProfile>('ldp/pool')) ?? {};
+    return status?.observedGeneration === metadata?.generation && status?.nodes?.ready === 2;
+  });
   assert.deepEqual((await cluster.get<Marked>('ldp/pool'))?.metadata.finalizers, [drainFinalizer]);
   await cluster.kubectlOk('delete', 'ldp/pool', '--wait=false');
   await isOut('n1');
