@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { operatorManager, profileLabel } from '../../api/v1alpha1/labels.ts';
+import type { ProfileStatus } from '../../api/v1alpha1/profile.ts';
 import { FakeApiServer } from '../../kube/api-server.fake.ts';
 import { KubeClient } from '../../kube/client.ts';
 import { systemClock as clock } from '../../kube/clock.ts';
@@ -84,6 +85,20 @@ async function readyKeys(): Promise<string[]> {
   }
   return keys;
 }
+
+test('the status of a profile that was edited since the last decision waits for the next one', async () => {
+  const generation = () => server.get('localdnsprofiles', 'default')?.metadata.generation;
+  const observed = () =>
+    (server.get('localdnsprofiles', 'default')?.status as ProfileStatus | undefined)?.observedGeneration;
+  const spec = { blockedDomains: [{ domain: 'ads.example' }] };
+  server.put('localdnsprofiles', { ...server.get('localdnsprofiles', 'default'), metadata: { name: 'default' }, spec });
+  await until(() => world.profiles.get('default')?.metadata.generation === generation());
+  await reconciler.reconcile('profile/default');
+  assert.notEqual(observed(), generation());
+  await reconciler.reconcile('plan');
+  await reconciler.reconcile('profile/default');
+  assert.equal(observed(), generation());
+});
 
 test('what was decided on an older state than stands there now is refused by the API server', async () => {
   await until(() => world.written.get('n1') !== undefined);

@@ -50,6 +50,8 @@ export class Reconciler {
   /** Nodes whose configuration is on its way into the store, and of which profile it is. */
   readonly #underWay = new Map<string, string>();
   #plan: Plan | undefined;
+  /** The generation of each profile that the plan was made of. */
+  #planned: ReadonlyMap<string, number | undefined> = new Map();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -100,6 +102,7 @@ export class Reconciler {
       if (hasCome) this.#underWay.delete(node);
     }
     this.#plan = plan;
+    this.#planned = new Map([...world.profiles.list()].map(({ metadata }) => [metadata.name, metadata.generation]));
     this.#gifts = plan.gifts;
 
     const differing = [...plan.intents.keys(), ...orphans(world, plan)].filter((name) => this.#differs(name));
@@ -156,6 +159,8 @@ export class Reconciler {
     const profile = world.profiles.get(name);
     const plan = this.#plan?.profiles.get(name);
     if (profile === undefined || plan === undefined || plan.isUnknown) return {};
+    // Edited since: what the plan says is of the spec before, and the next plan, which is due, has it reported.
+    if (this.#planned.get(name) !== profile.metadata.generation) return {};
 
     if (plan.course?.isAccepted) {
       // First of all: what has no such mark may be gone before its nodes are.
