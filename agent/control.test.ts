@@ -5,10 +5,12 @@ import { join } from 'node:path';
 import { after, afterEach, suite, test } from 'node:test';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { NodeConfig } from '../api/v1alpha1/node-config.ts';
+import { settle } from '../test/fake/clock.ts';
 import { eventually } from '../test/tools/eventually.ts';
 import type { Desired, Outcome, ToControl, ToServing } from './channel.ts';
 import type { ConfigSink } from './config/config-source.ts';
 import { Control } from './control.ts';
+import { type Arrangement, Interceptor } from './datapath/interceptor.ts';
 import { parseAgentOptions } from './options.ts';
 import type { Probed } from './trial/trial.ts';
 
@@ -121,6 +123,33 @@ suite('the control worker', () => {
         { address: 'fd00::10', port: 53 },
       ],
     });
+  });
+
+  test('what became of one configuration is not told of the next one, and leads no query to it', async (context) => {
+    const { reports, offer, outcome, comes } = await start('nameserver 192.0.2.1');
+    const commit = context.mock.method(Interceptor.prototype, 'commit');
+    offer(['10.0.0.1:53']);
+    await comes(1);
+    outcome({ listening });
+    await eventually('the report', withinMs, () => reports.length === 1);
+    let prepared = () => {};
+    const prepare = Interceptor.prototype.prepare;
+    context.mock.method(Interceptor.prototype, 'prepare', async function (this: Interceptor, to: Arrangement) {
+      await new Promise<void>((resolve) => {
+        prepared = resolve;
+      });
+      return prepare.call(this, to);
+    });
+    offer(['10.0.0.2:53']);
+    outcome({ listening }, 1);
+    await settle();
+    prepared();
+    await comes(2);
+    await settle();
+    deepEqual([reports.length, commit.mock.callCount()], [1, 1]);
+    outcome({ listening }, 2);
+    await eventually('the report', withinMs, () => reports.length === 2);
+    equal(commit.mock.callCount(), 2);
   });
 
   test('hands over what is new alone, and answers an equal offer with the outcome that is known', async () => {

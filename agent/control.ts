@@ -59,8 +59,10 @@ export class Control implements ConfigSink {
   /** Offers and outcomes are dealt with one after the other. */
   #order: Promise<void> = Promise.resolve();
   #number = 0;
-  /** The outcome of the newest number has come. */
-  #settled = false;
+  /** What was sent last and has been answered. */
+  #answered = 0;
+  /** What was offered, and is not sent yet. */
+  #pending = 0;
   #outcome: Outcome | undefined;
   #retry: NodeJS.Timeout | undefined;
   #closeHealth = () => {};
@@ -149,18 +151,21 @@ export class Control implements ConfigSink {
 
   #push(): void {
     if (!this.#everOffered) return;
-    this.#inOrder(() => this.#change());
+    this.#pending += 1;
+    this.#inOrder(() => this.#change().finally(() => this.#changed()));
+  }
+
+  /** Whoever offers the same again wants to know what it became, too. */
+  #changed(): void {
+    this.#pending -= 1;
+    this.#report();
   }
 
   async #change(): Promise<void> {
     const offered = this.#offered;
     const arrangement = offered && (await this.#arrange(offered));
     const desired = arrangement && this.#desire(offered, arrangement);
-    if (this.#number > 0 && isDeepStrictEqual(desired, this.#desired)) {
-      // What it became is known, or will be told soon; whoever offered it again wants to know.
-      if (this.#settled) this.#report();
-      return;
-    }
+    if (this.#number > 0 && isDeepStrictEqual(desired, this.#desired)) return;
     this.#desired = desired;
     this.#arrangement = arrangement;
     // Nobody is led to a socket that is about to close, nor before there is one.
@@ -203,7 +208,6 @@ export class Control implements ConfigSink {
   #sendDesired(): void {
     clearTimeout(this.#retry);
     this.#number += 1;
-    this.#settled = false;
     this.#send({ kind: 'desired', number: this.#number, desired: this.#desired });
   }
 
@@ -221,7 +225,7 @@ export class Control implements ConfigSink {
   #hear(message: ToControl): void {
     switch (message.kind) {
       case 'outcome':
-        if (message.number === this.#number) this.#inOrder(() => this.#take(message.outcome));
+        this.#inOrder(() => this.#take(message));
         break;
       case 'tally':
         this.#metrics.add(message.notice);
@@ -244,11 +248,12 @@ export class Control implements ConfigSink {
     }
   }
 
-  async #take(outcome: Outcome): Promise<void> {
+  async #take({ number, outcome }: ToControl & { kind: 'outcome' }): Promise<void> {
+    if (number !== this.#number) return;
     await this.#intercept(outcome);
     const before = this.#outcome;
     this.#outcome = outcome;
-    this.#settled = true;
+    this.#answered = number;
     const { refused, silent, listening } = outcome;
     this.#metrics.configurations.inc({ outcome: refused === undefined ? 'applied' : 'refused' });
     const serving = listening.length > 0 && silent === undefined;
@@ -272,7 +277,8 @@ export class Control implements ConfigSink {
   }
 
   #report(): void {
-    if (this.#outcome === undefined) return;
+    // What became of one configuration says nothing of the next one.
+    if (this.#outcome === undefined || this.#pending > 0 || this.#answered !== this.#number) return;
     this.#source.report({ ...this.#outcome, ...(this.#interception && { interception: this.#interception }) });
   }
 
