@@ -87,6 +87,11 @@ test('of two operators one acts, and the other is ready to: it does as soon as t
   };
   assert.deepEqual(writers(), new Set([`localdns-operator/${before}`]));
 
+  await untilAsync(async () => {
+    const text = await (await fetch(`http://127.0.0.1:${ports[1]}/metrics`)).text();
+    const nodes = 'localdns_operator_profile_nodes{profile="default",state="selected"} 1';
+    return text.includes(nodes) && /^localdns_operator_rollout_phase\{profile="default",phase="\w+"\} 1$/m.test(text);
+  });
   const standby = await (await fetch(`http://127.0.0.1:${ports[1]}/metrics`)).text();
   assert.match(standby, /^localdns_operator_reconciles_total\{outcome="done"\} 0$/m);
   assert.doesNotMatch(standby, /^localdns_operator_reconciles_total\S+ [1-9]/m);

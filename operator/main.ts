@@ -142,6 +142,12 @@ function assemble(
     queueRetries: () => queue.retries,
     isLeader: () => election.isHeld(),
     reconciles: () => controller.tally,
+    profiles: () =>
+      [...world.profiles.list()].map(({ metadata, status }) => ({
+        name: metadata.name,
+        nodes: { ...status?.nodes },
+        phase: status?.rollout?.phase,
+      })),
     stores: () =>
       world.followable.map(({ plural, size, trouble }) => ({ plural, size, isFollowing: trouble === undefined })),
   });

@@ -1,6 +1,7 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { type RolloutPhase, rolloutPhases } from '../api/v1alpha1/rollout-settings.ts';
 import type { Duty } from './profile/duty.ts';
 import type { Outcome } from './runtime/controller.ts';
 
@@ -10,6 +11,12 @@ export interface Gauged {
   readonly queueRetries: () => number;
   readonly isLeader: () => boolean;
   readonly reconciles: () => Readonly<Record<Outcome, number>>;
+  readonly profiles: () => readonly {
+    readonly name: string;
+    /** By state. */
+    readonly nodes: Readonly<Record<string, number>>;
+    readonly phase: RolloutPhase | undefined;
+  }[];
   readonly stores: () => readonly { readonly plural: string; readonly size: number; readonly isFollowing: boolean }[];
 }
 
@@ -50,7 +57,7 @@ export class Metrics {
     this.#server = createServer((request, response) => this.#serve(request.url ?? '', response));
   }
 
-  observe({ queueDepth, queueRetries, isLeader, reconciles, stores }: Gauged): void {
+  observe({ queueDepth, queueRetries, isLeader, reconciles, profiles, stores }: Gauged): void {
     const registers = [this.#registry];
     new Gauge({
       name: 'localdns_operator_queue_depth',
@@ -85,6 +92,30 @@ export class Metrics {
       collect() {
         this.reset();
         for (const [outcome, count] of Object.entries(reconciles())) this.inc({ outcome }, count);
+      },
+    });
+    new Gauge({
+      name: 'localdns_operator_profile_nodes',
+      help: 'Nodes of each profile, by state: selected, updated, ready, failed.',
+      labelNames: ['profile', 'state'],
+      registers,
+      collect() {
+        this.reset();
+        for (const { name, nodes } of profiles())
+          for (const [state, count] of Object.entries(nodes)) this.set({ profile: name, state }, count);
+      },
+    });
+    new Gauge({
+      name: 'localdns_operator_rollout_phase',
+      help: 'The phase of the rollout of each profile: 1 for the one that it is in, 0 for the others.',
+      labelNames: ['profile', 'phase'],
+      registers,
+      collect() {
+        this.reset();
+        for (const { name, phase } of profiles()) {
+          if (phase === undefined) continue;
+          for (const one of rolloutPhases) this.set({ profile: name, phase: one }, one === phase ? 1 : 0);
+        }
       },
     });
     new Gauge({
