@@ -12,6 +12,7 @@ import { factsOf, NODE, PLAN, PROFILE } from './duty.ts';
 import { type EventRecorder, nodeSubject, profileSubject } from './events.ts';
 import { type NodeFacts, stateLabelOf, type WrittenFacts } from './facts.ts';
 import { rememberingJudge } from './judge.ts';
+import { OnItsWay } from './on-its-way.ts';
 import { type Intent, makePlan, type Plan } from './plan.ts';
 import { Revisions, rememberingNames } from './revisions.ts';
 import type { RolloutState } from './rollout.ts';
@@ -49,12 +50,14 @@ export class Reconciler {
   #gifts: ReadonlyMap<string, Gift> = new Map<string, Gift>();
   /** Nodes whose configuration is on its way into the store, and of which profile it is. */
   readonly #underWay = new Map<string, string>();
+  readonly #onItsWay: OnItsWay;
   #plan: Plan | undefined;
   /** The generation of each profile that the plan was made of. */
   #planned: ReadonlyMap<string, number | undefined> = new Map();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    this.#onItsWay = new OnItsWay(options.clock);
     this.#revisions = new Revisions(options.client, options.namespace);
     const { queue } = options;
     options.world.follow({
@@ -68,6 +71,7 @@ export class Reconciler {
   begin(): void {
     this.#states.clear();
     this.#underWay.clear();
+    this.#onItsWay.clear();
     this.#gifts = new Map<string, Gift>();
     this.#plan = undefined;
     this.#options.queue.add(PLAN);
@@ -123,8 +127,9 @@ export class Reconciler {
     const missing = this.#plan?.missing.get(name);
     if (missing !== undefined && node !== undefined) await this.#warnMissing(node, missing);
     if (intent.kind === 'serve' && node !== undefined) {
-      if (isConfigDue(intent, node, written)) await this.#writeConfig(intent, node, written);
-      if (stateLabelOf(node) !== stateEnabled) await this.#markServed(node);
+      const due = this.#due(intent, node, written);
+      if (due.config) await this.#writeConfig(intent, node, written);
+      if (due.label) await this.#markServed(node);
     }
     return intent.kind === 'unserve' ? this.#takeOut(name, node, written) : {};
   }
@@ -250,9 +255,26 @@ export class Reconciler {
         return false;
       case 'unserve':
         return wayOut(node, written, this.#options.clock.date().getTime()).kind !== 'out';
-      case 'serve':
-        return node !== undefined && (isConfigDue(intent, node, written) || stateLabelOf(node) !== stateEnabled);
+      case 'serve': {
+        if (node === undefined) return false;
+        const due = this.#due(intent, node, written);
+        return due.config || due.label;
+      }
     }
+  }
+
+  /** What is on its way already is due no more; but once it should have come, it is looked at again. */
+  #due(
+    intent: Intent & { kind: 'serve' },
+    node: NodeFacts,
+    written: WrittenFacts | undefined,
+  ): { readonly config: boolean; readonly label: boolean } {
+    const config = isConfigDue(intent, node, written);
+    const label = stateLabelOf(node) !== stateEnabled;
+    const hasConfig = this.#onItsWay.has(NODE + node.name, written?.resourceVersion) && config;
+    const hasLabel = this.#onItsWay.has(stateLabel + node.name, node) && label;
+    if (hasConfig || hasLabel) this.#options.queue.addAfter(PLAN, this.#onItsWay.lookAgainMs);
+    return { config: config && !hasConfig, label: label && !hasLabel };
   }
 
   async #writeConfig(
@@ -277,7 +299,8 @@ export class Reconciler {
     };
     this.#underWay.set(name, profile);
     try {
-      await this.#options.client.apply(LOCAL_DNS_NODES, object);
+      const { client } = this.#options;
+      await this.#onItsWay.send(NODE + name, written?.resourceVersion, () => client.apply(LOCAL_DNS_NODES, object));
     } catch (error) {
       this.#underWay.delete(name);
       throw error;
@@ -286,8 +309,10 @@ export class Reconciler {
   }
 
   /** The uid keeps an apply from bringing a node back that was deleted a moment ago. */
-  async #markServed({ name, uid }: NodeFacts): Promise<void> {
-    await this.#options.client.apply(NODES, { metadata: { name, uid, labels: { [stateLabel]: stateEnabled } } });
+  async #markServed(node: NodeFacts): Promise<void> {
+    const { name, uid } = node;
+    const object = { metadata: { name, uid, labels: { [stateLabel]: stateEnabled } } };
+    await this.#onItsWay.send(stateLabel + name, node, () => this.#options.client.apply(NODES, object));
   }
 
   /** A merge patch and not an apply: the label goes whoever wrote it, or an agent would run where nothing is to be served. */
