@@ -87,6 +87,7 @@ async function readyKeys(): Promise<string[]> {
 }
 
 test('the status of a profile that was edited since the last decision waits for the next one', async () => {
+  await decide();
   const generation = () => server.get('localdnsprofiles', 'default')?.metadata.generation;
   const observed = () =>
     (server.get('localdnsprofiles', 'default')?.status as ProfileStatus | undefined)?.observedGeneration;

@@ -268,9 +268,11 @@ function revisions(): Promise<Revision[]> {
 /** How often the operator has written each LocalDnsNode since. */
 function writesOfNodes(fromMs: number): Map<string, number> {
   const found = new Map<string, number>();
-  for (const { verb, objectRef, userAgent, requestReceivedTimestamp } of cluster.audit()) {
+  for (const { verb, objectRef, userAgent, requestReceivedTimestamp, responseStatus } of cluster.audit()) {
     const { resource, subresource, name = '' } = objectRef ?? {};
     if (resource !== 'localdnsnodes' || subresource !== undefined || verb !== 'patch') continue;
+    // Refused since the agent had just written its status: decided anew, and no write.
+    if (responseStatus?.code === 409) continue;
     if (!userAgent?.startsWith('localdns-operator') || Date.parse(requestReceivedTimestamp) < fromMs) continue;
     found.set(name, (found.get(name) ?? 0) + 1);
   }
