@@ -106,9 +106,17 @@ test('a node that refuses its configuration is failed, with its words, and nobod
   assert.equal(failed.nodes?.failed, 1);
   assert.deepEqual(
     [summary(failed).Programmed, summary(failed).Progressing, summary(failed).Degraded],
-    ['False NodesFailed', 'False RolloutComplete', 'True NodesFailed'],
+    ['False NodesFailed', 'False RolloutComplete', 'False NodesFailed'],
   );
   assert.match(condition(failed, 'Degraded').message, /b: port 53 is taken/);
+});
+
+test('a node that cannot serve degrades a profile that is Required, and one that is Preferred says why', () => {
+  const reports = { a: serving, b: { failure: 'port 53 is taken' } };
+  const required = { ...profile, spec: { mode: 'Required' as const } };
+  assert.equal(summary(status({ reports, profile: required })).Degraded, 'True NodesFailed');
+  assert.equal(summary(status({ reports })).Degraded, 'False NodesFailed');
+  assert.equal(summary(status({ reports, isClusterDnsFound: false })).Degraded, 'True NodesFailed');
 });
 
 test('a configuration of another profile that a node still holds does not count', () => {
@@ -212,8 +220,9 @@ test('a status read back with its conditions in another order is the same', () =
 });
 
 test('only what has just become bad is worth an event', () => {
-  const good = status({ reports: { a: serving, b: serving } });
-  const bad = status({ reports: { a: { failure: 'no' }, b: serving } });
+  const required = { ...profile, spec: { mode: 'Required' as const } };
+  const good = status({ profile: required, reports: { a: serving, b: serving } });
+  const bad = status({ profile: required, reports: { a: { failure: 'no' }, b: serving } });
   assert.deepEqual(
     newTroubles(good, bad).map(({ type }) => type),
     ['Degraded'],

@@ -256,15 +256,17 @@ function fateOf(course: Course | undefined): string {
   return `${target} failed: ${reason}: ${message}. ${fate}. Edit the profile, or set rollout.paused to true and back to false to try it again.`;
 }
 
-function degraded({ plan, clusterDns, isClusterDnsFound }: StatusInput, { failed }: Progress): Verdict {
+function degraded({ profile, plan, clusterDns, isClusterDnsFound }: StatusInput, { failed }: Progress): Verdict {
   if (failedPhases[plan.course?.state.phase ?? 'Done'] !== undefined) {
     return { status: 'True', reason: reasons.rolloutFailed, message: fateOf(plan.course) };
   }
   const first = failed.find(({ node }) => plan.tooOld.has(node)) ?? failed[0];
   if (first !== undefined) {
     const names = some(failed.map(({ node }) => node));
+    // A node that cannot serve has the cluster's DNS: whoever merely prefers an agent there is told, and not alarmed.
+    const isAlarm = profile.spec.mode === 'Required' || plan.tooOld.has(first.node) || !isClusterDnsFound;
     return {
-      status: 'True',
+      status: isAlarm ? 'True' : 'False',
       reason: plan.tooOld.has(first.node) ? reasons.agentTooOld : reasons.nodesFailed,
       message: `${failed.length} failed: ${names}. ${first.node}: ${first.failure}`,
     };
