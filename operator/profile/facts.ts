@@ -120,7 +120,7 @@ export function writtenFacts({ metadata, spec, status }: LocalDnsNode & KubeObje
     trial: spec.trial,
     writtenAtMs: timeOf(spec.writtenAt),
     withdrawnAtMs: spec.withdrawnAt === undefined ? undefined : timeOf(spec.withdrawnAt),
-    isIntact: revisionOf(spec.config) === spec.revision,
+    isIntact: rememberedRevision(spec.config) === spec.revision,
     hasLeft: hasLeft(status, metadata.generation ?? 0),
     report: agentReport(status, metadata.generation, spec.withdrawnAt !== undefined),
   };
@@ -134,6 +134,22 @@ function hasLeft(status: LocalDnsNode['status'], generation: number): boolean {
   if ((status.observedGeneration ?? 0) < generation) return false;
   const ways = status.conditions.filter(({ type }) => type === 'Serving' || type === 'Intercepting');
   return ways.every((condition) => condition.status === 'False');
+}
+
+/** More than the revisions that are on nodes at any time. */
+const MAX_REVISIONS = 64;
+const revisions = new Map<string, string>();
+
+/** Thousands of nodes carry the same few configurations, and every word of an agent comes with the whole of its own: to hash takes ten times as long. */
+function rememberedRevision(config: unknown): string {
+  const text = JSON.stringify(config);
+  const known = revisions.get(text);
+  if (known !== undefined) return known;
+  const revision = revisionOf(config);
+  const [oldest] = revisions.keys();
+  if (revisions.size >= MAX_REVISIONS && oldest !== undefined) revisions.delete(oldest);
+  revisions.set(text, revision);
+  return revision;
 }
 
 function agentReport(

@@ -31,8 +31,20 @@ export function clusterRanges(
     given.length > 0
       ? given.map((cidr) => widened(cidr, { 4: 32, 6: 128 }))
       : clusterDnsAddresses.map((address) => widened(`${address}/128`, serviceBits));
-  const ofPods = [...nodes].flatMap(({ podCIDRs }) => podCIDRs.map((cidr) => widened(cidr, podBits)));
+  const ofPods = [...nodes].flatMap(({ podCIDRs }) => ofNode(podCIDRs));
   return [...new Set([...ofServices, ...ofPods])].sort();
+}
+
+/** Each node's are asked for at every look at the world, and do not change. */
+const known = new WeakMap<readonly string[], readonly string[]>();
+
+function ofNode(podCIDRs: readonly string[]): readonly string[] {
+  let found = known.get(podCIDRs);
+  if (found === undefined) {
+    found = podCIDRs.map((cidr) => widened(cidr, podBits));
+    known.set(podCIDRs, found);
+  }
+  return found;
 }
 
 /** The network with at most so many bits, in canonical form. */

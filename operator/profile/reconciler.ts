@@ -17,7 +17,7 @@ import { type Intent, makePlan, type Plan } from './plan.ts';
 import { Revisions, rememberingNames } from './revisions.ts';
 import type { RolloutState } from './rollout.ts';
 import { isLeaving } from './select.ts';
-import { isSameStatus, newTroubles, profileStatus } from './status.ts';
+import { isSameStatus, newTroubles, profileStatus, type StatusInput } from './status.ts';
 import { staysForMs, wayOut } from './withdrawal.ts';
 import { LOCAL_DNS_NODES, PROFILES, type Profile, type World } from './world.ts';
 
@@ -26,6 +26,8 @@ const PLAN_AFTER_MS = 50;
 const REPORT_AFTER_MS = 200;
 /** What agents say moves rollouts, which take seconds at their quickest. */
 const PROGRESS_AFTER_MS = 250;
+/** Of thousands of nodes a look takes a while: ten times as long something else may be done. */
+const REST_FACTOR = 10;
 
 export interface ReconcilerOptions {
   readonly world: World;
@@ -51,6 +53,7 @@ export class Reconciler {
   /** Nodes whose configuration is on its way into the store, and of which profile it is. */
   readonly #underWay = new Map<string, string>();
   readonly #onItsWay: OnItsWay;
+  readonly #rest: Readonly<Record<'plan' | 'report', Rest>>;
   #plan: Plan | undefined;
   /** The generation of each profile that the plan was made of. */
   #planned: ReadonlyMap<string, number | undefined> = new Map();
@@ -58,12 +61,13 @@ export class Reconciler {
   constructor(options: ReconcilerOptions) {
     this.#options = options;
     this.#onItsWay = new OnItsWay(options.clock);
+    this.#rest = { plan: new Rest(options.clock), report: new Rest(options.clock) };
     this.#revisions = new Revisions(options.client, options.namespace);
     const { queue } = options;
     options.world.follow({
-      plan: () => queue.addAfter(PLAN, PLAN_AFTER_MS),
-      progress: () => queue.addAfter(PLAN, PROGRESS_AFTER_MS),
-      report: (profile) => queue.addAfter(PROFILE + profile, REPORT_AFTER_MS),
+      plan: () => queue.addAfter(PLAN, this.#rest.plan.afterMs(PLAN_AFTER_MS)),
+      progress: () => queue.addAfter(PLAN, this.#rest.plan.afterMs(PROGRESS_AFTER_MS)),
+      report: (profile) => queue.addAfter(PROFILE + profile, this.#rest.report.afterMs(REPORT_AFTER_MS)),
     });
   }
 
@@ -82,7 +86,7 @@ export class Reconciler {
     const { node, profile } = factsOf(key);
     if (node !== undefined) return this.#converge(node);
     if (profile !== undefined) return this.#report(profile);
-    this.#decide();
+    this.#rest.plan.after(() => this.#decide());
     return {};
   }
 
@@ -173,7 +177,7 @@ export class Reconciler {
       await this.#keepRevision(profile, plan.course);
     }
     const { clusterDns, isFound } = world.clusterDns();
-    const status = profileStatus({
+    const input: StatusInput = {
       profile,
       plan,
       node: (node) => world.nodes.get(node),
@@ -182,7 +186,8 @@ export class Reconciler {
       isClusterDnsFound: isFound,
       policyConflicts: plan.revision === undefined ? undefined : world.policyConflicts(profile),
       nowMs: clock.date().getTime(),
-    });
+    };
+    const status = this.#rest.report.after(() => profileStatus(input));
     const { uid = '' } = profile.metadata;
     if (isSameStatus(profile.status, status)) {
       this.#writtenDown(uid, plan.course);
@@ -323,6 +328,29 @@ export class Reconciler {
   async #warnMissing({ name, uid }: NodeFacts, profile: string): Promise<void> {
     const note = `The label ${profileLabel}=${profile} names a LocalDnsProfile that does not exist: the node keeps what it had. Create the profile, correct the label, or set it to ${optOut}.`;
     await this.#options.events.warn(nodeSubject(name, uid), reasons.profileNotFound, note);
+  }
+}
+
+/** Time off after work that takes long, so that it never takes all there is. */
+class Rest {
+  readonly #clock: Clock;
+  #untilMs = Number.NEGATIVE_INFINITY;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  after<T>(work: () => T): T {
+    const sinceMs = this.#clock.nowMs();
+    const result = work();
+    const nowMs = this.#clock.nowMs();
+    this.#untilMs = nowMs + (nowMs - sinceMs) * REST_FACTOR;
+    return result;
+  }
+
+  /** When to begin again, though it might be sooner. */
+  afterMs(soonestMs: number): number {
+    return Math.max(soonestMs, this.#untilMs - this.#clock.nowMs());
   }
 }
 
