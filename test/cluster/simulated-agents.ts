@@ -1,10 +1,12 @@
 /**
  * Agents of many nodes in one process, as far as the API server sees of them: each applies what its LocalDnsNode says, serves, and reports
  * its health when its trial is over. A blocked domain tells what becomes of a configuration: `fails.NODE.test` makes the probes of that node
- * fail, `silent.NODE.test` keeps it from ever applying it, `stuck.NODE.test` from leaving; `any` is every node.
+ * fail, `silent.NODE.test` keeps it from ever applying it, `stuck.NODE.test` from leaving; `any` is every node. A node that has a number
+ * (node-00042) is as reliable as its number says; all others are.
  *
  *   node simulated-agents.ts KUBECONFIG
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { agentManager } from '../../api/v1alpha1/labels.ts';
 import type { LocalDnsNode, NodeHealth } from '../../api/v1alpha1/node.ts';
 import type { NodeConfig } from '../../api/v1alpha1/node-config.ts';
@@ -13,16 +15,24 @@ import { readAccess } from '../../kube/kubeconfig.ts';
 import type { KubeObject } from '../../kube/resource.ts';
 import { Store } from '../../kube/store.ts';
 import { LOCAL_DNS_NODES } from '../../operator/profile/world.ts';
+import { type Temperament, temperamentOf } from './temperament.ts';
 
 type Status = NonNullable<LocalDnsNode['status']>;
+type Spec = LocalDnsNode['spec'];
+
+/** Many machines in one: theirs would not come all at once either. */
+const writesPerSecond = 400;
+const slowMs = 2_000;
+const flapMs = 1_500;
+const figures = { queries: 1000, servFailPermille: 1, p99Micros: 2000 };
 
 const [path = ''] = process.argv.slice(2);
 const client = new KubeClient({
   access: () => readAccess({ path, env: {} }),
-  fieldManager: agentManager,
-  userAgent: 'simulated-agents',
+  ...{ fieldManager: agentManager, userAgent: 'simulated-agents', writesPerSecond, timeoutMs: 60_000 },
 });
-const trials = new Map<string, NodeJS.Timeout>();
+/** Of each node, what has come last: a trial of something older is given up. */
+const newest = new Map<string, object>();
 const store = new Store({
   client,
   resource: LOCAL_DNS_NODES,
@@ -35,49 +45,67 @@ const store = new Store({
 
 store.onChange((name, old, now) => {
   if (now === undefined || now.generation === old?.generation) return;
-  const { revision, trial, config, withdrawnAt } = now.spec;
+  const { revision, profileRevision, config, withdrawnAt } = now.spec;
   if (is('silent', name, config)) return;
+  const isBack = old?.spec.withdrawnAt !== undefined;
+  const isNew = isBack || revision !== old?.spec.revision || profileRevision !== old?.spec.profileRevision;
+  if (!isNew && withdrawnAt === undefined) return;
+  const turn = {};
+  newest.set(name, turn);
   if (withdrawnAt !== undefined) {
-    clearTimeout(trials.get(name));
     if (!is('stuck', name, config)) void leave(name, now.generation ?? 0);
     return;
   }
-  const isBack = old?.spec.withdrawnAt !== undefined;
-  const isNew = isBack || revision !== old?.spec.revision || now.spec.profileRevision !== old?.spec.profileRevision;
+  void live(name, now.spec, now.generation ?? 0, () => newest.get(name) === turn);
+});
+store.start();
+
+async function live(name: string, spec: Spec, generation: number, isNewest: () => boolean): Promise<void> {
+  const [, number] = /^node-(\d+)$/.exec(name) ?? [];
+  const temperament: Temperament = number === undefined ? 'steady' : temperamentOf(Number(number));
+  if (temperament === 'dead' || temperament === 'away') return;
+  const { revision, trial } = spec;
   const status: Status = {
-    ...{ observedGeneration: now.generation ?? 0, appliedRevision: revision, configVersions: [1] },
+    ...{ observedGeneration: generation, appliedRevision: revision, configVersions: [1] },
     conditions: [
       condition('ConfigApplied', 'Applied'),
       condition('Serving', 'ListenersAnswering'),
       condition('Intercepting', 'Intercepting'),
     ],
   };
-  if (!isNew) return;
-  clearTimeout(trials.get(name));
-  void report(name, status);
-  if (trial === undefined) return;
-  const ok = !is('fails', name, config);
-  const probes = trial.probes.map((probe) => ({ name: probe, ok, ...(!ok && { message: 'SERVFAIL from 192.0.2.1' }) }));
-  const figures = { queries: 1000, servFailPermille: 1, p99Micros: 2000 };
-  const tell = (): void => {
-    const measuredAt = new Date().toISOString();
-    const health: NodeHealth = {
-      revision,
-      soakSeconds: trial.soakSeconds,
-      ...figures,
-      before: figures,
-      probes,
-      measuredAt,
-    };
-    void report(name, { ...status, health });
+  const tell = async (more: Partial<Status> = {}, afterMs = 0): Promise<void> => {
+    if (afterMs > 0) await delay(afterMs);
+    if (isNewest()) await report(name, { ...status, ...more });
   };
-  trials.set(name, setTimeout(tell, trial.soakSeconds * 1000));
-});
-store.start();
+  if (temperament === 'slow') await delay(slowMs);
+  if (temperament === 'lying') {
+    // Of something that nobody has given it, and that it does perfectly with.
+    const lie = { revision: 'v1-0000000000000000', soakSeconds: 0, ...figures, measuredAt: new Date().toISOString() };
+    await tell({ appliedRevision: lie.revision, health: lie });
+    await delay(slowMs);
+  }
+  await tell();
+  if (temperament === 'flapping') {
+    await tell(
+      { conditions: [condition('ConfigApplied', 'Applied'), condition('Serving', 'NoAnswer', 'False')] },
+      flapMs,
+    );
+    await tell({}, flapMs);
+  }
+  if (trial === undefined) return;
+  await delay(trial.soakSeconds * 1000);
+  const ok = !is('fails', name, spec.config);
+  const probes = trial.probes.map((probe) => ({ name: probe, ok, ...(!ok && { message: 'SERVFAIL from 192.0.2.1' }) }));
+  const health: NodeHealth = {
+    ...{ revision, soakSeconds: trial.soakSeconds, ...figures, before: figures, probes },
+    measuredAt: new Date().toISOString(),
+  };
+  await tell({ health });
+}
 
 /** As an agent does: its interception ends, and later its listeners close. */
 async function leave(name: string, observedGeneration: number): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await delay(300);
   const conditions = [condition('Serving', 'Withdrawn', 'False'), condition('Intercepting', 'Withdrawn', 'False')];
   await report(name, { observedGeneration, configVersions: [1], conditions });
 }
@@ -96,5 +124,7 @@ function is(what: string, name: string, config: unknown): boolean {
 }
 
 function condition(type: string, reason: string, status: 'True' | 'False' = 'True') {
-  return { type, status, reason, message: '', lastTransitionTime: '2026-01-01T00:00:00Z' };
+  // When it has begun not to serve is part of what is judged.
+  const lastTransitionTime = status === 'True' ? '2026-01-01T00:00:00Z' : new Date().toISOString();
+  return { type, status, reason, message: '', lastTransitionTime };
 }

@@ -82,6 +82,7 @@ export const tiers: readonly Tier[] = [
     files: ['test/cluster/**/*.test.ts'],
     needs: [...controlPlane, 'kube-controller-manager', 'coredns', 'helm', 'dig'],
     testLimitMs: 5 * minuteMs,
+    nightlyTestLimitMs: 90 * minuteMs,
     atOnce: 1,
   },
   {
