@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { benchDatapath, datapathBench } from './datapath.ts';
 import { benchEngine, engineBench } from './engine.ts';
 import { memory } from './memory.ts';
+import { benchOperator, operatorBench } from './operator.ts';
 import { benchPools, poolsBench } from './pools.ts';
 import { writeResults } from './results.ts';
 import { type Bench, takeSample } from './sample.ts';
@@ -15,6 +16,7 @@ const benches: readonly Bench[] = [start, memory];
 const ownPages: Record<string, (say: (line: string) => void) => Promise<void>> = {
   [datapathBench]: benchDatapath,
   [engineBench]: benchEngine,
+  [operatorBench]: benchOperator,
   [poolsBench]: benchPools,
 };
 

@@ -1,0 +1,65 @@
+/** A hundred nodes of all temperaments: what an operator costs with more of them is what `npm run bench -- operator` measures. */
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+import { LargeCluster, type Step } from './large-cluster.ts';
+
+const writesPerSecond = 50;
+const nodes = 100;
+/** One each of its stores. */
+const mostLists = 8;
+/** The API server counts by its own seconds, and may take up at once what has waited before it. */
+const jitter = 1.5;
+
+let cluster: LargeCluster;
+
+before(async () => {
+  cluster = await LargeCluster.start(writesPerSecond);
+  await cluster.grow(nodes);
+});
+
+after(() => cluster?.stop());
+
+afterEach((context) => {
+  if ('passed' in context && !context.passed) console.log(cluster?.lastWords);
+});
+
+test('an operator that starts reads everything once, and writes each node and its mark once, at its rate', async () => {
+  const step = await cluster.takeUp();
+  assert.ok(step.lists <= mostLists, told(step));
+  assert.ok((step.writes['patch nodes'] ?? 0) >= 80, told(step));
+  keepsTheRules(step);
+});
+
+test('an edit reaches each node by one write, and costs five seconds of processor time at most', async () => {
+  const step = await cluster.change();
+  assert.equal(step.writes['patch nodes'], undefined, told(step));
+  assert.ok((step.writes['patch localdnsnodes'] ?? 0) >= 90, told(step));
+  assert.ok(step.cpuSeconds < 5, told(step));
+  keepsTheRules(step);
+});
+
+test('after an API server that was away each store reads once more at most, and nothing is written', async () => {
+  const step = await cluster.outage();
+  assert.ok(step.lists <= mostLists, told(step));
+  assert.deepEqual(step.writes, {});
+});
+
+test('at rest nothing is asked and nothing written, whatever heartbeats there are', async () => {
+  const step = await cluster.rest(5);
+  assert.deepEqual([step.writes, step.lists, step.plans], [{}, 0, 0]);
+});
+
+function keepsTheRules(step: Step): void {
+  for (const what of ['patch localdnsnodes', 'patch nodes'])
+    assert.ok((step.mostPerObject[what] ?? 0) <= 1, told(step));
+  assert.deepEqual(
+    Object.keys(step.writes).filter((what) => what.includes(': 409')),
+    [],
+  );
+  assert.ok(Math.max(...step.writesPerSecond) <= writesPerSecond * jitter, told(step));
+  assert.ok(Math.max(...step.memory) <= 300, told(step));
+}
+
+function told(step: Step): string {
+  return JSON.stringify({ ...step, memory: Math.max(...step.memory) });
+}
