@@ -44,7 +44,8 @@ export interface StoreTiming {
 }
 
 const TIMING: StoreTiming = {
-  pageSize: 500,
+  // Of whole Nodes, which are 10 KB and more each: a page stands in memory several times over while it is read.
+  pageSize: 250,
   listTimeoutMs: 60_000,
   watchTimeoutSeconds: 300,
   watchIdleMs: 120_000,

@@ -57,6 +57,19 @@ test('patterns have room together: so many, and so many states', () => {
   assert.equal(large.error('a'), undefined);
 });
 
+test('patterns that are refused use up what may be looked at: a profile full of them is judged in seconds', () => {
+  const budget = new PatternBudget();
+  const errors = Array.from({ length: 4_096 }, (_, at) => budget.error(`.*[ab].{200}|x${at}`));
+  const looked = errors.filter((error) =>
+    error?.startsWith('too costly: its machine would have more than 4096 states'),
+  );
+  assert.equal(looked.length, 20);
+  assert.equal(errors[20], 'too costly: those before it cost more than all patterns of a profile may');
+  const invalid = new PatternBudget();
+  for (let at = 0; at < 512; at += 1) invalid.error(`(?=${at})`);
+  assert.match(invalid.error('a') ?? '', /^too many/);
+});
+
 test('what is no pattern is refused with what is wrong and the place of it', () => {
   for (const [text, error] of [
     ['a(?<=b)', 'invalid named capture at character 2: (?<=b)'],

@@ -14,12 +14,25 @@ export type PatternSet = (name: string) => readonly number[];
  */
 export const maxPatterns = 512;
 export const maxStatesInAll = 65_536;
+/** So that a smaller one may follow one that had no room. */
+const maxLooked = maxStatesInAll + 4 * maxStates;
 
 /** What has been made of a text; the operator asks again whenever it looks at a profile, an agent at each configuration. */
-const known = new Map<string, PatternMachine | string>();
+const known = new Map<string, PatternMachine | Refusal>();
 const maxKnown = 2 * maxPatterns;
 
-function machineOf(text: string): PatternMachine | string {
+/** Why there is no machine, and how many states it has cost to find out. */
+class Refusal {
+  readonly message: string;
+  readonly states: number;
+
+  constructor(message: string, states = 0) {
+    this.message = message;
+    this.states = states;
+  }
+}
+
+function machineOf(text: string): PatternMachine | Refusal {
   const before = known.get(text);
   if (before !== undefined) return before;
   if (known.size >= maxKnown) known.clear();
@@ -28,31 +41,38 @@ function machineOf(text: string): PatternMachine | string {
   return made;
 }
 
-function make(text: string): PatternMachine | string {
+function make(text: string): PatternMachine | Refusal {
   const set = new RE2Set(RE2Set.ANCHOR_BOTH, RE2JS.CASE_INSENSITIVE);
   try {
     set.add(text);
     set.compile();
   } catch (error) {
-    return error instanceof RE2JSSyntaxException ? whatIsWrong(error, text) : (error as Error).message;
+    return new Refusal(error instanceof RE2JSSyntaxException ? whatIsWrong(error, text) : (error as Error).message);
   }
-  return patternMachine(set.prog) ?? tooCostly(text);
+  return patternMachine(set.prog) ?? new Refusal(tooCostly(text), maxStates);
 }
 
-/** Patterns one after the other, as far as there is room for them. */
+/**
+ * Patterns one after the other, as far as there is room for them. To refuse one takes as long as to take it: what is left is not even
+ * looked at once the room is used up, or the four thousand that a profile can hold would keep their judge busy for minutes.
+ */
 export class PatternBudget {
   #patterns = 0;
   #states = 0;
+  /** Those of refused ones included. */
+  #looked = 0;
 
   /** Why the text is no pattern, or cannot be one more of them; undefined where it is. */
   error(text: string): string | undefined {
-    const machine = machineOf(text);
-    if (typeof machine === 'string') return machine;
     if (this.#patterns >= maxPatterns) return `too many: the patterns of a profile are at most ${maxPatterns}`;
+    if (this.#looked >= maxLooked) return 'too costly: those before it cost more than all patterns of a profile may';
+    this.#patterns += 1;
+    const machine = machineOf(text);
+    this.#looked += machine.states;
+    if (machine instanceof Refusal) return machine.message;
     if (this.#states + machine.states > maxStatesInAll) {
       return `too costly: its machine has ${machine.states} states, and with those before it more than ${maxStatesInAll}`;
     }
-    this.#patterns += 1;
     this.#states += machine.states;
     return undefined;
   }
@@ -63,7 +83,7 @@ export function patternSet(texts: readonly string[]): PatternSet {
   const bySuffix = new Map<string, { place: number; machine: PatternMachine }[]>();
   for (const [place, text] of texts.entries()) {
     const machine = machineOf(text);
-    if (typeof machine === 'string') throw new Error(machine);
+    if (machine instanceof Refusal) throw new Error(machine.message);
     const alike = bySuffix.get(machine.suffix) ?? [];
     alike.push({ place, machine });
     bySuffix.set(machine.suffix, alike);

@@ -197,7 +197,7 @@ export class LargeCluster {
 
   async #until(wanted: string, is: (profile: LocalDnsProfile) => boolean): Promise<void> {
     const path = `/apis/${apiVersion}/localdnsprofiles`;
-    await eventually(wanted, 280_000, async () => {
+    await eventually(wanted, 600_000, async () => {
       this.#operator?.assertRunning();
       const { body } = await this.#cluster.raw(this.#token, 'GET', path);
       const { items } = JSON.parse(body) as { items: LocalDnsProfile[] };
