@@ -1,0 +1,197 @@
+/**
+ * Profiles that nobody would write: full to every limit, a megabyte large, in letters that are none of the DNS, with patterns that explode.
+ * Each is refused by the API server or reported by the operator, and meanwhile a good one goes on to reach its nodes in seconds.
+ */
+import assert from 'node:assert/strict';
+import { join, resolve } from 'node:path';
+import { after, afterEach, before, test } from 'node:test';
+import type { Condition } from '../../api/v1alpha1/conditions.ts';
+import { apiVersion, profileLabel } from '../../api/v1alpha1/labels.ts';
+import { eventually } from '../tools/eventually.ts';
+import { type ControlPlane, startControlPlane } from './control-plane.ts';
+import type { Daemon } from './daemon.ts';
+import { Installation } from './installation.ts';
+import type { Outcome } from './namespace.ts';
+import { isTrue, type LocalDnsProfile } from './scene.ts';
+
+const root = resolve(import.meta.dirname, '../..');
+/** From an edit of the good profile to its nodes, with everything else going on. */
+const promptlyMs = 15_000;
+/** Until the operator says what it makes of a profile. */
+const judgedMs = 20_000;
+
+let cluster: ControlPlane;
+let operator: Daemon;
+let edits = 0;
+
+before(async () => {
+  cluster = await startControlPlane();
+  const localdns = await Installation.create(cluster, { nodes: [] });
+  await cluster.applyOk([
+    ...['n1', 'n2'].map((name) => node(name, 'good')),
+    // Selected by whatever is hostile.
+    ...['h1', 'h2'].map((name) => node(name)),
+  ]);
+  cluster.startDaemon({
+    name: 'agents',
+    command: join(root, 'bin/node'),
+    args: [join(import.meta.dirname, 'simulated-agents.ts'), await cluster.kubeconfigFor('admin')],
+  });
+  operator = localdns.startOperator();
+  await goodReaches(30_000);
+});
+
+after(() => cluster?.stop());
+
+afterEach((context) => {
+  if ('passed' in context && !context.passed) console.log(operator?.lastWords);
+});
+
+const some = <T>(length: number, make: (at: number) => T): T[] => Array.from({ length }, (_, at) => make(at));
+/** A name of 253 characters. */
+const longName = (at: number): string =>
+  `${`${at}`.padEnd(61, 'a')}.${'b'.repeat(63)}.${'c'.repeat(63)}.${'d'.repeat(63)}`;
+const certificate = (length: number): string =>
+  `-----BEGIN CERTIFICATE-----\n${'A'.repeat(length)}\n-----END CERTIFICATE-----`;
+const redirect = (at: number, match: object): object => ({
+  name: `r${at}`,
+  match,
+  target: { addresses: ['192.0.2.1'] },
+});
+
+/** What the API server takes, and the operator has to deal with. */
+const judged: readonly (readonly [string, object, (conditions: readonly Condition[]) => boolean])[] = [
+  [
+    'as many costly patterns as there is room for',
+    {
+      redirects: some(64, (at) => redirect(at, { patterns: some(64, (number) => `.*[ab].{200}|(x${at}y${number})`) })),
+    },
+    (conditions) => is(conditions, 'Accepted', 'True', 'PartiallyInvalid'),
+  ],
+  [
+    'the same, and all or nothing',
+    {
+      mode: 'Required',
+      redirects: some(64, (at) =>
+        redirect(at, { patterns: some(64, (number) => `(.{1,20}){1,20}.*(x${at}y${number})`) }),
+      ),
+    },
+    (conditions) => is(conditions, 'Accepted', 'False', 'Invalid'),
+  ],
+  [
+    'as many long names as there is room for',
+    {
+      blockedDomains: some(1_024, (at) => ({ domain: longName(at) })),
+      hosts: some(256, (at) => ({ hostnames: [longName(at)], addresses: ['192.0.2.1'] })),
+    },
+    (conditions) => is(conditions, 'Accepted', 'False', 'TooLarge'),
+  ],
+  [
+    'a megabyte, most of it certificates',
+    {
+      upstreams: some(17, (at) => ({
+        ...{ name: `u${at}`, servers: ['192.0.2.1'] },
+        tls: { serverName: 'dns.example', caBundle: certificate(61_000) },
+      })),
+    },
+    (conditions) => is(conditions, 'Accepted', 'False', 'Invalid'),
+  ],
+  [
+    'a selector full of requirements',
+    {
+      nodeSelector: {
+        matchLabels: Object.fromEntries(some(32, (at) => [`label-${at}`, 'x'.repeat(63)])),
+        matchExpressions: some(32, (at) => ({
+          ...{ key: `key-${at}`, operator: 'NotIn' },
+          values: some(64, (value) => `v${value}`),
+        })),
+      },
+    },
+    (conditions) => is(conditions, 'Accepted', 'True'),
+  ],
+];
+
+for (const [what, spec, isJudged] of judged) {
+  test(`a profile with ${what} is judged, and holds nobody up`, async () => {
+    const selected = { nodeSelector: { matchLabels: { pool: 'hostile' } } };
+    const applied = cluster.create(profile('hostile', { ...selected, ...spec }));
+    await goodReaches(promptlyMs);
+    taken(await applied);
+    await goodReaches(promptlyMs);
+    await eventually(`${what}: it is judged`, judgedMs, async () => {
+      const { conditions = [] } = (await cluster.get<LocalDnsProfile>('ldp/hostile'))?.status ?? {};
+      if (isJudged(conditions)) return true;
+      throw new Error(JSON.stringify(conditions.find(({ type }) => type === 'Accepted')));
+    });
+    await goodReaches(promptlyMs);
+    await cluster.kubectlOk('delete', 'ldp/hostile', '--wait=false');
+    await eventually('it is gone', 30_000, async () => (await cluster.get('ldp/hostile')) === undefined);
+  });
+}
+
+/** What does not get so far. */
+const refused: Readonly<Record<string, object>> = {
+  'a zone in Cyrillic': { kubeDNSOverrides: { 'пример.example': {} } },
+  'a blocked emoji': { blockedDomains: [{ domain: '💥.example' }] },
+  'a host with a zero-width space': { hosts: [{ hostnames: ['a\u200bb.example'], addresses: ['192.0.2.1'] }] },
+  'one more blocked domain than there may be': { blockedDomains: some(1_025, (at) => ({ domain: `d${at}.example` })) },
+  'one more redirect': { redirects: some(65, (at) => redirect(at, { suffixes: ['a.example'] })) },
+  'a pattern that is too long': { redirects: [redirect(0, { patterns: ['a'.repeat(513)] })] },
+  'one more upstream': { upstreams: some(33, (at) => ({ name: `u${at}`, servers: ['192.0.2.1'] })) },
+  'more than etcd takes': {
+    upstreams: some(32, (at) => ({
+      ...{ name: `u${at}`, servers: ['192.0.2.1'] },
+      tls: { serverName: 'dns.example', caBundle: certificate(65_000) },
+    })),
+  },
+};
+
+for (const [what, spec] of Object.entries(refused)) {
+  test(`${what} is refused by the API server`, async () => {
+    const { code, stderr } = await cluster.create(profile('hostile', spec));
+    assert.notEqual(code, 0, 'it was taken');
+    assert.notEqual(stderr.trim(), '');
+    assert.equal(await cluster.get('ldp/hostile'), undefined);
+  });
+}
+
+test('a name in other letters, or a long one, is refused, and a label that names nothing holds nobody up', async () => {
+  for (const name of ['профиль', '-', 'a'.repeat(64), 'None']) {
+    assert.notEqual((await cluster.create(profile(name, {}))).code, 0, name);
+  }
+  await cluster.kubectlOk('label', 'node/h1', `${profileLabel}=no-such-profile`);
+  await goodReaches(promptlyMs);
+  operator.assertRunning();
+});
+
+function node(name: string, served?: string): object {
+  const labels = { pool: served ?? 'hostile', ...(served !== undefined && { [profileLabel]: served }) };
+  return { apiVersion: 'v1', kind: 'Node', metadata: { name, labels } };
+}
+
+function profile(name: string, spec: object): object {
+  return { apiVersion, kind: 'LocalDnsProfile', metadata: { name }, spec };
+}
+
+function taken({ code, stderr }: Outcome): void {
+  assert.equal(code, 0, stderr);
+}
+
+function is(conditions: readonly Condition[], type: string, status: string, reason?: string): boolean {
+  const found = conditions.find((condition) => condition.type === type);
+  return found?.status === status && (reason === undefined || found.reason === reason);
+}
+
+/** An edit of the good profile is on its nodes. */
+async function goodReaches(withinMs: number): Promise<void> {
+  edits += 1;
+  const rollout = { maxUnavailable: '100%', canary: { nodes: 0 } };
+  await cluster.applyOk([profile('good', { blockedDomains: [{ domain: `edit-${edits}.example` }], rollout })]);
+  await eventually(`edit ${edits} is in force`, withinMs, async () => {
+    operator.assertRunning();
+    const good = await cluster.get<LocalDnsProfile>('ldp/good');
+    const { observedGeneration, conditions, nodes } = good?.status ?? {};
+    if (observedGeneration !== good?.metadata.generation) return false;
+    return isTrue(conditions, 'Programmed') && nodes?.ready === 2;
+  });
+}
