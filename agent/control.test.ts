@@ -82,7 +82,8 @@ suite('the control worker', () => {
       probed: (which: number, probes: Probed[]) =>
         port2.postMessage({ kind: 'probed', number: asked[which] ?? 0, probes } satisfies ToControl),
       edit: (text: string) => writeFileSync(path, text),
-      offer: (clusterDns: string[]) => sink?.offer({ config, clusterDns }),
+      offer: (clusterDns: string[], changes: Partial<NodeConfig> = {}) =>
+        sink?.offer({ config: { ...config, ...changes }, clusterDns }),
       outcome: (outcome: Outcome, number = desired.at(-1)?.number ?? 0) =>
         port2.postMessage({ kind: 'outcome', number, outcome } satisfies ToControl),
       comes: (count: number, limitMs = withinMs) =>
@@ -150,6 +151,20 @@ suite('the control worker', () => {
     outcome({ listening }, 2);
     await eventually('the report', withinMs, () => reports.length === 2);
     equal(commit.mock.callCount(), 2);
+  });
+
+  test('looks for loops at all servers but those that are asked over TLS alone', async (context) => {
+    const { offer, outcome, comes } = await start('nameserver 192.0.2.1');
+    const commit = context.mock.method(Interceptor.prototype, 'commit');
+    const upstreams = [
+      { name: 'secret', servers: ['192.0.2.7:853'], tls: { serverName: 'dns.example' } },
+      { name: 'plain', servers: ['192.0.2.8:53'] },
+    ];
+    offer(['10.0.0.1:53'], { upstreams });
+    await comes(1);
+    outcome({ listening });
+    await eventually('the commit', withinMs, () => commit.mock.callCount() === 1);
+    deepEqual(commit.mock.calls[0]?.arguments[1], ['10.0.0.1:53', '192.0.2.1:53', '192.0.2.8:53']);
   });
 
   test('hands over what is new alone, and answers an equal offer with the outcome that is known', async () => {

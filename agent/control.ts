@@ -271,7 +271,8 @@ export class Control implements ConfigSink {
     else if (refused !== undefined) await this.#interceptor.revert();
     else {
       const { clusterDns, nodeDns } = this.#desired.destinations;
-      const named = this.#desired.config.upstreams.flatMap(({ servers }) => servers);
+      // Over TLS alone means that nothing of ours goes there in the clear.
+      const named = this.#desired.config.upstreams.flatMap(({ servers, tls }) => (tls === undefined ? servers : []));
       await this.#interceptor.commit(this.#arrangement, [...clusterDns, ...nodeDns, ...named]);
     }
   }

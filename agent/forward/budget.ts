@@ -7,7 +7,7 @@ export interface BudgetBounds {
   burst: number;
 }
 
-/** So much of the burst is kept for clients that ask for less than an equal part. */
+/** So much of the burst, in whole queries, is kept for clients that ask for less than an equal part, or come anew. */
 const keptPart = 1 / 4;
 /** A client counts as one for so long after its last query. */
 const clientMs = 1_000;
@@ -39,7 +39,7 @@ export class Budget {
     this.#clock = clock;
     this.exceeded = `the budget of ${owner}, ${bounds.perSecond} queries a second, is used up (queryBudget)`;
     this.#all = { left: bounds.burst, atMs: clock.nowMs() };
-    this.#kept = Math.max(1, bounds.burst * keptPart);
+    this.#kept = Math.floor(bounds.burst * keptPart);
   }
 
   /** That have asked a moment ago. */
@@ -54,17 +54,17 @@ export class Budget {
     const own = this.#bucketOf(client, nowMs);
     const clients = this.#clients.size;
     fill(this.#all, perSecond, burst, nowMs);
-    fill(own, perSecond / clients, Math.max(1, burst / clients), nowMs);
+    // One more than there are: whoever comes next finds something left, also beside a flood that was alone until then.
+    fill(own, perSecond / (clients + 1), Math.max(1, burst / clients), nowMs);
     if (this.#all.left < 1) return false;
-    const isWithinPart = clients === 1 || own.left >= 1;
-    if (!isWithinPart && this.#all.left - 1 < this.#kept) return false;
+    if (own.left < 1 && this.#all.left - 1 < this.#kept) return false;
     this.#all.left -= 1;
     own.left = Math.max(0, own.left - 1);
     return true;
   }
 
   #bucketOf(client: string, nowMs: number): Bucket {
-    const own = this.#clients.get(client) ?? { left: 1, atMs: nowMs };
+    const own = this.#clients.get(client) ?? { left: this.#bounds.burst, atMs: nowMs };
     this.#clients.delete(client);
     for (const [other, { atMs }] of this.#clients) {
       if (nowMs - atMs < clientMs && this.#clients.size < maxClients) break;

@@ -46,6 +46,7 @@ export class Race implements Receiver {
   /** Servers that were passed over for their silence, and when they were asked. */
   #silent: Map<Upstream, number> | undefined;
   #failed: Set<Upstream> | undefined;
+  #saidNoToEdns: Set<Upstream> | undefined;
   /** What the client is told if nothing better comes. */
   #worst: Outcome | undefined;
   readonly #destination: string;
@@ -86,10 +87,16 @@ export class Race implements Receiver {
       // RFC 6891 §7: a server that knows no EDNS says FORMERR, without an OPT record of its own; some say NOTIMP.
       const isOfEdns = code === header.rcode.formErr || code === header.rcode.notImp;
       if (isOfEdns && header.additionalCount(reply) === 0) {
+        this.#saidNoToEdns ??= new Set();
+        this.#saidNoToEdns.add(upstream);
         upstream.ask(withoutOpt(message), this.#leftMs, this, this.#client, overTcp);
         return;
       }
-    } else if (upstream.knowsEdns && isGood(code)) upstream.lacksEdns();
+      upstream.answeredWithEdns();
+    } else if (upstream.knowsEdns && isGood(code)) {
+      if (this.#saidNoToEdns?.has(upstream)) upstream.lacksEdns();
+      else upstream.answeredWithoutEdnsAlone();
+    }
     this.#waiting -= 1;
     const { question, type } = this.#query;
     const walk =
@@ -144,8 +151,13 @@ export class Race implements Receiver {
       this.#next();
     });
     // Last, for it may fail before it returns.
-    const message = asked.knowsEdns ? this.#message : withoutOpt(this.#message);
+    const message = asked.knowsEdns && !this.#isLastRepeat ? this.#message : withoutOpt(this.#message);
     asked.ask(message, this.#endsAtMs - askedAtMs, this, this.#client);
+  }
+
+  /** Some servers, and what stands before them, drop what they cannot read: the last try is without EDNS. */
+  get #isLastRepeat(): boolean {
+    return this.#again !== undefined && this.#turn > this.#order.length + (udpRepeats - 1) * this.#again.length;
   }
 
   /** Whose turn it is: each once, then those over UDP a few times more. */

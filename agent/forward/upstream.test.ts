@@ -99,3 +99,13 @@ test('queries are counted by the transport they took, answers with their time, f
     [1, 1, 1, 25, 1],
   );
 });
+
+test('a long answer that cannot be had over TCP does not mark a server as down that is asked over UDP', async () => {
+  const { clock, upstream, counts } = scene((query) => query.fail());
+  await rejects(askOf(upstream, message, 500, true));
+  deepEqual([upstream.healthy, counts[UpstreamCount.failures]], [true, 1]);
+  await rejects(askOf(upstream, message, 500, false));
+  equal(upstream.healthy, false);
+  upstream.close();
+  equal(clock.pending, 0);
+});

@@ -41,6 +41,8 @@ const maxPatienceMs = 250;
 const latencyWeight = 1 / 8;
 /** A server that knows no EDNS is tried with it again after this: it may have been replaced. */
 const withoutEdnsMs = 600_000;
+/** So many answers without EDNS alone, with none in between, tell that it knows none. */
+const answersThatTell = 2;
 
 /** Who is told what came of one query. Exactly one is called, maybe before {@link Upstream.ask} returns. */
 export interface Receiver {
@@ -109,6 +111,8 @@ export class Upstream {
   #probe: Timer | undefined;
   #closed = false;
   #withoutEdnsUntilMs = Number.NEGATIVE_INFINITY;
+  /** In a row, and none with EDNS. */
+  #answersWithoutEdns = 0;
 
   /** @param budget of the server's owner, over all of its servers */
   constructor(
@@ -145,6 +149,17 @@ export class Upstream {
   /** It answered without EDNS what it could not read with it (RFC 6891 §7). */
   lacksEdns(): void {
     this.#withoutEdnsUntilMs = this.#clock.nowMs() + withoutEdnsMs;
+    this.#answersWithoutEdns = 0;
+  }
+
+  answeredWithEdns(): void {
+    this.#answersWithoutEdns = 0;
+  }
+
+  /** It was silent to the same question with EDNS: where that is so again, and never otherwise, no packets were lost. */
+  answeredWithoutEdnsAlone(): void {
+    this.#answersWithoutEdns += 1;
+    if (this.#answersWithoutEdns >= answersThatTell) this.lacksEdns();
   }
 
   /** What it sent cannot be told to a client. */
@@ -172,10 +187,13 @@ export class Upstream {
     receiver.replied(this, reply, message, overTcp);
   }
 
-  unanswered({ startedAtMs, message, receiver }: Asking, code: ExchangeError['code'], reason: string): void {
+  unanswered({ startedAtMs, message, overTcp, receiver }: Asking, code: ExchangeError['code'], reason: string): void {
     this.#count(UpstreamCount.failures);
-    if (code === 'TIMEOUT') this.silent(message, startedAtMs);
-    else this.failed(message);
+    // Asked over UDP it is there: that a long answer cannot be had over TCP says nothing of all others.
+    if (overTcp === this.overTcp) {
+      if (code === 'TIMEOUT') this.silent(message, startedAtMs);
+      else this.failed(message);
+    }
     receiver.failed(this, code, reason);
   }
 

@@ -12,6 +12,8 @@ export class Waiter {
   /** What it gets where the servers have nothing better in time. */
   readonly stale: Entry | undefined;
   timer: Timer | undefined;
+  /** It waits for what another one has asked, and is counted as such. */
+  isSharing = false;
   #hasEnded = false;
 
   constructor(query: PendingQuery, reply: Reply, startedAtMs: number, stale: Entry | undefined) {

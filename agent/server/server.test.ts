@@ -119,3 +119,19 @@ test('what is refused for one client’s share is asked for another one that com
   equal(asked.answer, undefined);
   equal(agent.upstream.queries.length, 4);
 });
+
+test('of those who wait for what another one has asked there are so many, and each client has its share of them', async () => {
+  const agent = new FakeAgent();
+  const asked = agent.ask(query('same'), false, '198.51.100.1');
+  const flood = Array.from({ length: 10_000 }, () => agent.ask(query('same'), false, '198.51.100.2'));
+  const others = Array.from({ length: 100 }, (_, pod) => agent.ask(query('same'), false, `198.51.101.${pod}`));
+  const refused = flood.filter(({ answer }) => answer !== undefined);
+  equal(flood.length - refused.length, 6_144);
+  deepEqual(new Set(refused.map(({ answer }) => answer && read(answer).rcode)), new Set([5]));
+  agent.upstream.last.answer({ answers: ['same 60 A 192.0.2.7'] });
+  for (const { answer } of [asked, ...others]) equal(answer && read(answer).rcode, 0);
+  // Who has been answered holds nothing any more.
+  agent.ask(query('next'), false, '198.51.100.1');
+  const again = Array.from({ length: 6_144 }, () => agent.ask(query('next'), false, '198.51.100.2'));
+  equal(again.filter(({ answer }) => answer !== undefined).length, 0);
+});

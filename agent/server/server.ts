@@ -6,7 +6,8 @@ import { rememberFailure } from '../cache/failure.ts';
 import { isPrefetchDue } from '../cache/prefetch.ts';
 import { clientTimerMs, isRefreshDue, isServableStale, postponeRefresh } from '../cache/serve-stale.ts';
 import type { Clock } from '../clock.ts';
-import type { Answered, Failed, Outcome } from '../forward/outcome.ts';
+import { ClientShares } from '../forward/client-shares.ts';
+import { type Answered, type Failed, type Outcome, refused } from '../forward/outcome.ts';
 import { maxMessageLength, sizeLimit, writeEmptyAnswer, writeRefusal } from '../wire/answer.ts';
 import { type Origin, origin } from '../wire/edns.ts';
 import * as header from '../wire/header.ts';
@@ -63,6 +64,9 @@ export interface QueryLine {
 }
 
 const failureLogMs = 1_000;
+/** Some two kilobytes each. */
+const maxSharing = 8_192;
+const tooManyWait = refused('too many queries wait for answers that are on their way');
 const reliefPlace = placeOf('searchPath');
 const cutPlace = placeOf('nxdomainAbove');
 const probePlace = placeOf('probe');
@@ -78,6 +82,8 @@ export class Server {
   readonly #log: ServerLog;
   readonly #counts: Float64Array;
   readonly #query = new Query();
+  /** Those who wait for what others have asked. */
+  readonly #sharing = new ClientShares(maxSharing);
   readonly #out = Buffer.alloc(maxMessageLength);
   readonly #failures = new WeakMap<Zone, { loggedAtMs: number; unlogged: number }>();
 
@@ -188,13 +194,27 @@ export class Server {
     if (stale !== undefined) waiter.timer = this.#clock.after(clientTimerMs, () => this.#giveStale(waiter, zone));
     const shared = zone.inFlight.find(query);
     if (shared !== undefined) {
-      bump(zone.counts, ZoneCount.coalesced);
-      shared.waiters.push(waiter);
+      this.#share(shared, waiter, zone);
       return;
     }
     const resolution = new Resolution(query, zone, stale);
     resolution.waiters.push(waiter);
     this.#begin(resolution, reply.client);
+  }
+
+  /** An equal question costs the servers nothing, but the memory of whoever waits: that has a bound, and each client its share. */
+  #share(shared: Resolution, waiter: Waiter, zone: Zone): void {
+    const { client } = waiter.reply;
+    if (this.#sharing.excess(client) !== undefined) {
+      bump(zone.counts, ZoneCount.refused);
+      bump(zone.counts, ZoneCount.overShare);
+      this.#tellFailure(waiter, zone, tooManyWait);
+      return;
+    }
+    this.#sharing.enter(client);
+    waiter.isSharing = true;
+    bump(zone.counts, ZoneCount.coalesced);
+    shared.waiters.push(waiter);
   }
 
   #giveStale(waiter: Waiter, zone: Zone): void {
@@ -239,7 +259,7 @@ export class Server {
       }
     } catch (error) {
       this.#failed(error);
-      for (const waiter of waiters) if (waiter.end()) waiter.reply.drop();
+      for (const waiter of waiters) if (this.#ends(waiter)) waiter.reply.drop();
     }
   }
 
@@ -262,14 +282,18 @@ export class Server {
 
   #ends(waiter: Waiter): boolean {
     if (!waiter.end()) return false;
+    if (waiter.isSharing) this.#sharing.leave(waiter.reply.client);
     bumpWait(this.#counts, this.#clock.nowMs() - waiter.startedAtMs);
     return true;
   }
 
   /** @param known serves on where nothing better comes */
   #noteFailure(query: PendingQuery, zone: Zone, failed: Failed, known: Entry | undefined, nowMs: number): void {
-    if (known !== undefined) postponeRefresh(known, nowMs);
-    else if (failed.isOfServers) this.#rememberFailure(query, zone, failed.rcode, nowMs);
+    // What we refused ourselves says nothing of the servers: the next one may ask them.
+    if (failed.isOfServers) {
+      if (known !== undefined) postponeRefresh(known, nowMs);
+      else this.#rememberFailure(query, zone, failed.rcode, nowMs);
+    }
     bump(zone.counts, failed.rcode === header.rcode.refused ? ZoneCount.refused : ZoneCount.failed);
     this.#logFailure(query, zone, failed, nowMs);
   }

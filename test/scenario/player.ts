@@ -242,7 +242,8 @@ class Player {
     const query = find() as UpstreamQuery;
     taken.add(query);
     open.push(query);
-    equal(query.question.edns?.dnssecOk, words.has.has('DO'), 'DO');
+    equal(query.question.edns === undefined, words.has.has('plain'), 'plain');
+    equal(query.question.edns?.dnssecOk ?? false, words.has.has('DO'), 'DO');
     equal(query.question.flags.includes('CD'), words.has.has('CD'), 'CD');
     ok(query.question.flags.includes('RD'), 'RD');
   }

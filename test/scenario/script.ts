@@ -19,7 +19,7 @@
  *       authority: example 300 SOA …
  *     client q1 waits                          has no answer
  *
- *     server a is asked www.example A udp      more words: DO, CD; claims one query that the server received
+ *     server a is asked www.example A udp      more words: plain, DO, CD; claims one query that the server received
  *     server a answers NOERROR TC              the oldest query that was claimed; more words: AA, AD; below it the records
  *     server a stays silent                    the oldest query that was claimed will have no answer
  *     server a breaks off                      connection lost, or the port found closed

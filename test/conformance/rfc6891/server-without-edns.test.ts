@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeAgent } from '../../fake/agent.ts';
-import { a, ednsQuery, opt, query, questionEnd, questionName, reply } from '../../fake/octets.ts';
+import { a, ednsQuery, opt, query, questionEnd, questionName, read, reply } from '../../fake/octets.ts';
 
 const formErr = 1;
 const notImp = 4;
@@ -59,4 +59,40 @@ test('a FORMERR with OPT is about something else, and no reason to ask again', a
   agent.upstream.answer = ({ bytes }) => reply(bytes, { rcode: formErr, additionals: [opt({})] });
   assert.equal((await agent.answer(query('a'))).rcode, formErr);
   assert.equal(agent.upstream.queries.length, 1);
+});
+
+test('one that drops what has OPT is asked without in the end; where that is so again, it knows none', async () => {
+  const agent = new FakeAgent({ root: { cacheDurationInSeconds: 0 } });
+  agent.upstream.answer = ({ bytes }) =>
+    hasOpt(bytes) ? undefined : reply(bytes, { answers: [a(questionName, 60, '192.0.2.7')] });
+  const ask = async (name: string, afterMs: number) => {
+    const asked = agent.ask(query(name));
+    await agent.clock.advance(afterMs);
+    assert.equal(asked.answer && read(asked.answer).rcode, 0, name);
+    return agent.upstream.queries.splice(0).map(({ bytes }) => hasOpt(bytes));
+  };
+  assert.deepEqual(await ask('a', 1_000), [true, true, false]);
+  // Lost packets would look the same: the next one is tried with it again.
+  assert.equal((await ask('b', 1_000)).at(-1), false);
+  assert.deepEqual(await ask('c', 0), [false]);
+});
+
+test('an answer with OPT in between says that packets were lost', async () => {
+  const agent = new FakeAgent({ root: { cacheDurationInSeconds: 0 } });
+  let drops = true;
+  agent.upstream.answer = ({ bytes }) =>
+    drops && hasOpt(bytes) ? undefined : reply(bytes, { answers: [a(questionName, 60, '192.0.2.7')] });
+  for (const name of ['a', 'b', 'c']) {
+    drops = true;
+    agent.ask(query(name));
+    await agent.clock.advance(1_000);
+    drops = false;
+    agent.upstream.queries.length = 0;
+    await agent.answer(query(`${name}.again`));
+    assert.deepEqual(
+      agent.upstream.queries.map(({ bytes }) => hasOpt(bytes)),
+      [true],
+      name,
+    );
+  }
 });
