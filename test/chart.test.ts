@@ -367,6 +367,7 @@ test('of two operators one stands by, on another node and in another zone where 
   assert.deepEqual(spec, { maxUnavailable: 1, selector: { matchLabels } });
   const fields = container.env?.map(({ name, valueFrom }) => [name, valueFrom?.fieldRef?.fieldPath]);
   assert.deepEqual(fields, [
+    ['NODE_OPTIONS', undefined],
     ['POD_NAMESPACE', 'metadata.namespace'],
     ['POD_NAME', 'metadata.name'],
   ]);

@@ -86,6 +86,12 @@ for (let run = 0; run < runs; run += 1) {
     assert.ok(requests < mostPerSecond * seconds, what);
     await path.order();
     await isServed(wanted, what);
+    // What the last agents have said is still to be counted.
+    await eventually(`${what}: it comes to rest`, 20_000, async () => {
+      await path.order();
+      await pause(1_000);
+      return (await path.tally()).writes === 0;
+    });
     await path.order();
     await pause(restMs);
     const rest = await path.tally();
