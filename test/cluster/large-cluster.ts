@@ -98,7 +98,7 @@ export class LargeCluster {
   takeUp(): Promise<Step> {
     return this.#step('start', async () => {
       this.#operator = this.#localdns.startOperator(this.#token, {
-        args: [`--kube-api-qps=${this.writesPerSecond}`, '--lease-duration', '6', '--lease-renew-deadline', '4'],
+        args: [`--kube-api-qps=${this.writesPerSecond}`],
         // As in the chart.
         env: { NODE_OPTIONS: '--max-semi-space-size=8' },
       });
