@@ -99,7 +99,7 @@ export const tiers: readonly Tier[] = [
     name: 'datapath',
     about: 'network namespaces, nftables, a dying agent',
     files: [
-      'test/datapath/{bare-lab,deaths,goals,hand-over,hostile,node-processes,partial,removal,uninstall,withdrawal,world}.test.ts',
+      'test/datapath/{bare-lab,deaths,goals,hand-over,hostile,node-processes,partial,probes,removal,uninstall,withdrawal,world}.test.ts',
     ],
     needs: datapath,
     testLimitMs: 5 * minuteMs,
