@@ -101,7 +101,8 @@ export const explanations: readonly Explanation[] = [
   },
   {
     because: 'RFC 6891 §6.1.1: options are a matter of one hop, none is repeated; unbound repeats them in errors',
-    explains: ({ field, ours, answers }) => field === 'options' && ours === '' && isError(answers?.peer.rcode),
+    explains: ({ field, ours, answers }) =>
+      field === 'options' && without(ours, '15') === '' && isError(answers?.peer.rcode),
   },
   {
     because: 'RFC 6891 §6.2.3: the size in an OPT record is its sender’s own; unbound repeats the client’s in errors',
