@@ -102,7 +102,8 @@ test('the next revision is compared with the time before it, and servers that fa
   const { before, servFailPermille } = await healthOf(revision);
   await load.stop();
   assert.ok(before !== undefined && before.queries > 100, JSON.stringify(before));
-  assert.equal(before.servFailPermille, 0);
+  // A query or two may be served by the new configuration before it is told to be in force.
+  assert.ok(before.servFailPermille <= 20, `${before.servFailPermille}`);
   assert.ok(servFailPermille > 900, `${servFailPermille}`);
 });
 
