@@ -35,6 +35,11 @@ export interface Seen {
 /** Looks at each request first; returns true where it has answered itself (or will never). */
 export type Script = (seen: Seen, response: ServerResponse) => boolean;
 
+/** What the operator reads and writes, as plurals. */
+export const operatorKinds = [
+  ...['localdnsprofiles', 'localdnsnodes', 'nodes', 'services', 'events', 'controllerrevisions'],
+];
+
 /**
  * An API server for tests, in memory over real HTTP: lists in pages, watches with history, server-side apply as far as our
  * own objects need it. What it cannot do is refused loudly. `script` plays the failures.

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { FakeApiServer } from '../kube/api-server.fake.ts';
+import { FakeApiServer, operatorKinds } from '../kube/api-server.fake.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'localdns-operator-'));
 const program = `import { runOperator } from ${JSON.stringify(new URL('main.ts', import.meta.url).href)};
@@ -20,15 +20,7 @@ afterEach(() => {
 after(() => rmSync(folder, { recursive: true }));
 
 test('the operator says ready once it knows the cluster, tells its numbers, and ends with 0 on SIGTERM', async () => {
-  const server = new FakeApiServer([
-    'localdnsprofiles',
-    'localdnsnodes',
-    'nodes',
-    'services',
-    'events',
-    'leases',
-    'controllerrevisions',
-  ]);
+  const server = new FakeApiServer([...operatorKinds, 'leases']);
   const port = await freePort();
   const started = operator('--kubeconfig', kubeconfig(await server.start()), '--metrics', `127.0.0.1:${port}`);
   await until(() => lines().some(({ msg }) => msg === 'ready'));
@@ -51,15 +43,7 @@ test('the operator says ready once it knows the cluster, tells its numbers, and 
 });
 
 test('of two operators one acts, and the other is ready to: it does as soon as the first is told to end', async () => {
-  const server = new FakeApiServer([
-    'localdnsprofiles',
-    'localdnsnodes',
-    'nodes',
-    'services',
-    'events',
-    'leases',
-    'controllerrevisions',
-  ]);
+  const server = new FakeApiServer([...operatorKinds, 'leases']);
   const config = kubeconfig(await server.start());
   const ports = [await freePort(), await freePort()];
   const leads = async (port: number | undefined): Promise<boolean> => {
@@ -106,15 +90,7 @@ test('of two operators one acts, and the other is ready to: it does as soon as t
 });
 
 test('a leader that loses the API server, and its Lease to another, does nothing until it leads again, and then what is due', async () => {
-  const server = new FakeApiServer([
-    'localdnsprofiles',
-    'localdnsnodes',
-    'nodes',
-    'services',
-    'events',
-    'leases',
-    'controllerrevisions',
-  ]);
+  const server = new FakeApiServer([...operatorKinds, 'leases']);
   const config = kubeconfig(await server.start());
   const address = Number(new URL(server.url).port);
   const timing = ['--lease-duration=3', '--lease-renew-deadline=2', '--lease-retry=0.5'];

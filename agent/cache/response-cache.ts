@@ -7,7 +7,8 @@
  * The entries are chained to each other where they stand, and found by the hash of the octets that were asked: no key is made, so a
  * hit leaves nothing behind, and a miss no more than its answer.
  */
-import { mixed, type Question } from '../wire/question.ts';
+import { u16 } from '../wire/octets.ts';
+import { fixedLength, mixed, type Question } from '../wire/question.ts';
 import type { Entry } from './entry.ts';
 
 /** Part of the budget that may be protected; the rest is where new answers show whether they are asked for again. */
@@ -167,7 +168,7 @@ export class ResponseCache {
   }
 
   #find(prefix: string, salt: number, asked: Question, ofName: boolean): Entry | undefined {
-    const hash = (ofName ? mixed(asked.nameHash, anyType) : asked.hash) ^ salt;
+    const hash = hashOf(asked, ofName) ^ salt;
     const type = ofName ? anyType : typeOf(asked);
     for (let entry = this.#chains[this.#chainOf(hash)]; entry !== undefined; entry = entry.chained) {
       if (entry.hash !== hash || entry.prefix !== prefix || entry.questionFlags !== asked.questionFlags) continue;
@@ -198,18 +199,16 @@ export class ResponseCache {
     if (entry.size > this.#maxBytes) return;
     entry.prefix = prefix;
     entry.questionFlags = asked.questionFlags;
-    entry.hash = (ofName ? mixed(asked.nameHash, anyType) : asked.hash) ^ salt;
-    this.#chain(entry);
+    entry.hash = hashOf(asked, ofName) ^ salt;
+    this.#admit(entry);
     segment.add(entry);
     this.#demote();
     this.#fit(entry.storedAtMs);
   }
 
-  #chain(entry: Entry): void {
+  #admit(entry: Entry): void {
     if (this.size >= this.#chains.length) this.#grow();
-    const at = this.#chainOf(entry.hash);
-    entry.chained = this.#chains[at];
-    this.#chains[at] = entry;
+    this.#chain(entry);
     let length = 1;
     for (let next = entry.chained; next !== undefined; next = next.chained) {
       length += 1;
@@ -220,14 +219,16 @@ export class ResponseCache {
     }
   }
 
+  #chain(entry: Entry): void {
+    const at = this.#chainOf(entry.hash);
+    entry.chained = this.#chains[at];
+    this.#chains[at] = entry;
+  }
+
   #grow(): void {
     this.#chains = new Array(this.#chains.length * 2).fill(undefined);
     for (const { newest } of this.#segments) {
-      for (let entry = newest; entry !== undefined; entry = entry.older) {
-        const at = this.#chainOf(entry.hash);
-        entry.chained = this.#chains[at];
-        this.#chains[at] = entry;
-      }
+      for (let entry = newest; entry !== undefined; entry = entry.older) this.#chain(entry);
     }
   }
 
@@ -283,7 +284,10 @@ export function saltOf(prefix: string): number {
   return mixed(prefix.charCodeAt(0), prefix.charCodeAt(1));
 }
 
+function hashOf({ hash, nameHash }: Question, ofName: boolean): number {
+  return ofName ? mixed(nameHash, anyType) : hash;
+}
+
 function typeOf({ questionIn, questionAt, questionLength }: Question): number {
-  const at = questionAt + questionLength - 4;
-  return ((questionIn[at] as number) << 8) | (questionIn[at + 1] as number);
+  return u16(questionIn, questionAt + questionLength - fixedLength);
 }

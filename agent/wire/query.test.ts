@@ -6,7 +6,8 @@ import { Accept, Query } from './query.ts';
 function keyOf(packet: Buffer): string {
   const query = new Query();
   assert.equal(query.parse(packet), Accept.Yes);
-  return query.key;
+  const { name, type, class: of, questionFlags, hash } = query;
+  return name + String.fromCharCode(type, of, questionFlags) + hash;
 }
 
 test('what makes another answer makes another key, and nothing else does', () => {

@@ -38,8 +38,6 @@ export interface PendingQuery extends EdnsAsked, Question {
   /** Octets of the question as the client spelled it: name, type, class. */
   readonly question: Buffer;
   readonly name: string;
-  /** As a string: name, type, class, and the flags of the question. */
-  readonly key: string;
   readonly type: number;
   readonly class: number;
   readonly edns: boolean;
@@ -88,12 +86,6 @@ export class Query implements PendingQuery {
 
   get questionLength(): number {
     return this.questionEnd - header.headerLength;
-  }
-
-  get key(): string {
-    const end = this.questionLength;
-    this.#scratch[end] = this.questionFlags;
-    return this.#scratch.toString('latin1', 0, end + 1);
   }
 
   get nsid(): Buffer {
@@ -201,7 +193,6 @@ export class Query implements PendingQuery {
       hash: this.hash,
       nameHash: this.nameHash,
       name: this.name,
-      key: this.key,
       type: this.type,
       class: this.class,
       edns: this.edns,

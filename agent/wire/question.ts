@@ -43,10 +43,15 @@ export function mixed(hash: number, more: number): number {
 export function isSameQuestion(one: Question, other: Question): boolean {
   if (one.hash !== other.hash || one.questionLength !== other.questionLength) return false;
   if (one.questionFlags !== other.questionFlags) return false;
-  const fixedAt = one.questionLength - fixedLength;
-  for (let at = 0; at < one.questionLength; at += 1) {
-    const theirs = u8(one.questionIn, one.questionAt + at);
-    const ours = u8(other.questionIn, other.questionAt + at);
+  return areSameOctets(one.questionIn, one.questionAt, other.questionIn, other.questionAt, one.questionLength);
+}
+
+/** Name without regard to case, type and class of two questions of this length. */
+export function areSameOctets(one: Buffer, oneAt: number, other: Buffer, otherAt: number, length: number): boolean {
+  const fixedAt = length - fixedLength;
+  for (let at = 0; at < length; at += 1) {
+    const theirs = u8(one, oneAt + at);
+    const ours = u8(other, otherAt + at);
     if (theirs !== ours && (at >= fixedAt || lowerCase(theirs) !== lowerCase(ours))) return false;
   }
   return true;

@@ -4,8 +4,9 @@
  */
 import { typeOpt } from './edns.ts';
 import * as header from './header.ts';
-import { lowerCase, skipName } from './name.ts';
+import { skipName } from './name.ts';
 import { u8, u16, u32 } from './octets.ts';
+import { areSameOctets } from './question.ts';
 
 export const typeSoa = 6;
 export const typeAny = 255;
@@ -99,12 +100,5 @@ export function walkRecords(message: Buffer, questionEnd: number, type: number):
 export function hasQuestion(message: Buffer, of: Buffer, from = 0, to = of.length): boolean {
   const end = header.headerLength + to - from;
   if (message.length < end || header.questionCount(message) !== 1) return false;
-  const fixedAt = to - 4;
-  let at = header.headerLength;
-  for (let octet = from; octet < to; octet += 1, at += 1) {
-    const theirs = u8(message, at);
-    const ours = u8(of, octet);
-    if (theirs !== ours && (octet >= fixedAt || lowerCase(theirs) !== lowerCase(ours))) return false;
-  }
-  return true;
+  return areSameOctets(message, header.headerLength, of, from, to - from);
 }

@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { operatorManager, profileLabel } from '../../api/v1alpha1/labels.ts';
 import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
 import type { ProfileStatus } from '../../api/v1alpha1/profile.ts';
-import { FakeApiServer, type Stored } from '../../kube/api-server.fake.ts';
+import { FakeApiServer, operatorKinds, type Stored } from '../../kube/api-server.fake.ts';
 import { KubeClient } from '../../kube/client.ts';
 import { systemClock as clock } from '../../kube/clock.ts';
 import { eventually } from '../../test/tools/eventually.ts';
@@ -12,9 +12,7 @@ import { WorkQueue } from '../runtime/work-queue.ts';
 import { Reconciler } from './reconciler.ts';
 import { World } from './world.ts';
 
-const server = new FakeApiServer([
-  ...['localdnsprofiles', 'localdnsnodes', 'nodes', 'services', 'events', 'controllerrevisions'],
-]);
+const server = new FakeApiServer(operatorKinds);
 const names = ['n1', 'n2', 'n3'];
 const events: string[] = [];
 const queue = new WorkQueue(clock, undefined, { held: true });

@@ -4,21 +4,14 @@ import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { operatorManager, profileLabel } from '../../api/v1alpha1/labels.ts';
 import type { ProfileStatus } from '../../api/v1alpha1/profile.ts';
-import { FakeApiServer } from '../../kube/api-server.fake.ts';
+import { FakeApiServer, operatorKinds } from '../../kube/api-server.fake.ts';
 import { KubeClient } from '../../kube/client.ts';
 import { systemClock as clock } from '../../kube/clock.ts';
 import { WorkQueue } from '../runtime/work-queue.ts';
 import { Reconciler } from './reconciler.ts';
 import { World } from './world.ts';
 
-const server = new FakeApiServer([
-  'localdnsprofiles',
-  'localdnsnodes',
-  'nodes',
-  'services',
-  'events',
-  'controllerrevisions',
-]);
+const server = new FakeApiServer(operatorKinds);
 let client: KubeClient;
 let world: World;
 let reconciler: Reconciler;

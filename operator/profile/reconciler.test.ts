@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { operatorManager } from '../../api/v1alpha1/labels.ts';
 import type { NodeConfig } from '../../api/v1alpha1/node-config.ts';
 import type { ProfileStatus } from '../../api/v1alpha1/profile.ts';
-import { FakeApiServer, fail, type Seen, type Stored } from '../../kube/api-server.fake.ts';
+import { FakeApiServer, fail, operatorKinds, type Seen, type Stored } from '../../kube/api-server.fake.ts';
 import { KubeClient } from '../../kube/client.ts';
 import { type Clock, systemClock } from '../../kube/clock.ts';
 import { Controller } from '../runtime/controller.ts';
@@ -22,15 +22,7 @@ let world: World;
 let controller: Controller;
 
 beforeEach(async () => {
-  server = new FakeApiServer([
-    'localdnsprofiles',
-    'localdnsnodes',
-    'nodes',
-    'services',
-    'endpointslices',
-    'events',
-    'controllerrevisions',
-  ]);
+  server = new FakeApiServer([...operatorKinds, 'endpointslices']);
   const url = await server.start();
   client = new KubeClient({
     access: () => ({ server: url, origin: '', tls: {} }),
