@@ -111,6 +111,12 @@ export const answerCases: readonly ProfileCase[] = [
         'target.serviceRef.namespace',
         'equired',
       ],
+      [
+        'addresses of nodes',
+        { target: { serviceRef: { ...cloud, addressesFrom: 'NodePort' } } },
+        'target.serviceRef.addressesFrom',
+        'nsupported value',
+      ],
       ['a target that is no address', { target: { addresses: ['localstack'] } }, 'target.addresses[0]', notAnAddress],
       ['a name in capitals', { match: { exact: ['A.example'] } }, 'match.exact[0]', 'should match'],
       ['other types of its own', { otherTypes: 'Drop' }, 'otherTypes', 'nsupported value'],
@@ -124,6 +130,18 @@ export const answerCases: readonly ProfileCase[] = [
       refused: { field: `spec.redirects[0].${field}`, message },
     }),
   ),
+  {
+    title: 'a redirect to the load balancer of a Service',
+    spec: {
+      redirects: [
+        {
+          name: 'a',
+          match: { exact: ['a.example'] },
+          target: { serviceRef: { ...cloud, addressesFrom: 'LoadBalancer' } },
+        },
+      ],
+    },
+  },
   // What is no pattern is for the operator to judge, for which no schema can.
   {
     title: 'a redirect to a Service, by what is no pattern',

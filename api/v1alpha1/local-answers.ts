@@ -39,11 +39,15 @@ const redirect = z.strictObject({
           name: withKeywords(z.string().max(63).regex(new RegExp(dnsLabelPattern)), {
             description: 'The name of the Service.',
           }),
+          addressesFrom: z
+            .enum(['ClusterIP', 'LoadBalancer'])
+            .optional()
+            .describe(
+              'Which addresses of the Service: ClusterIP are those inside the cluster, and of a headless Service the ready endpoints; LoadBalancer are those in status.loadBalancer of a Service of that type. Default: ClusterIP.',
+            ),
         })
         .optional()
-        .describe(
-          'In place of addresses: a Service of the cluster, followed as it changes. Its cluster IPs; of a headless one the ready endpoints.',
-        ),
+        .describe('In place of addresses: a Service of the cluster, followed as it changes.'),
     })
     .describe('Where the names lead: addresses or a serviceRef.'),
   ttlSeconds: count().optional().describe('TTL of the answers in seconds. Default: 30.'),
@@ -135,6 +139,7 @@ export const localAnswerFields = {
 };
 
 export type RedirectSpec = z.output<typeof redirect>;
+export type ServiceRef = NonNullable<RedirectSpec['target']['serviceRef']>;
 type Names = z.output<typeof redirect>['match'];
 
 /** With nothing left out. */

@@ -2,15 +2,10 @@
  * What no schema can judge of a profile: whether a pattern can be matched in linear time, and at what cost, and whether the Service that a redirect
  * leads to exists. What follows from it is up to `mode`: Preferred leaves out the part, Required refuses the whole.
  */
-import type { RedirectSpec } from './local-answers.ts';
+import type { RedirectSpec, ServiceRef } from './local-answers.ts';
 import { PatternBudget } from './pattern.ts';
 import type { ProfileSpec } from './profile.ts';
 import type { FieldError } from './profile-validation.ts';
-
-export interface ServiceRef {
-  namespace: string;
-  name: string;
-}
 
 /** What a Service means as a target. */
 export type ServiceTarget =

@@ -1,9 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Reason, reasons } from '../../api/v1alpha1/conditions.ts';
+import type { ServiceRef } from '../../api/v1alpha1/local-answers.ts';
 import type { NodeConfig } from '../../api/v1alpha1/node-config.ts';
 import type { ProfileSpec } from '../../api/v1alpha1/profile.ts';
 import { defaultProfileSpec } from '../../api/v1alpha1/profile-defaults.ts';
-import { type ServiceRef, type ServiceTarget, settleParts } from '../../api/v1alpha1/profile-parts.ts';
+import { type ServiceTarget, settleParts } from '../../api/v1alpha1/profile-parts.ts';
 import { type FieldError, validateProfileSpec } from '../../api/v1alpha1/profile-validation.ts';
 import type { ClusterDns } from './cluster-dns.ts';
 import { type Renderers, type Renderings, render, renderers } from './versions.ts';

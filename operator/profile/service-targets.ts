@@ -1,6 +1,7 @@
 import { canonicalAddress } from '../../api/v1alpha1/address.ts';
 import { serviceNameLabel } from '../../api/v1alpha1/labels.ts';
-import type { ServiceRef, ServiceTarget } from '../../api/v1alpha1/profile-parts.ts';
+import type { ServiceRef } from '../../api/v1alpha1/local-answers.ts';
+import type { ServiceTarget } from '../../api/v1alpha1/profile-parts.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { Clock } from '../../kube/clock.ts';
 import { type EndpointSlice, keptOfSlice, readyAddresses } from '../../kube/endpoint-slice.ts';
@@ -20,9 +21,20 @@ export interface ServiceTargetsOptions {
 /** core/v1 Service, as far as it is read here. */
 interface Service extends KubeObject {
   readonly spec?: { readonly type?: string; readonly clusterIP?: string; readonly clusterIPs?: readonly string[] };
+  readonly status?: { readonly loadBalancer?: { readonly ingress?: readonly Ingress[] } };
 }
 
-type Kept = NonNullable<Service['spec']>;
+/** A way in from outside: some load balancers have addresses, others are known by name alone. */
+interface Ingress {
+  readonly ip?: string;
+  readonly hostname?: string;
+}
+
+interface Kept {
+  readonly type: string;
+  readonly clusterIPs: readonly string[];
+  readonly ingress: readonly Ingress[];
+}
 
 const headless = 'None';
 const unknown: ServiceTarget = { kind: 'unknown' };
@@ -40,7 +52,7 @@ export class ServiceTargets {
     this.#options = options;
   }
 
-  get({ namespace, name }: ServiceRef): ServiceTarget {
+  get({ namespace, name, addressesFrom }: ServiceRef): ServiceTarget {
     const key = `${namespace}/${name}`;
     this.#asked.add(key);
     let service = this.#followed.get(key);
@@ -48,7 +60,7 @@ export class ServiceTargets {
       service = new FollowedService({ namespace, name }, this.#options);
       this.#followed.set(key, service);
     }
-    return service.target;
+    return service.target(addressesFrom);
   }
 
   /** Follows no longer what nobody has asked about since the last time. */
@@ -90,9 +102,10 @@ class FollowedService {
       ...common('services'),
       resource: SERVICES,
       fieldSelector: `metadata.name=${name}`,
-      keep: ({ spec }: Service): Kept => ({
-        ...(spec?.type !== undefined && { type: spec.type }),
+      keep: ({ spec, status }: Service): Kept => ({
+        type: spec?.type ?? 'ClusterIP',
         clusterIPs: spec?.clusterIPs ?? (spec?.clusterIP === undefined ? [] : [spec.clusterIP]),
+        ingress: (status?.loadBalancer?.ingress ?? []).map(({ ip = '', hostname = '' }) => ({ ip, hostname })),
       }),
     });
     this.#makeSlices = () =>
@@ -105,14 +118,15 @@ class FollowedService {
     this.#start(this.#service);
   }
 
-  get target(): ServiceTarget {
+  target(from: ServiceRef['addressesFrom'] = 'ClusterIP'): ServiceTarget {
     const { namespace, name } = this.#ref;
     const title = `Service ${namespace}/${name}`;
     if (!this.#synced.has(this.#service)) return this.#refusal(this.#service) ?? unknown;
-    const spec = this.#service.get(keyOf(this.#ref));
-    if (spec === undefined) return unusable(`${title} does not exist`);
-    if (spec.type === 'ExternalName') return unusable(`${title} is of type ExternalName, which has no address`);
-    const addresses = (spec.clusterIPs ?? []).filter((address) => address !== '' && address !== headless);
+    const service = this.#service.get(keyOf(this.#ref));
+    if (service === undefined) return unusable(`${title} does not exist`);
+    if (from === 'LoadBalancer') return ofLoadBalancer(title, service);
+    if (service.type === 'ExternalName') return unusable(`${title} is of type ExternalName, which has no address`);
+    const addresses = service.clusterIPs.filter((address) => address !== '' && address !== headless);
     if (addresses.length > 0) return found(addresses);
     return this.#ready();
   }
@@ -144,6 +158,16 @@ class FollowedService {
     });
     store.start();
   }
+}
+
+function ofLoadBalancer(title: string, { type, ingress }: Kept): ServiceTarget {
+  if (type !== 'LoadBalancer') return unusable(`${title} is of type ${type}, which has no load balancer`);
+  const addresses = ingress.flatMap(({ ip }) => ip || []);
+  if (addresses.length > 0) return found(addresses);
+  const [name] = ingress.flatMap(({ hostname }) => hostname || []);
+  // To follow the name would make the operator a resolver, whose answers every node gets and which differ by who asks.
+  if (name !== undefined) return unusable(`the load balancer of ${title} has a name (${name}) and no address`);
+  return unusable(`the load balancer of ${title} has no address yet`);
 }
 
 /** Sorted, so that equal sets render equally. */

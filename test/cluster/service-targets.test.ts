@@ -45,9 +45,9 @@ const answers = (name: string, address: string) =>
     return (await scene.addressOf(clusterListener, name)) === address;
   });
 
-async function applyService(clusterIP: string): Promise<void> {
+async function applyService(clusterIP: string, type = 'ClusterIP'): Promise<void> {
   await scene.cluster.kubectlOk('delete', '--ignore-not-found', '-n', cloud.namespace, `service/${cloud.name}`);
-  const spec = { clusterIP, ports: [{ port: 4566 }] };
+  const spec = { type, clusterIP, ports: [{ port: 4566 }] };
   await scene.cluster.applyOk([{ apiVersion: 'v1', kind: 'Service', metadata: cloud, spec }]);
 }
 
@@ -94,7 +94,34 @@ test('of a headless Service the names lead to the ready endpoints, and nowhere e
   });
 });
 
+test('by choice the names lead to the load balancer, and what it lacks is said of the field', async () => {
+  const serviceRef = { ...cloud, addressesFrom: 'LoadBalancer' };
+  const toBalancer = [{ name: 'service', match: { suffixes: ['cloud.example'] }, target: { serviceRef } }];
+  const complaint = (message: string) => `True PartiallyInvalid: spec.redirects[0].target.serviceRef: ${message}. This`;
+  const ingress = (...list: object[]) =>
+    scene.cluster.kubectlOk(
+      ...['patch', '-n', cloud.namespace, `service/${cloud.name}`, '--subresource=status', '--type=merge'],
+      ...['-p', JSON.stringify({ status: { loadBalancer: { ingress: list } } })],
+    );
+
+  await applyService('10.96.0.50');
+  await scene.applyProfile({ redirects: toBalancer });
+  await accepted(complaint('Service emulator/cloud is of type ClusterIP, which has no load balancer'));
+  await applyService('10.96.0.50', 'LoadBalancer');
+  await accepted(complaint('the load balancer of Service emulator/cloud has no address yet'));
+  assert.equal(await scene.addressOf(clusterListener, redirected), answerOf.clusterDns);
+  await ingress({ ip: '198.51.100.80' });
+  await answers(redirected, '198.51.100.80');
+  await accepted('True Valid');
+  await ingress({ hostname: 'x.example' }, { ip: '198.51.100.81' });
+  await answers(redirected, '198.51.100.81');
+  await ingress({ hostname: 'x.example' });
+  await accepted(complaint('the load balancer of Service emulator/cloud has a name (x.example) and no address'));
+  await answers(redirected, answerOf.clusterDns);
+});
+
 test('Required refuses the whole, and the node keeps its last good configuration', async () => {
+  await scene.applyProfile({ redirects });
   await applyService('10.96.0.50');
   await answers(redirected, '10.96.0.50');
   const before = await scene.localDnsNode('n1');

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import type { ServiceTarget } from '../../api/v1alpha1/profile-parts.ts';
+import { FakeApiServer, type Stored } from '../../kube/api-server.fake.ts';
+import { KubeClient } from '../../kube/client.ts';
+import { systemClock } from '../../kube/clock.ts';
+import { eventually } from '../../test/tools/eventually.ts';
+import { ServiceTargets } from './service-targets.ts';
+
+const cloud = { namespace: 'emulator', name: 'cloud' };
+let server: FakeApiServer;
+let client: KubeClient;
+let targets: ServiceTargets;
+let changes: number;
+
+beforeEach(async () => {
+  server = new FakeApiServer(['services', 'endpointslices']);
+  const url = await server.start();
+  const access = () => ({ server: url, origin: '', tls: {} });
+  client = new KubeClient({ access, fieldManager: 'test', userAgent: 'test' });
+  changes = 0;
+  const onChange = () => {
+    changes += 1;
+  };
+  targets = new ServiceTargets({ client, clock: systemClock, timing: {}, onTrouble: () => {}, onChange });
+});
+
+afterEach(async () => {
+  await targets.stop();
+  client.close();
+  await server.stop();
+});
+
+function service(type: string, ingress?: object[]): void {
+  const status = ingress === undefined ? {} : { loadBalancer: { ingress } };
+  server.put('services', { metadata: cloud, spec: { type, clusterIPs: ['10.96.0.50'] }, status } as Stored);
+}
+
+function becomes(wanted: ServiceTarget): Promise<unknown> {
+  return eventually(JSON.stringify(wanted), 5_000, () => {
+    assert.deepEqual(targets.get({ ...cloud, addressesFrom: 'LoadBalancer' }), wanted);
+    return true;
+  });
+}
+
+test('the addresses of a load balancer are followed, and every way to have none is said in words of its own', async () => {
+  const unusable = (reason: string): ServiceTarget => ({ kind: 'unusable', reason });
+  await becomes(unusable('Service emulator/cloud does not exist'));
+  service('ClusterIP', [{ ip: '198.51.100.1' }]);
+  await becomes(unusable('Service emulator/cloud is of type ClusterIP, which has no load balancer'));
+  service('LoadBalancer');
+  await becomes(unusable('the load balancer of Service emulator/cloud has no address yet'));
+  service('LoadBalancer', [{ ip: '198.51.100.9' }, { hostname: 'x.example' }, { ip: '2001:DB8::1' }]);
+  await becomes({ kind: 'addresses', addresses: ['198.51.100.9', '2001:db8::1'] });
+  service('LoadBalancer', [{ ip: '198.51.100.10', ports: [{ port: 80 }] }]);
+  await becomes({ kind: 'addresses', addresses: ['198.51.100.10'] });
+  service('LoadBalancer', [{ hostname: 'x.example' }]);
+  await becomes(unusable('the load balancer of Service emulator/cloud has a name (x.example) and no address'));
+  server.remove('services', 'emulator/cloud');
+  await becomes(unusable('Service emulator/cloud does not exist'));
+});
+
+test('one Service may be a target by either of its addresses, and is followed once', async () => {
+  service('LoadBalancer', [{ ip: '198.51.100.9' }]);
+  await becomes({ kind: 'addresses', addresses: ['198.51.100.9'] });
+  for (const ref of [cloud, { ...cloud, addressesFrom: 'ClusterIP' as const }]) {
+    assert.deepEqual(targets.get(ref), { kind: 'addresses', addresses: ['10.96.0.50'] });
+  }
+  assert.equal(server.requests('list', 'services').length, 1);
+});
+
+test('what does not change a target wakes nobody', async () => {
+  service('LoadBalancer', [{ ip: '198.51.100.9', ipMode: 'VIP' }]);
+  await becomes({ kind: 'addresses', addresses: ['198.51.100.9'] });
+  const before = changes;
+  service('LoadBalancer', [{ ip: '198.51.100.9', ipMode: 'Proxy' }]);
+  service('LoadBalancer', [{ ip: '198.51.100.10' }]);
+  await becomes({ kind: 'addresses', addresses: ['198.51.100.10'] });
+  assert.equal(changes, before + 1);
+});
