@@ -165,7 +165,7 @@ test('the operator may do what it does and nothing more', withHelm, () => {
     `cluster: ${group}/localdnsprofiles watch`,
     `cluster: ${group}/localdnsprofiles/status patch`,
     ...['list', 'watch'].map((verb) => `cluster: networking.k8s.io/servicecidrs ${verb}`),
-    'default: events.k8s.io/events create',
+    ...['create', 'get', 'patch'].map((verb) => `default: events.k8s.io/events ${verb}`),
     ...['create', 'delete', 'list', 'patch', 'watch'].map(
       (verb) => `localdns-system: apps/controllerrevisions ${verb}`,
     ),

@@ -1,30 +1,59 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 import { FakeClock } from '../../kube/clock.fake.ts';
-import type { KubeObject } from '../../kube/resource.ts';
+import { apiErrorOf } from '../../kube/errors.ts';
+import { EVENTS, type KubeObject } from '../../kube/resource.ts';
 import { EventRecorder, nodeSubject, profileSubject } from './events.ts';
 
-const hourMs = 3_600_000;
+const minuteMs = 60_000;
+type Event = KubeObject & { series?: { count: number; lastObservedTime: string } } & Record<string, unknown>;
+
 let clock: FakeClock;
-let created: (KubeObject & Record<string, unknown>)[];
+/** What the API has of them. */
+let stored: Map<string, Event>;
+let created: Event[];
+let patches: number;
 let failures: unknown[];
 let failing: Error | undefined;
 let events: EventRecorder;
 
+const client: ConstructorParameters<typeof EventRecorder>[0] = {
+  create: async (_resource, object) => {
+    if (failing !== undefined) throw failing;
+    const { name } = object.metadata;
+    if (stored.has(name)) throw apiErrorOf({ what: 'create', resource: EVENTS }, 409, { reason: 'AlreadyExists' });
+    stored.set(name, structuredClone(object) as unknown as Event);
+    created.push(object as unknown as Event);
+    return object;
+  },
+  get: async <T>(_resource: unknown, name: string) => stored.get(name) as T | undefined,
+  mergePatch: async <T>(_resource: unknown, name: string, patch: object) => {
+    if (failing !== undefined) throw failing;
+    const event = stored.get(name);
+    if (event === undefined) throw apiErrorOf({ what: 'patch', resource: EVENTS }, 404, {});
+    patches += 1;
+    stored.set(name, { ...event, ...structuredClone(patch) });
+    return event as T;
+  },
+};
+
 beforeEach(() => {
   clock = new FakeClock();
+  stored = new Map();
   created = [];
+  patches = 0;
   failures = [];
   failing = undefined;
-  const client = {
-    create: async <T extends KubeObject>(_resource: unknown, object: T): Promise<T> => {
-      if (failing !== undefined) throw failing;
-      created.push(object as unknown as KubeObject & Record<string, unknown>);
-      return object;
-    },
-  };
-  events = new EventRecorder(client, clock, 'pod-1', (error) => failures.push(error));
+  events = newRecorder();
 });
+
+function newRecorder(): EventRecorder {
+  return new EventRecorder(client, clock, 'pod-1', (error) => failures.push(error));
+}
+
+const tell = (uid = 'a', note = 'x'): Promise<void> => events.warn(nodeSubject('n', uid), 'R', note);
+const lasting = (): Promise<void> => events.warn(nodeSubject('n', 'a'), 'R', 'x', { lasts: true });
+const counts = (): (number | undefined)[] => [...stored.values()].map(({ series }) => series?.count);
 
 test('an event has what events.k8s.io/v1 asks for: microseconds, an action, the namespace default', async () => {
   await events.warn(profileSubject('p', 'uid-p'), 'Invalid', 'spec.mode: bad');
@@ -38,21 +67,65 @@ test('an event has what events.k8s.io/v1 asks for: microseconds, an action, the 
   );
 });
 
-test('the same words about the same object are told once an hour, other words or objects at once', async () => {
-  const tell = (uid: string, note: string): Promise<void> => events.warn(nodeSubject('n', uid), 'R', note);
+test('the same words about the same object are one Event, other words or objects another', async () => {
   await tell('a', 'x');
   await tell('a', 'x');
   await tell('a', 'y');
   await tell('b', 'x');
-  assert.equal(created.length, 3);
-  clock.advance(hourMs);
-  await tell('a', 'x');
-  assert.equal(created.length, 4);
+  assert.deepEqual(counts(), [2, undefined, undefined]);
+});
+
+test('a series counts every time, and is written at the second and then every five minutes at most', async () => {
+  for (let count = 0; count < 100; count++) await tell();
+  assert.deepEqual([counts(), patches], [[2], 1]);
+  clock.advance(5 * minuteMs);
+  for (let count = 0; count < 100; count++) await tell();
+  assert.deepEqual([counts(), patches], [[101], 2]);
+  assert.deepEqual(stored.get(created[0]?.metadata.name ?? '')?.series, {
+    count: 101,
+    lastObservedTime: clock.date().toISOString().replace('Z', '000Z'),
+  });
+});
+
+test('what lasts is not said each time anew, but before the Event expires', async () => {
+  for (let minute = 0; minute < 29; minute++) {
+    await lasting();
+    clock.advance(minuteMs);
+  }
+  assert.deepEqual(counts(), [undefined]);
+  clock.advance(minuteMs);
+  await lasting();
+  await lasting();
+  assert.deepEqual([counts(), patches], [[2], 1]);
+});
+
+test('an operator that takes over goes on with the series', async () => {
+  await tell();
+  events = newRecorder();
+  await tell();
+  assert.deepEqual(counts(), [2]);
+  events = newRecorder();
+  await tell();
+  assert.deepEqual([counts(), created.length, failures], [[3], 1, []]);
+});
+
+test('an Event that has expired begins anew', async () => {
+  await tell();
+  await tell();
+  stored.clear();
+  clock.advance(5 * minuteMs);
+  await tell();
+  assert.deepEqual(counts(), [undefined]);
+  await tell();
+  assert.deepEqual(counts(), [2]);
 });
 
 test('an object that changes its mind all the time is told ten times an hour at most', async () => {
-  for (let count = 0; count < 50; count++) await events.warn(nodeSubject('n', 'a'), 'R', `${count}`);
+  for (let count = 0; count < 50; count++) await tell('a', `${count}`);
   assert.equal(created.length, 10);
+  clock.advance(60 * minuteMs);
+  for (let count = 0; count < 50; count++) await tell('a', `${count + 50}`);
+  assert.equal(created.length, 20);
 });
 
 test('a note that is too long for the API is cut, by bytes', async () => {
@@ -64,4 +137,7 @@ test('an event that cannot be written fails nothing but itself', async () => {
   failing = new Error('no');
   await events.warn(nodeSubject('n', 'a'), 'R', 'x');
   assert.deepEqual(failures, [failing]);
+  failing = undefined;
+  await events.warn(nodeSubject('n', 'a'), 'R', 'x');
+  assert.equal(created.length, 1);
 });

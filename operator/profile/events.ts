@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { apiVersion, group, operatorManager, profileKind } from '../../api/v1alpha1/labels.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { Clock } from '../../kube/clock.ts';
+import { ApiError } from '../../kube/errors.ts';
 import { EVENTS, type KubeObject } from '../../kube/resource.ts';
 
 /** The object an event is about. */
@@ -30,71 +31,135 @@ interface Event extends KubeObject {
   readonly action: string;
   readonly note: string;
   readonly regarding: Subject;
+  readonly series?: Series;
 }
 
-/** An Event lives for an hour by default (kube-apiserver --event-ttl): until then, saying it again adds nothing. */
-const REPEAT_AFTER_MS = 3_600_000;
-/** A subject that keeps changing its mind must not fill etcd: the API server's own budget is one per five minutes in the long run. */
+interface Series {
+  /** At least 2: the API wants no series of one. */
+  readonly count: number;
+  readonly lastObservedTime: string;
+}
+
+/** Ten different ones about one subject so often: one that keeps changing its mind must not fill etcd. */
+const BUDGET_MS = 3_600_000;
 const MAX_PER_SUBJECT = 10;
-/** Remembered subjects; beyond, the oldest is forgotten and may be told once more. */
+/** Remembered subjects; beyond, the oldest is forgotten, and what is said of it next is found in the API. */
 const MAX_SUBJECTS = 5_000;
+/** After the second time a series is written so often: as often as the API server's own clients may write events in the long run. */
+const SERIES_MS = 300_000;
+/** What lasts is said again before the Event expires, after an hour by default (kube-apiserver --event-ttl). */
+const LASTING_MS = 1_800_000;
 /** The API refuses longer notes (events.k8s.io/v1, `note`). */
 const MAX_NOTE_BYTES = 1_024;
+/** Events about cluster-scoped objects live here (API conventions, "Events"). */
+const namespace = 'default';
+
+/** The same words about the same object. */
+interface Told {
+  readonly name: string;
+  count: number;
+  writtenMs: number;
+}
 
 /**
- * Tells people on the object itself what an edit of theirs came to. The same words about the same object are told once an
- * hour, and ten different ones at most; an event that cannot be written is dropped, since the status says it too.
+ * Tells people on the object itself what an edit of theirs came to. The same words about the same object are one Event: it becomes a
+ * series, which counts them, and which an operator that takes over goes on with. One that cannot be written is dropped, since the
+ * status says it too.
  */
 export class EventRecorder {
-  readonly #client: Pick<KubeClient, 'create'>;
+  readonly #client: Pick<KubeClient, 'create' | 'get' | 'mergePatch'>;
   readonly #clock: Clock;
   readonly #instance: string;
   readonly #onFailure: (error: unknown) => void;
-  readonly #told = new Map<string, { sinceMs: number; words: Set<string> }>();
+  readonly #subjects = new Map<string, { sinceMs: number; told: Map<string, Told> }>();
 
-  constructor(client: Pick<KubeClient, 'create'>, clock: Clock, instance: string, onFailure: (error: unknown) => void) {
+  constructor(
+    client: Pick<KubeClient, 'create' | 'get' | 'mergePatch'>,
+    clock: Clock,
+    instance: string,
+    onFailure: (error: unknown) => void,
+  ) {
     this.#client = client;
     this.#clock = clock;
     this.#instance = instance;
     this.#onFailure = onFailure;
   }
 
-  async warn(subject: Subject, reason: string, note: string): Promise<void> {
-    const words = `${reason} ${note}`;
-    if (!this.#isNews(subject.uid, words)) return;
-    const now = this.#clock.date();
-    const print = createHash('sha256').update(`${subject.uid} ${words} ${now.getTime()}`).digest('hex').slice(0, 16);
+  /** `lasts`: it is said at every look for as long as it is so, which is not each time anew. */
+  async warn(subject: Subject, reason: string, note: string, { lasts = false } = {}): Promise<void> {
+    const told = this.#toldOf(subject, `${reason} ${note}`);
+    if (told === undefined) return;
+    const nowMs = this.#clock.nowMs();
+    const sinceMs = nowMs - told.writtenMs;
+    if (lasts && sinceMs < LASTING_MS) return;
+    told.count += 1;
+    if (told.count > 2 && sinceMs < SERIES_MS) return;
+    told.writtenMs = nowMs;
+    try {
+      if (told.count > 1 && (await this.#goOn(told))) return;
+      told.count = 1;
+      await this.#begin(told, subject, reason, note);
+    } catch (error) {
+      this.#onFailure(error);
+    }
+  }
+
+  async #begin(told: Told, regarding: Subject, reason: string, note: string): Promise<void> {
     try {
       await this.#client.create<Event>(EVENTS, {
-        // Events about cluster-scoped objects live in the namespace "default" (API conventions, "Events").
-        metadata: { name: `${subject.name}.${print}`, namespace: 'default' },
-        eventTime: now.toISOString().replace('Z', '000Z'),
+        metadata: { name: told.name, namespace },
+        eventTime: this.#time(),
         reportingController: `${group}/${operatorManager}`,
         reportingInstance: this.#instance,
         type: 'Warning',
         reason,
         action: 'Reconcile',
         note: cut(note),
-        regarding: subject,
+        regarding,
       });
     } catch (error) {
-      this.#onFailure(error);
+      if (!(error instanceof ApiError && error.isConflict)) throw error;
+      // Its name is its words: an operator before this one said the same, or this one, long ago.
+      const event = await this.#client.get<Event>(EVENTS, told.name, { namespace });
+      told.count = (event?.series?.count ?? 1) + 1;
+      await this.#goOn(told);
     }
   }
 
-  #isNews(uid: string, words: string): boolean {
-    const nowMs = this.#clock.nowMs();
-    let told = this.#told.get(uid);
-    if (told === undefined || nowMs - told.sinceMs >= REPEAT_AFTER_MS) {
-      told = { sinceMs: nowMs, words: new Set() };
-      this.#told.delete(uid);
-      this.#told.set(uid, told);
-      const [oldest] = this.#told.keys();
-      if (this.#told.size > MAX_SUBJECTS && oldest !== undefined) this.#told.delete(oldest);
+  /** False where the Event has expired. */
+  async #goOn({ name, count }: Told): Promise<boolean> {
+    const series: Series = { count, lastObservedTime: this.#time() };
+    try {
+      await this.#client.mergePatch<Event>(EVENTS, name, { series }, { namespace });
+      return true;
+    } catch (error) {
+      if (error instanceof ApiError && error.isNotFound) return false;
+      throw error;
     }
-    if (told.words.has(words) || told.words.size >= MAX_PER_SUBJECT) return false;
-    told.words.add(words);
-    return true;
+  }
+
+  /** Undefined where the subject has been told enough for now. */
+  #toldOf({ name, uid }: Subject, words: string): Told | undefined {
+    const nowMs = this.#clock.nowMs();
+    let subject = this.#subjects.get(uid);
+    if (subject === undefined || nowMs - subject.sinceMs >= BUDGET_MS) {
+      subject = { sinceMs: nowMs, told: new Map() };
+      this.#subjects.delete(uid);
+      this.#subjects.set(uid, subject);
+      const [oldest] = this.#subjects.keys();
+      if (this.#subjects.size > MAX_SUBJECTS && oldest !== undefined) this.#subjects.delete(oldest);
+    }
+    const before = subject.told.get(words);
+    if (before !== undefined || subject.told.size >= MAX_PER_SUBJECT) return before;
+    const print = createHash('sha256').update(`${uid} ${words}`).digest('hex').slice(0, 16);
+    const told = { name: `${name}.${print}`, count: 0, writtenMs: Number.NEGATIVE_INFINITY };
+    subject.told.set(words, told);
+    return told;
+  }
+
+  /** As a MicroTime, which the API wants with six digits. */
+  #time(): string {
+    return this.#clock.date().toISOString().replace('Z', '000Z');
   }
 }
 

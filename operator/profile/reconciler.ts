@@ -327,7 +327,7 @@ export class Reconciler {
 
   async #warnMissing({ name, uid }: NodeFacts, profile: string): Promise<void> {
     const note = `The label ${profileLabel}=${profile} names a LocalDnsProfile that does not exist: the node keeps what it had. Create the profile, correct the label, or set it to ${optOut}.`;
-    await this.#options.events.warn(nodeSubject(name, uid), reasons.profileNotFound, note);
+    await this.#options.events.warn(nodeSubject(name, uid), reasons.profileNotFound, note, { lasts: true });
   }
 }
 

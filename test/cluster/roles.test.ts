@@ -65,6 +65,13 @@ test('operator and agent do all that they ever do', async () => {
     const { items } = (await scene.cluster.get<{ items: object[] }>('events.events.k8s.io', '-n', 'default')) ?? {};
     return (items?.length ?? 0) > 0;
   });
+  // Who takes over goes on with the Event that there is.
+  assert.equal(await scene.operator.stop(), 0, scene.operator.lastWords);
+  scene.restartOperator();
+  await eventually('n2 is told of again', 10_000, async () => {
+    const list = await scene.cluster.get<{ items: { series?: object }[] }>('events.events.k8s.io', '-n', 'default');
+    return list?.items.some(({ series }) => series !== undefined);
+  });
   await scene.label('n1', profileLabel, optOut);
   await eventually('n1 is not served any more', 10_000, async () => {
     const node = await scene.cluster.get<Node>('node/n1');
