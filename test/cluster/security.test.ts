@@ -5,7 +5,15 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { agentManager, apiVersion, nodeKind, stateEnabled, stateLabel } from '../../api/v1alpha1/labels.ts';
+import {
+  agentManager,
+  apiVersion,
+  drainFinalizer,
+  nodeKind,
+  profileKind,
+  stateEnabled,
+  stateLabel,
+} from '../../api/v1alpha1/labels.ts';
 import { eventually } from '../tools/eventually.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 import type { Page } from './insider.ts';
@@ -14,6 +22,7 @@ import type { Outcome } from './namespace.ts';
 
 const system = 'localdns-system';
 const objects = `/apis/${apiVersion}/${nodeKind.plural}`;
+const profile = `/apis/${apiVersion}/${profileKind.plural}/default`;
 let cluster: ControlPlane;
 /** Kubeconfigs, by who uses them. */
 let tokens: Record<'n1' | 'n2' | 'noNode' | 'noPod' | 'operator', string>;
@@ -33,6 +42,7 @@ before(async () => {
     ]),
   );
   const agent = { serviceAccount: 'localdns-agent', namespace: system };
+  await cluster.applyOk([{ apiVersion, kind: profileKind.kind, metadata: { name: 'default' }, spec: { priority: 1 } }]);
   tokens = {
     n1: await Installation.agentKubeconfig(cluster, 'n1'),
     n2: await Installation.agentKubeconfig(cluster, 'n2'),
@@ -121,6 +131,7 @@ test('the operator writes its label of a Node, and nothing else of it', async ()
     [labelled({ 'example.test/kept': null }), false],
     [{ metadata: { annotations: { 'example.test/more': 'x' } } }, false],
     [{ metadata: { finalizers: ['example.test/more'] } }, false],
+    [{ metadata: { finalizers: [drainFinalizer] } }, false],
     [{ metadata: { ownerReferences: [{ apiVersion: 'v1', kind: 'Node', name: 'n2', uid: 'x' }] } }, false],
     [{ spec: { unschedulable: true } }, false],
     [{ spec: { taints: [{ key: 'example.test/more', effect: 'NoExecute' }] } }, false],
@@ -131,6 +142,61 @@ test('the operator writes its label of a Node, and nothing else of it', async ()
   }
   // Others go on as before.
   await cluster.kubectlOk('taint', 'nodes', 'n1', 'example.test/more=x:NoSchedule');
+});
+
+test('the operator writes its finalizer of a profile, and nothing else of it', async () => {
+  const foreign = 'example.test/kept';
+  const held = (...finalizers: string[]) => ({ metadata: { finalizers } });
+  await cluster.kubectlOk('patch', 'ldp/default', '--type=merge', '-p', JSON.stringify(held(foreign)));
+  await cluster.kubectlOk('label', 'ldp/default', 'example.test/kept=yes');
+  for (const [change, allowed] of [
+    [held(foreign, drainFinalizer), true],
+    [held(foreign), true],
+    [held(drainFinalizer, foreign), true],
+    [held(drainFinalizer), false],
+    [held(foreign, drainFinalizer, 'example.test/more'), false],
+    [{ spec: { priority: 2 } }, false],
+    [{ spec: { blockedDomains: [{ domain: 'example.com' }] } }, false],
+    [{ metadata: { labels: { 'example.test/more': 'x' } } }, false],
+    [{ metadata: { labels: { 'example.test/kept': null } } }, false],
+    [{ metadata: { labels: { [stateLabel]: stateEnabled } } }, false],
+    [{ metadata: { annotations: { 'example.test/more': 'x' } } }, false],
+    [{ metadata: { ownerReferences: [{ apiVersion: 'v1', kind: 'Node', name: 'n2', uid: 'x' }] } }, false],
+  ] as const) {
+    const { status, body } = await cluster.raw(tokens.operator, 'PATCH', profile, change);
+    assert.equal(status, allowed ? 200 : 403, `${JSON.stringify(change)}: ${body}`);
+    if (!allowed) assert.match(body, /writes the finalizer localdns\.dev\/drain of a LocalDnsProfile and nothing else/);
+  }
+  const status = { status: { observedGeneration: 7 }, spec: { priority: 2 } };
+  assert.equal((await cluster.raw(tokens.operator, 'PATCH', `${profile}/status`, status)).status, 200);
+  assert.equal((await cluster.get<{ spec: { priority: number } }>('ldp/default'))?.spec.priority, 1);
+  // Others go on as before.
+  await cluster.kubectlOk('patch', 'ldp/default', '--type=merge', '-p', '{"spec":{"priority":3}}');
+});
+
+test('a role that gives the operator too much lets it neither make nor delete Nodes and profiles', async () => {
+  const account = `--serviceaccount=${system}:localdns-operator`;
+  await cluster.kubectlOk('create', 'clusterrolebinding', 'too-much', '--clusterrole=cluster-admin', account);
+  await eventually('it holds', 10_000, async () => (await as('operator', 'get', 'secrets', '-A')).code === 0);
+  const nothingElse = /the operator of LocalDNS writes .* and nothing else of it/;
+  for (const [method, path, body] of [
+    ['POST', '/api/v1/nodes', { metadata: { name: 'n9' } }],
+    ['DELETE', '/api/v1/nodes/n2', undefined],
+    [
+      'POST',
+      profile.replace('/default', ''),
+      { apiVersion, kind: profileKind.kind, metadata: { name: 'p' }, spec: {} },
+    ],
+    ['DELETE', profile, undefined],
+  ] as const) {
+    const answer = await cluster.raw(tokens.operator, method, path, body, 'application/json');
+    assert.equal(answer.status, 403, `${method} ${path}: ${answer.body}`);
+    assert.match(answer.body, nothingElse);
+  }
+  await cluster.kubectlOk('delete', 'clusterrolebinding', 'too-much');
+  await eventually('it does not hold any more', 10_000, async () => {
+    return (await as('operator', 'get', 'secrets', '-A')).code !== 0;
+  });
 });
 
 test('an agent may not write what is no status, whatever it asks for', async () => {
