@@ -41,6 +41,7 @@ export const reasons = {
   agentTooOld: 'AgentTooOld',
   rolloutFailed: 'RolloutFailed',
   clusterDnsNotFound: 'ClusterDNSNotFound',
+  notIntercepting: 'NodesNotIntercepting',
   healthy: 'Healthy',
   // Conflicted
   samePriority: 'SamePriority',

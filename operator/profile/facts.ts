@@ -106,6 +106,8 @@ export interface AgentReport {
   readonly configVersions?: readonly number[] | undefined;
   /** Why the newest configuration is refused or nothing is served; undefined where all is well or nothing was said yet. */
   readonly failure: string | undefined;
+  /** Why queries that should be led to the agent are not; undefined where they are, or none should be. */
+  readonly bypass?: string | undefined;
 }
 
 export function writtenFacts({ metadata, spec, status }: LocalDnsNode & KubeObject): WrittenFacts {
@@ -166,6 +168,8 @@ function agentReport(
   // Whoever is not to serve and does not has not failed.
   const isDown = serving?.status === 'False' && !isWithdrawn;
   const failed = isRefused ? applied : isDown ? serving : undefined;
+  const interception = condition('Intercepting');
+  const isBypassed = interception?.status === 'False' && interception.reason !== reasons.notWanted && !isWithdrawn;
   return {
     appliedRevision: status?.appliedRevision ?? '',
     isServing: serving?.status === 'True',
@@ -176,6 +180,7 @@ function agentReport(
     agentVersion: status?.agentVersion,
     configVersions: status?.agentVersion === undefined ? undefined : (status.configVersions ?? FIRST_FORMAT),
     failure: failed === undefined ? undefined : failed.message || failed.reason || reasons.refused,
+    bypass: isBypassed ? interception.message || interception.reason : undefined,
   };
 }
 

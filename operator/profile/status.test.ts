@@ -119,6 +119,36 @@ test('a node that cannot serve degrades a profile that is Required, and one that
   assert.equal(summary(status({ reports, isClusterDnsFound: false })).Degraded, 'True NodesFailed');
 });
 
+test('a node that serves, and to which no query is led, is the same', () => {
+  const reports = { a: serving, b: { ...serving, bypass: 'nft is missing: install it' } };
+  const required = { ...profile, spec: { mode: 'Required' as const } };
+  const degraded = condition(status({ reports, profile: required }), 'Degraded');
+  assert.deepEqual(
+    [degraded.status, degraded.reason, degraded.message],
+    ['True', 'NodesNotIntercepting', '1 serve, and queries are not led to them: b. b: nft is missing: install it'],
+  );
+  const preferred = status({ reports });
+  assert.equal(summary(preferred).Degraded, 'False NodesNotIntercepting');
+  assert.match(condition(preferred, 'Degraded').message, /nft is missing/);
+  // It has what it shall have, and answers whoever asks it.
+  assert.equal(summary(preferred).Programmed, 'True AllNodesProgrammed');
+  assert.deepEqual(preferred.nodes, { selected: 2, updated: 2, ready: 2, failed: 0 });
+  const down = { a: serving, b: { failure: 'port 53 is taken', bypass: 'nothing to lead there' } };
+  assert.equal(summary(status({ reports: down, profile: required })).Degraded, 'True NodesFailed');
+});
+
+test('that nothing is to be intercepted, or not any more, is no failure', () => {
+  const said = (reason: string, status: 'True' | 'False', withdrawn = false) => {
+    const intercepting = { type: 'Intercepting', status, reason, message: '', lastTransitionTime: '' };
+    const spec = { profile: 'p', revision: 'r', config: {}, ...(withdrawn && { withdrawnAt: '2026-01-01T00:00:00Z' }) };
+    return writtenFacts({ metadata: { name: 'n' }, spec, status: { conditions: [intercepting] } }).report.bypass;
+  };
+  assert.equal(said('Intercepting', 'True'), undefined);
+  assert.equal(said('NotWanted', 'False'), undefined);
+  assert.equal(said('Withdrawn', 'False', true), undefined);
+  assert.equal(said('PortTaken', 'False'), 'PortTaken');
+});
+
 test('a configuration of another profile that a node still holds does not count', () => {
   const written: StatusInput['written'] = (name) => ({
     ...{ name, uid: '', ownerUid: '', profile: 'other', revision: 'r2', isIntact: true },

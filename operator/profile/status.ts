@@ -39,6 +39,8 @@ interface Progress {
   readonly ready: readonly string[];
   /** Refused its configuration or cannot serve, with why. */
   readonly failed: readonly { readonly node: string; readonly failure: string }[];
+  /** They serve, and the queries of pods are not led to them, with why. */
+  readonly bypassed: readonly { readonly node: string; readonly failure: string }[];
   readonly unreachable: readonly string[];
   /** Reachable, and neither ready nor failed. */
   readonly pending: readonly string[];
@@ -131,6 +133,10 @@ function progressOf({ profile, plan, node, written }: StatusInput): Progress {
     const failure = plan.tooOld.get(name) ?? mine(name)?.report.failure;
     return failure === undefined ? [] : [{ node: name, failure }];
   });
+  const bypassed = selected.flatMap((name) => {
+    const { isServing, bypass } = mine(name)?.report ?? {};
+    return bypass === undefined || !isServing ? [] : [{ node: name, failure: bypass }];
+  });
   const settled = new Set([...ready, ...failed.map(({ node: name }) => name)]);
   return {
     revision,
@@ -138,6 +144,7 @@ function progressOf({ profile, plan, node, written }: StatusInput): Progress {
     updated,
     ready,
     failed,
+    bypassed,
     unreachable: selected.filter((name) => !isReachable(name)),
     pending: selected.filter((name) => isReachable(name) && !settled.has(name)),
     configured: selected.filter((name) => written(name) !== undefined),
@@ -256,20 +263,20 @@ function fateOf(course: Course | undefined): string {
   return `${target} failed: ${reason}: ${message}. ${fate}. Edit the profile, or set rollout.paused to true and back to false to try it again.`;
 }
 
-function degraded({ profile, plan, clusterDns, isClusterDnsFound }: StatusInput, { failed }: Progress): Verdict {
+function degraded(
+  { profile, plan, clusterDns, isClusterDnsFound }: StatusInput,
+  { failed, bypassed }: Progress,
+): Verdict {
   if (failedPhases[plan.course?.state.phase ?? 'Done'] !== undefined) {
     return { status: 'True', reason: reasons.rolloutFailed, message: fateOf(plan.course) };
   }
+  // A node that cannot serve has the cluster's DNS: whoever merely prefers an agent there is told, and not alarmed.
+  const isRequired = profile.spec.mode === 'Required';
   const first = failed.find(({ node }) => plan.tooOld.has(node)) ?? failed[0];
   if (first !== undefined) {
-    const names = some(failed.map(({ node }) => node));
-    // A node that cannot serve has the cluster's DNS: whoever merely prefers an agent there is told, and not alarmed.
-    const isAlarm = profile.spec.mode === 'Required' || plan.tooOld.has(first.node) || !isClusterDnsFound;
-    return {
-      status: isAlarm ? 'True' : 'False',
-      reason: plan.tooOld.has(first.node) ? reasons.agentTooOld : reasons.nodesFailed,
-      message: `${failed.length} failed: ${names}. ${first.node}: ${first.failure}`,
-    };
+    const isAlarm = isRequired || plan.tooOld.has(first.node) || !isClusterDnsFound;
+    const reason = plan.tooOld.has(first.node) ? reasons.agentTooOld : reasons.nodesFailed;
+    return { status: isAlarm ? 'True' : 'False', reason, message: `${failed.length} failed: ${named(failed, first)}` };
   }
   if (!isClusterDnsFound && plan.revision !== undefined) {
     const { namespace, service } = clusterDns;
@@ -278,6 +285,11 @@ function degraded({ profile, plan, clusterDns, isClusterDnsFound }: StatusInput,
       reason: reasons.clusterDnsNotFound,
       message: `No cluster DNS Service was found (looked for ${namespace}/${service}): name it with --cluster-dns-service NAMESPACE/NAME.`,
     };
+  }
+  const [bypass] = bypassed;
+  if (bypass !== undefined) {
+    const message = `${bypassed.length} serve, and queries are not led to them: ${named(bypassed, bypass)}`;
+    return { status: isRequired ? 'True' : 'False', reason: reasons.notIntercepting, message };
   }
   return { status: 'False', reason: reasons.healthy, message: 'No node reports a failure.' };
 }
@@ -309,6 +321,11 @@ function hindered(conflicts: readonly PolicyConflict[]): Verdict {
     reason: reasons.queriesDropped,
     message: `These network policies let pods ask the pods of cluster DNS alone. Add an ipBlock for each address to their rules for port 53. ${shown.join('; ')}${more}`,
   };
+}
+
+/** Which nodes, and what one of them said. */
+function named(all: Progress['failed'], { node, failure }: Progress['failed'][number]): string {
+  return `${some(all.map((one) => one.node))}. ${node}: ${failure}`;
 }
 
 /** At most three names, and how many more. */

@@ -1,7 +1,8 @@
 /**
  * Agents of many nodes in one process, as far as the API server sees of them: each applies what its LocalDnsNode says, serves, and reports
  * its health when its trial is over. A blocked domain tells what becomes of a configuration: `fails.NODE.test` makes the probes of that node
- * fail, `silent.NODE.test` keeps it from ever applying it, `stuck.NODE.test` from leaving; `any` is every node. A node that has a number
+ * fail, `silent.NODE.test` keeps it from ever applying it, `stuck.NODE.test` from leaving, `bypassed.NODE.test` has no query led to it; `any`
+ * is every node. A node that has a number
  * (node-00042) is as reliable as its number says; all others are.
  *
  *   node simulated-agents.ts KUBECONFIG
@@ -70,7 +71,9 @@ async function live(name: string, spec: Spec, generation: number, isNewest: () =
     conditions: [
       condition('ConfigApplied', 'Applied'),
       condition('Serving', 'ListenersAnswering'),
-      condition('Intercepting', 'Intercepting'),
+      is('bypassed', name, spec.config)
+        ? condition('Intercepting', 'NftMissing', 'False')
+        : condition('Intercepting', 'Intercepting'),
     ],
   };
   const tell = async (more: Partial<Status> = {}, afterMs = 0): Promise<void> => {
