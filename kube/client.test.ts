@@ -8,7 +8,7 @@ import { FakeApiServer, fail, reply } from './api-server.fake.ts';
 import { KubeClient } from './client.ts';
 import { FakeClock } from './clock.fake.ts';
 import { ApiError, type KubeError } from './errors.ts';
-import { NODES, type Resource } from './resource.ts';
+import { type KubeObject, NODES, type Resource } from './resource.ts';
 
 const PROFILES: Resource = {
   group: 'localdns.dev',
@@ -87,6 +87,7 @@ test('apply sends a forced server-side apply under our manager, with kind and ap
   assert.equal(seen?.headers['content-type'], 'application/apply-patch+yaml');
   assert.equal(seen?.query.get('fieldManager'), 'localdns-test');
   assert.equal(seen?.query.get('force'), 'true');
+  assert.match(seen?.headers.accept ?? '', /^application\/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,/);
   assert.deepEqual([seen?.body?.apiVersion, seen?.body?.kind], ['v1', 'Node']);
   await client.apply(NODES, { metadata: { name: 'a' } });
   assert.deepEqual(server.get('nodes', 'a')?.metadata.labels, {});
@@ -94,7 +95,8 @@ test('apply sends a forced server-side apply under our manager, with kind and ap
 
 test('apply on status changes the status alone', async () => {
   server.put('nodes', { metadata: { name: 'a' }, spec: { kept: true } });
-  await client.apply(NODES, { metadata: { name: 'a' }, status: { up: true } }, { subresource: 'status' });
+  const object: KubeObject & { status: object } = { metadata: { name: 'a' }, status: { up: true } };
+  await client.apply(NODES, object, { subresource: 'status' });
   assert.deepEqual(server.get('nodes', 'a')?.status, { up: true });
   assert.deepEqual(server.get('nodes', 'a')?.spec, { kept: true });
 });

@@ -65,6 +65,8 @@ interface Where {
 }
 
 const DEFAULT_TIMEOUT_MS = 15_000;
+/** The answer to it is JSON in any case: a server that knows no such form gives the whole object. */
+const METADATA_ALONE = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json';
 
 /**
  * The Kubernetes API in the verbs that we use. Every method rejects with a KubeError (see errors.ts for the codes) and
@@ -154,15 +156,17 @@ export class KubeClient {
   /**
    * Server-side apply: the fields of `object` become ours with exactly these values, and fields that we owned and no longer
    * name are removed. Forced, as the API conventions ask of controllers. An object that is absent is created, unless
-   * `metadata.uid` is given: then the answer is a conflict.
+   * `metadata.uid` is given: then the answer is a conflict. Whoever wants to know what became of the object watches it: the answer is its
+   * metadata alone, where a whole Node would be 10 KB and more.
    */
-  apply<T extends KubeObject>(resource: Resource, object: T, where: Where = {}): Promise<T> {
+  async apply(resource: Resource, object: KubeObject, where: Where = {}): Promise<void> {
     const { name, namespace } = object.metadata;
-    return this.#object<T>(
+    await this.#object<KubeObject>(
       'apply',
       resource,
       {
         method: 'PATCH',
+        accept: METADATA_ALONE,
         path: this.#writePath(pathOf(resource, namespace, name, where.subresource), { force: 'true' }),
         contentType: 'application/apply-patch+yaml',
         body: JSON.stringify({ ...object, apiVersion: apiVersionOf(resource), kind: resource.kind }),

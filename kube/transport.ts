@@ -12,6 +12,8 @@ export interface Call {
   readonly path: string;
   readonly body?: string;
   readonly contentType?: string;
+  /** What form the answer shall have; JSON of the whole object where it is not given. */
+  readonly accept?: string;
   /** Until the answer's head is here. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
@@ -90,7 +92,7 @@ export class Transport {
 
   #open(route: Route, call: Call): ClientRequest {
     const headers: Record<string, string | number> = {
-      accept: 'application/json',
+      accept: call.accept ?? 'application/json',
       'user-agent': this.#userAgent,
       ...route.headers,
     };

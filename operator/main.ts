@@ -130,6 +130,7 @@ function assemble(
     queue,
     clock,
     onPlan: (nodes) => log.info({ nodes }, 'nodes differ from what they should have'),
+    onThought: (cpuSeconds) => metrics.countThought(cpuSeconds),
   });
   const controller = new Controller({
     queue,

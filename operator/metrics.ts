@@ -31,6 +31,7 @@ export class Metrics {
   readonly #requests: Counter<'verb' | 'resource' | 'code'>;
   readonly #waits: Histogram;
   readonly #durations: Histogram<'duty'>;
+  readonly #planning: Counter;
   readonly #server: Server;
 
   constructor() {
@@ -52,6 +53,11 @@ export class Metrics {
       help: 'How long reconciles took, by duty: plan, node, profile.',
       labelNames: ['duty'],
       buckets: secondsBuckets,
+      registers: [this.#registry],
+    });
+    this.#planning = new Counter({
+      name: 'localdns_operator_planning_cpu_seconds_total',
+      help: 'Processor time spent on deciding what nodes shall have and on how profiles fare; requests to the API server left out.',
       registers: [this.#registry],
     });
     this.#server = createServer((request, response) => this.#serve(request.url ?? '', response));
@@ -144,6 +150,10 @@ export class Metrics {
 
   countWait(waitedMs: number): void {
     this.#waits.observe(waitedMs / 1000);
+  }
+
+  countThought(cpuSeconds: number): void {
+    this.#planning.inc(cpuSeconds);
   }
 
   /** Measures a reconcile, however it ends. */

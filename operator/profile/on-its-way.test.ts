@@ -40,3 +40,11 @@ test('what never comes is given up, and so is everything by whoever begins anew'
   clock.advance(1);
   assert.equal(sent.has('a', 'v1'), false);
 });
+
+test('what has come is not on its way any more, though there may be nothing again as there was before', async () => {
+  await sent.send('a', undefined, async () => {});
+  sent.arrived('b');
+  assert.equal(sent.has('a', undefined), true);
+  sent.arrived('a');
+  assert.equal(sent.has('a', undefined), false);
+});

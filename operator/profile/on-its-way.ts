@@ -25,6 +25,11 @@ export class OnItsWay {
     return false;
   }
 
+  /** The store shows another version: what comes after it may be as what was seen before, an object that is not there for one. */
+  arrived(what: string): void {
+    this.#sent.delete(what);
+  }
+
   /** From before the request goes out: the watch may be quicker than the answer. A request that fails has sent nothing. */
   async send<T>(what: string, seen: unknown, request: () => Promise<T>): Promise<T> {
     this.#sent.set(what, { seen, untilMs: this.#clock.nowMs() + LOST_AFTER_MS });

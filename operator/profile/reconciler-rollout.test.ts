@@ -120,6 +120,31 @@ test('the revision is kept and the phase written down before a node is given any
   assert.deepEqual([rollout()?.phase, rollout()?.good], ['Done', target]);
 });
 
+test('our own writes that come back are no reason to look again at once; what another makes of them is', async () => {
+  const asked: number[] = [];
+  const { addAfter } = queue;
+  queue.addAfter = (key, delayMs) => void (key === 'plan' && asked.push(delayMs));
+  try {
+    await edit({ searchPath: 'Spec' });
+    for (const key of ['plan', 'profile/default']) await reconciler.reconcile(key);
+    await eventually('the revision is heard of', 5_000, () => [...world.revisions.list()].length === 2);
+    asked.length = 0;
+    await reconciler.reconcile('plan');
+    for (const name of names) await reconciler.reconcile(`node/${name}`);
+    await eventually('the stores have heard of it', 5_000, isHeard);
+    assert.equal(Math.min(...asked), 250);
+    const tampered = server.get('localdnsnodes', 'n1') ?? assert.fail();
+    server.put('localdnsnodes', { ...tampered, spec: { ...(tampered.spec as object), revision: 'v1-0000' } });
+    await eventually('the stores have heard of it', 5_000, isHeard);
+    assert.equal(Math.min(...asked), 50);
+  } finally {
+    queue.addAfter = addAfter;
+  }
+  await edit({});
+  await settle();
+  for (let step = 0; step < 4; step += 1) await reported(true);
+});
+
 test('that a revision failed is written down before anybody returns, or another operator would try it again', async () => {
   const good = rollout()?.target;
   await edit({ searchPath: 'Spec' });

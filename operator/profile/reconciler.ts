@@ -14,6 +14,7 @@ import { type NodeFacts, stateLabelOf, type WrittenFacts } from './facts.ts';
 import { rememberingJudge } from './judge.ts';
 import { OnItsWay } from './on-its-way.ts';
 import { type Intent, makePlan, type Plan } from './plan.ts';
+import { Rest } from './rest.ts';
 import { Revisions, rememberingNames } from './revisions.ts';
 import type { RolloutState } from './rollout.ts';
 import { isLeaving } from './select.ts';
@@ -26,8 +27,10 @@ const PLAN_AFTER_MS = 50;
 const REPORT_AFTER_MS = 200;
 /** What agents say moves rollouts, which take seconds at their quickest. */
 const PROGRESS_AFTER_MS = 250;
-/** Of thousands of nodes a look takes a while: ten times as long something else may be done. */
+/** Of thousands of nodes a look takes a while: so many times as long something else may be done. */
 const REST_FACTOR = 10;
+/** While thousands of agents report for minutes on end, all that is looked for is whether the next step may be taken. */
+const PROGRESS_REST_FACTOR = 100;
 
 export interface ReconcilerOptions {
   readonly world: World;
@@ -39,6 +42,8 @@ export interface ReconcilerOptions {
   readonly clock: Clock;
   /** Told of each plan that changes nodes, with how many. */
   readonly onPlan?: (nodes: number) => void;
+  /** Told of each look at all profiles and nodes, and of each at the nodes of a profile, with the processor time that it took. */
+  readonly onThought?: (cpuSeconds: number) => void;
 }
 
 /** A profile becomes configuration on nodes, and the nodes' state becomes the profile's status. Level-based: it compares, then writes. */
@@ -61,13 +66,29 @@ export class Reconciler {
   constructor(options: ReconcilerOptions) {
     this.#options = options;
     this.#onItsWay = new OnItsWay(options.clock);
-    this.#rest = { plan: new Rest(options.clock), report: new Rest(options.clock) };
+    this.#rest = { plan: new Rest(options), report: new Rest(options) };
     this.#revisions = new Revisions(options.client, options.namespace);
     const { queue } = options;
+    const { plan, report } = this.#rest;
+    const lookAt = () => queue.addAfter(PLAN, plan.afterMs(PLAN_AFTER_MS, REST_FACTOR));
+    const lookOn = () => queue.addAfter(PLAN, plan.afterMs(PROGRESS_AFTER_MS, PROGRESS_REST_FACTOR));
     options.world.follow({
-      plan: () => queue.addAfter(PLAN, this.#rest.plan.afterMs(PLAN_AFTER_MS)),
-      progress: () => queue.addAfter(PLAN, this.#rest.plan.afterMs(PROGRESS_AFTER_MS)),
-      report: (profile) => queue.addAfter(PROFILE + profile, this.#rest.report.afterMs(REPORT_AFTER_MS)),
+      plan: lookAt,
+      node: (name) => {
+        this.#onItsWay.arrived(stateLabel + name);
+        lookAt();
+      },
+      writing: (node) => {
+        this.#onItsWay.arrived(NODE + node);
+        // Thousands of our own come back, one by one, as what was wanted.
+        if (this.#isAsPlanned(node)) lookOn();
+        else lookAt();
+      },
+      progress: (node) => {
+        this.#onItsWay.arrived(NODE + node);
+        lookOn();
+      },
+      report: (name) => queue.addAfter(PROFILE + name, report.afterMs(REPORT_AFTER_MS, PROGRESS_REST_FACTOR)),
     });
   }
 
@@ -250,6 +271,13 @@ export class Reconciler {
     return intent.kind === 'keep' && isOnItsWay ? { kind: 'unserve' } : intent;
   }
 
+  #isAsPlanned(name: string): boolean {
+    const intent = this.#intentFor(name);
+    const node = this.#options.world.nodes.get(name);
+    const written = this.#options.world.written.get(name);
+    return intent.kind === 'serve' && node !== undefined && !isConfigDue(intent, node, written);
+  }
+
   #differs(name: string): boolean {
     const { world } = this.#options;
     const node = world.nodes.get(name);
@@ -276,8 +304,8 @@ export class Reconciler {
   ): { readonly config: boolean; readonly label: boolean } {
     const config = isConfigDue(intent, node, written);
     const label = stateLabelOf(node) !== stateEnabled;
-    const hasConfig = this.#onItsWay.has(NODE + node.name, written?.resourceVersion) && config;
-    const hasLabel = this.#onItsWay.has(stateLabel + node.name, node) && label;
+    const hasConfig = config && this.#onItsWay.has(NODE + node.name, written?.resourceVersion);
+    const hasLabel = label && this.#onItsWay.has(stateLabel + node.name, node);
     if (hasConfig || hasLabel) this.#options.queue.addAfter(PLAN, this.#onItsWay.lookAgainMs);
     return { config: config && !hasConfig, label: label && !hasLabel };
   }
@@ -328,29 +356,6 @@ export class Reconciler {
   async #warnMissing({ name, uid }: NodeFacts, profile: string): Promise<void> {
     const note = `The label ${profileLabel}=${profile} names a LocalDnsProfile that does not exist: the node keeps what it had. Create the profile, correct the label, or set it to ${optOut}.`;
     await this.#options.events.warn(nodeSubject(name, uid), reasons.profileNotFound, note, { lasts: true });
-  }
-}
-
-/** Time off after work that takes long, so that it never takes all there is. */
-class Rest {
-  readonly #clock: Clock;
-  #untilMs = Number.NEGATIVE_INFINITY;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  after<T>(work: () => T): T {
-    const sinceMs = this.#clock.nowMs();
-    const result = work();
-    const nowMs = this.#clock.nowMs();
-    this.#untilMs = nowMs + (nowMs - sinceMs) * REST_FACTOR;
-    return result;
-  }
-
-  /** When to begin again, though it might be sooner. */
-  afterMs(soonestMs: number): number {
-    return Math.max(soonestMs, this.#untilMs - this.#clock.nowMs());
   }
 }
 

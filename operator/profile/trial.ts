@@ -50,8 +50,8 @@ export function standingOf(
     nowMs < untilMs ? { kind: 'pending', untilMs } : otherwise;
   // What somebody made of it behind our back is put right first, and so is a format that the agent has said only now that it does
   // not read: nobody is judged by them.
-  const isOurs = isIntact && isReadable(revision, report.configVersions);
-  if (report.isRefused && isOurs) return { kind: 'bad', reason: 'ConfigRefused', message: report.failure ?? '' };
+  if (report.isRefused && isIntact && isReadable(revision, report.configVersions))
+    return { kind: 'bad', reason: 'ConfigRefused', message: report.failure ?? '' };
   if (report.appliedRevision !== revision || !isIntact)
     return by(writtenAtMs + (trial === undefined ? SETTLE_MS : APPLY_MS), LOST);
   if (!report.isServing) {

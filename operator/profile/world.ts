@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { clusterDnsLabel, group, nodeKind, profileKind, profileUidLabel, version } from '../../api/v1alpha1/labels.ts';
 import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
 import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
@@ -56,10 +57,14 @@ export interface WorldOptions {
 
 /** What changed, in the words of the reconciler's duties. */
 export interface Changes {
-  /** Who should be served, or with what, may have changed; so may what a node holds. */
+  /** Who should be served, or with what, may have changed. */
   plan(): void;
-  /** How nodes do with what they hold has changed. */
-  progress(): void;
+  /** So may have what is known of this node. */
+  node(name: string): void;
+  /** What a node holds has changed, by our own hand or another's. */
+  writing(node: string): void;
+  /** How a node does with what it holds has changed. */
+  progress(node: string): void;
   /** What the agents of this profile's nodes report has changed. */
   report(profile: string): void;
 }
@@ -85,6 +90,8 @@ export class World {
   readonly #namespace: string;
   #changed = (): void => {};
   #knowsPolicies = false;
+  /** Of the pods and Services; undefined where they have to be found anew. */
+  #ranges: readonly string[] | undefined;
   /** By the addresses in question: profiles are reported far more often than policies change. */
   readonly #policyConflicts = new Map<string, readonly PolicyConflict[]>();
 
@@ -128,6 +135,14 @@ export class World {
     });
     if (networkPolicies) this.networkPolicies = new Store({ ...common(NETWORK_POLICIES), keep: policyFacts });
     this.serviceTargets = new ServiceTargets({ client, clock, timing, onTrouble, onChange: () => this.#changed() });
+    this.nodes.onChange((_name, old, now) => {
+      if (!isDeepStrictEqual(old?.podCIDRs, now?.podCIDRs)) this.#ranges = undefined;
+    });
+    for (const store of [this.services, this.serviceCidrs]) {
+      store.onChange(() => {
+        this.#ranges = undefined;
+      });
+    }
     const needed = [this.profiles, this.nodes, this.written, this.revisions, this.services].map(({ synced }) => synced);
     this.synced = Promise.all([...needed, Promise.race([this.serviceCidrs.synced, missing])]).then(() => undefined);
   }
@@ -154,7 +169,7 @@ export class World {
       if (!isSameWish(old, now)) changes.plan();
       else if (now !== undefined) changes.report(now.metadata.name);
     });
-    this.nodes.onChange(() => changes.plan());
+    this.nodes.onChange((name) => changes.node(name));
     this.revisions.onChange(() => changes.plan());
     this.services.onChange(() => changes.plan());
     this.serviceCidrs.onChange(() => changes.plan());
@@ -167,9 +182,9 @@ export class World {
       changes.plan();
     });
     this.#changed = () => changes.plan();
-    this.written.onChange((_name, old, now) => {
-      if (!isSameWriting(old, now)) changes.plan();
-      else changes.progress();
+    this.written.onChange((name, old, now) => {
+      if (isSameWriting(old, now)) changes.progress(name);
+      else changes.writing(name);
       for (const profile of new Set([old?.profile, now?.profile])) if (profile !== undefined) changes.report(profile);
     });
   }
@@ -180,9 +195,10 @@ export class World {
 
   clusterFacts(): ClusterFacts {
     const { clusterDns } = this.clusterDns();
+    this.#ranges ??= clusterRanges(this.serviceCidrs.list(), this.nodes.list(), clusterDns.addresses);
     return {
       clusterDns,
-      ranges: clusterRanges(this.serviceCidrs.list(), this.nodes.list(), clusterDns.addresses),
+      ranges: this.#ranges,
       serviceTarget: (ref) => this.serviceTargets.get(ref),
     };
   }

@@ -25,8 +25,9 @@ export interface Step {
   seconds: number;
   /** Of the operator's process, all threads. */
   cpuSeconds: number;
-  /** Looks at the whole world, and what they took of it. */
+  /** Looks at the whole world. */
   plans: number;
+  /** What they took of it, and the looks at how profiles fare: without requests, and without what reads the answers. */
   planSeconds: number;
   /** Resident memory in MiB, every reading. */
   memory: number[];
@@ -179,7 +180,7 @@ export class LargeCluster {
     return {
       cpuMs: processorMsOf(this.#operator),
       plans: sum(await this.#metrics(/^localdns_operator_reconcile_seconds_count\{duty="plan"\} (\S+)$/gm)),
-      planSeconds: sum(await this.#metrics(/^localdns_operator_reconcile_seconds_sum\{duty="plan"\} (\S+)$/gm)),
+      planSeconds: sum(await this.#metrics(/^localdns_operator_planning_cpu_seconds_total (\S+)$/gm)),
       lists: sum(await this.#metrics(/^localdns_operator_api_requests_total\{verb="list",.*\} (\S+)$/gm)),
       watches: sum(await this.#metrics(/^localdns_operator_api_requests_total\{verb="watch",.*\} (\S+)$/gm)),
     };
