@@ -82,7 +82,7 @@ class Agent {
       const message = reply(query(name), { answers: [a(questionName, 600, '192.0.2.7')] });
       const walk = walkRecords(message, query(name).length, type.A);
       ok(walk !== undefined);
-      this.cache.partition('aa').store(asked, false, new Entry(message, walk, this.clock.nowMs(), 600, 0));
+      this.cache.partition('aa').store(asked, false, Entry.of(message, walk, this.clock.nowMs(), 600, 0));
     }
     return this;
   }

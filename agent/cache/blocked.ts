@@ -25,7 +25,7 @@ export function withhold(
   const bound = Math.min(minTtl, bounds.maxTtlSeconds, bounds.maxNegativeTtlSeconds);
   const seconds = fillsCache(query.type) ? bound : 0;
   const entry = entryWithoutRecords(query, header.rcode.noError, nowMs, seconds);
-  entry.isBlocked = true;
+  entry.markBlocked();
   // Who draws a name inwards says TTL 0; what was known before ends all the same.
   if (seconds > 0) keep(cache, query, entry, false);
   else forget(cache, query);

@@ -1,65 +1,192 @@
 /**
- * A cached answer: the upstream's message in wire form, without OPT, and the places of its TTLs. A hit copies it and patches
- * id, flags, question and TTLs; nothing is decoded again.
+ * A cached answer: the upstream's message in wire form, without OPT, in {@link Cells}. A hit copies it and patches id, flags, question
+ * and TTLs; nothing is decoded again.
  */
-import { answerFlags, finishAnswer } from '../wire/answer.ts';
+import { answerFlags, finishAnswer, maxMessageLength } from '../wire/answer.ts';
 import { type EdnsAnswer, extendedError, type Origin, origin } from '../wire/edns.ts';
 import * as header from '../wire/header.ts';
-import { lowerCase } from '../wire/name.ts';
-import { setU16, setU32, u32 } from '../wire/octets.ts';
+import { lowerCase, skipName } from '../wire/name.ts';
+import { setU16, setU32, u8, u16, u32 } from '../wire/octets.ts';
 import type { PendingQuery } from '../wire/query.ts';
-import { fixedLength, isQuestionOf, type Question } from '../wire/question.ts';
+import { fixedLength, type Question } from '../wire/question.ts';
 import type { RecordWalk } from '../wire/records.ts';
+import { Cells, cellLength, cellsOf, headLength, Place, Time, timesPerCell, Word, wordsPerCell } from './cells.ts';
 import { maxStaleTtlSeconds } from './serve-stale.ts';
 
-/** Octets of an entry beside the message and the places in it: what holds them, measured with 50,000 entries. */
-const entryOverhead = 160;
+/** What a cell is charged with: beside its octets there is the place in the index by which its answer is found. */
+export const chargeOfCell = cellLength + 16;
 
-/** latin1 strings hold octets more cheaply than buffers do: a Buffer costs some 400 octets before it holds the first. */
-const encoding = 'latin1';
+/** What the byte budget is charged with for a message of this length. */
+export function sizeOf(length: number): number {
+  return cellsOf(length) * chargeOfCell;
+}
 
+/** For entries that are only passed on, one after the other. */
+export function passingCells(): Cells {
+  return new Cells(cellsOf(maxMessageLength));
+}
+
+/** In the word of marks the lowest eight bits count uses, and the next eight failures. */
+export const maxCount = 0xff;
+const failuresShift = 8;
+export const flagsShift = 16;
+const blockedMark = 1 << 18;
+const prefetchedMark = 1 << 19;
+export const protectedMark = 1 << 20;
+
+const place = new Place();
+
+/** What stands at one place. It is valid until that place is given to another answer: whoever waits keeps a {@link copy}. */
 export class Entry {
-  /** The message, one character an octet. */
-  readonly #message: string;
-  /** Where the TTLs stand, one character each: a message has at most 65,535 octets. */
-  readonly #ttlOffsets: string;
-  readonly #additionals: number;
-  readonly storedAtMs: number;
-  readonly expiresAtMs: number;
-  /** Until when it may be used as a stale answer; `expiresAtMs` where it may not. */
-  readonly staleUntilMs: number;
-  /** After a failed refresh of a stale entry: not before this time again. */
-  refreshAfterMs = 0;
-  /** Of one that stands for failures (RFC 9520): how many there were in a row. */
-  failures = 0;
-  /** It stands in the place of an answer that policy withholds. */
-  isBlocked = false;
-  /** How often it was looked up; and whether it was asked for again before its end. */
-  uses = 0;
-  prefetched = false;
-  /** Which snapshot of this process has it already; see {@link ResponseCache.collect}. */
-  snapshot = 0;
-  /** Where it is kept, which is the cache's business: block, hash and flags of the question, and what stands beside it there. */
-  prefix = '';
-  hash = 0;
-  questionFlags = 0;
-  chained: Entry | undefined;
-  segment: object | undefined;
-  newer: Entry | undefined;
-  older: Entry | undefined;
+  readonly cells: Cells;
+  readonly first: number;
+  /** Which of all that were stored; 0 is not in the cache. */
+  readonly stamp: number;
+
+  constructor(cells: Cells, first: number) {
+    this.cells = cells;
+    this.first = first;
+    this.stamp = cells.words[first * wordsPerCell + Word.stamp] as number;
+  }
 
   /**
    * @param message the upstream's answer with its TTLs bounded; copied
    * @param nowMs when it came; before the clock's zero for what a process before this one received
    * @param ttlSeconds 0 for an answer that is only passed on
+   * @param cells of its own, or those of the entry that was made before and is of no more use
    */
-  constructor(message: Buffer, walk: RecordWalk, nowMs: number, ttlSeconds: number, staleSeconds: number) {
-    this.#message = message.toString(encoding, 0, walk.end);
-    this.#ttlOffsets = String.fromCharCode(...walk.ttlOffsets);
-    this.#additionals = walk.additionals;
-    this.storedAtMs = Math.floor(nowMs);
-    this.expiresAtMs = this.storedAtMs + ttlSeconds * 1000;
-    this.staleUntilMs = this.expiresAtMs + staleSeconds * 1000;
+  static of(
+    message: Buffer,
+    { end, additionals }: Pick<RecordWalk, 'end' | 'additionals'>,
+    nowMs: number,
+    ttlSeconds: number,
+    staleSeconds: number,
+    cells = new Cells(cellsOf(end)),
+  ): Entry {
+    cells.clear();
+    const first = cells.take(cellsOf(end));
+    const { words, times } = cells;
+    const word = first * wordsPerCell;
+    words.fill(0, word + Word.next + 1, word + headLength / Int32Array.BYTES_PER_ELEMENT);
+    words[word + Word.sizes] = end | (additionals << 16);
+    words[word + Word.ttl] = ttlSeconds;
+    words[word + Word.staleWindow] = staleSeconds;
+    times[first * timesPerCell + Time.storedAt] = Math.floor(nowMs);
+    cells.write(first, message, end);
+    return new Entry(cells, first);
+  }
+
+  /** For as long as anybody has use for it. */
+  copy(): Entry {
+    const { count } = this;
+    const cells = new Cells(count);
+    const first = cells.take(count);
+    cells.copy(first, this.cells, this.first);
+    return new Entry(cells, first);
+  }
+
+  /** False once its place has been given to another answer, or to none. */
+  get isThere(): boolean {
+    return this.#word(Word.stamp) === this.stamp;
+  }
+
+  /** Octets of {@link copyMessage}. */
+  get messageLength(): number {
+    return this.#word(Word.sizes) & 0xffff;
+  }
+
+  /** How many cells it takes. */
+  get count(): number {
+    return cellsOf(this.messageLength);
+  }
+
+  /** What the byte budget is charged with. */
+  get size(): number {
+    return sizeOf(this.messageLength);
+  }
+
+  get storedAtMs(): number {
+    return this.cells.times[this.first * timesPerCell + Time.storedAt] as number;
+  }
+
+  get ttlSeconds(): number {
+    return this.#word(Word.ttl) >>> 0;
+  }
+
+  get expiresAtMs(): number {
+    return this.storedAtMs + this.ttlSeconds * 1000;
+  }
+
+  get staleSeconds(): number {
+    return this.#word(Word.staleWindow) >>> 0;
+  }
+
+  /** Until when it may be used as a stale answer; `expiresAtMs` where it may not. */
+  get staleUntilMs(): number {
+    return this.expiresAtMs + this.staleSeconds * 1000;
+  }
+
+  /** After a failed refresh of a stale entry: not before this time again. */
+  get refreshAfterMs(): number {
+    return this.cells.times[this.first * timesPerCell + Time.refreshAfter] as number;
+  }
+
+  /** Nothing where it {@link isThere} no more. */
+  set refreshAfterMs(ms: number) {
+    if (!this.isThere) return;
+    this.cells.times[this.first * timesPerCell + Time.refreshAfter] = ms;
+  }
+
+  /** Of one that stands for failures (RFC 9520): how many there were in a row. */
+  get failures(): number {
+    return (this.#word(Word.marks) >>> failuresShift) & maxCount;
+  }
+
+  set failures(count: number) {
+    const marks = this.#word(Word.marks) & ~(maxCount << failuresShift);
+    this.#setWord(Word.marks, marks | (Math.min(count, maxCount) << failuresShift));
+  }
+
+  /** How often it was looked up, as far as anybody counts. */
+  get uses(): number {
+    return this.#word(Word.marks) & maxCount;
+  }
+
+  /** Of which server block: see {@link blockOf}. */
+  get block(): number {
+    return this.#word(Word.block);
+  }
+
+  /** Which snapshot of this process has it already. */
+  get snapshot(): number {
+    return this.#word(Word.snapshot);
+  }
+
+  set snapshot(snapshot: number) {
+    this.#setWord(Word.snapshot, snapshot);
+  }
+
+  /** 2 for DO, and 1 for CD. */
+  get questionFlags(): number {
+    return (this.#word(Word.marks) >>> flagsShift) & 3;
+  }
+
+  /** It stands in the place of an answer that policy withholds. */
+  get isBlocked(): boolean {
+    return (this.#word(Word.marks) & blockedMark) !== 0;
+  }
+
+  /** Whether it was asked for again before its end. */
+  get isPrefetched(): boolean {
+    return (this.#word(Word.marks) & prefetchedMark) !== 0;
+  }
+
+  markBlocked(): void {
+    this.#setWord(Word.marks, this.#word(Word.marks) | blockedMark);
+  }
+
+  markPrefetched(): void {
+    this.#setWord(Word.marks, this.#word(Word.marks) | prefetchedMark);
   }
 
   get rcode(): number {
@@ -67,46 +194,68 @@ export class Entry {
   }
 
   get #flags(): number {
-    return (this.#message.charCodeAt(2) << 8) | this.#message.charCodeAt(3);
+    return u16(this.cells.octets, this.first * cellLength + headLength + 2);
   }
 
-  /** What the byte budget is charged with. */
-  get size(): number {
-    return this.#message.length + this.#ttlOffsets.length * 2 + entryOverhead;
+  #word(word: number): number {
+    return this.cells.words[this.first * wordsPerCell + word] as number;
   }
 
-  /** @param type what stands in the place of the question's own */
-  answers(question: Question, type: number): boolean {
-    return isQuestionOf(this.#message, header.headerLength, question, type);
-  }
-
-  /** Octets of the question. */
-  get questionLength(): number {
-    let at = header.headerLength;
-    while (this.#message.charCodeAt(at) > 0) at += 1 + this.#message.charCodeAt(at);
-    return at + 1 + fixedLength - header.headerLength;
+  #setWord(word: number, value: number): void {
+    this.cells.words[this.first * wordsPerCell + word] = value;
   }
 
   /** Writes the question, its name in lower case, and returns its length. */
-  copyQuestion(out: Buffer, at: number): number {
-    const length = this.questionLength;
-    for (let octet = 0; octet < length; octet += 1) {
-      const value = this.#message.charCodeAt(header.headerLength + octet);
-      out[at + octet] = octet < length - fixedLength ? lowerCase(value) : value;
+  copyQuestion(out: Buffer, to: number): number {
+    const { octets } = this.cells;
+    place.begin(this.cells, this.first, header.headerLength);
+    let at = to;
+    let octet = -1;
+    for (let label = 0; octet !== 0 || label > 0; at += 1) {
+      octet = u8(octets, place.at);
+      out[at] = lowerCase(octet);
+      place.step();
+      label = label > 0 ? label - 1 : octet;
     }
-    return length;
+    for (const end = at + fixedLength; at < end; at += 1) {
+      out[at] = u8(octets, place.at);
+      place.step();
+    }
+    return at - to;
   }
 
-  /** Octets of {@link copyMessage}. */
-  get messageLength(): number {
-    return this.#message.length;
+  /**
+   * Whether it answers this question.
+   * @param type what stands in the place of the question's own
+   */
+  answers({ questionIn, questionAt, questionLength }: Question, type: number): boolean {
+    const { octets } = this.cells;
+    const nameLength = questionLength - fixedLength;
+    place.begin(this.cells, this.first, header.headerLength);
+    for (let at = 0; at < nameLength; at += 1) {
+      const theirs = u8(octets, place.at);
+      const ours = u8(questionIn, questionAt + at);
+      if (theirs !== ours && lowerCase(theirs) !== lowerCase(ours)) return false;
+      place.step();
+    }
+    const typeAndClass = (type << 16) | u16(questionIn, questionAt + nameLength + 2);
+    for (let shift = 24; shift >= 0; shift -= 8) {
+      if (u8(octets, place.at) !== ((typeAndClass >>> shift) & 0xff)) return false;
+      place.step();
+    }
+    return true;
   }
 
   /** Writes the message as it was stored, a whole one although OPT was cut off, and returns its length. */
   copyMessage(out: Buffer, at: number): number {
-    const length = out.write(this.#message, at, encoding);
+    const { messageLength } = this;
+    this.cells.read(this.first, out, at, messageLength);
     setU16(out, at + 10, this.#additionals);
-    return length;
+    return messageLength;
+  }
+
+  get #additionals(): number {
+    return this.#word(Word.sizes) >>> 16;
   }
 
   isFresh(nowMs: number): boolean {
@@ -115,19 +264,20 @@ export class Entry {
 
   /** Writes the answer to `query` into `out` and returns its length; truncated with TC=1 where it is longer than `limit`. */
   write(out: Buffer, query: PendingQuery, limit: number, nowMs: number, from: Origin): number {
-    const ttlOffsets = this.#ttlOffsets;
-    const end = out.write(this.#message, 0, encoding);
+    const end = this.copyMessage(out, 0);
     setU16(out, 0, query.id);
     setU16(out, 2, answerFlags(query, this.rcode) | this.#authenticData(query));
     const { questionIn, questionAt, questionLength } = query;
     questionIn.copy(out, header.headerLength, questionAt, questionAt + questionLength);
-    setU16(out, 10, this.#additionals);
     const stale = from === origin.stale;
     const ageSeconds = Math.floor((nowMs - this.storedAtMs) / 1000);
-    for (let index = 0; index < ttlOffsets.length; index += 1) {
-      const at = ttlOffsets.charCodeAt(index);
-      const ttl = u32(out, at);
-      setU32(out, at, stale ? Math.min(ttl, maxStaleTtlSeconds) : Math.max(0, ttl - ageSeconds));
+    const records = header.answerCount(out) + header.authorityCount(out) + this.#additionals;
+    let at = header.headerLength + questionLength;
+    for (let record = 0; record < records; record += 1) {
+      const ttlAt = skipName(out, at) + 4;
+      const ttl = u32(out, ttlAt);
+      setU32(out, ttlAt, stale ? Math.min(ttl, maxStaleTtlSeconds) : Math.max(0, ttl - ageSeconds));
+      at = ttlAt + 6 + u16(out, ttlAt + 4);
     }
     return finishAnswer(out, end, query, limit, query.edns ? this.#edns(from) : undefined);
   }

@@ -6,13 +6,15 @@ import * as header from '../wire/header.ts';
 import type { PendingQuery } from '../wire/query.ts';
 import { walkRecords } from '../wire/records.ts';
 import { fillsCache } from './cacheability.ts';
-import { Entry } from './entry.ts';
+import { Entry, passingCells } from './entry.ts';
 import type { CachePartition } from './response-cache.ts';
 
 const firstSeconds = 1;
 const maxSeconds = 5;
 /** Failures with a longer pause between them do not follow one another. */
 const sequenceMs = 30_000;
+
+const passing = passingCells();
 
 export function rememberFailure(cache: CachePartition, query: PendingQuery, rcode: number, nowMs: number): void {
   if (!fillsCache(query.type)) return;
@@ -25,7 +27,7 @@ export function rememberFailure(cache: CachePartition, query: PendingQuery, rcod
   cache.store(query, false, entry);
 }
 
-/** An answer that no server has given. */
+/** An answer that no server has given; valid until the next one. */
 export function entryWithoutRecords(query: PendingQuery, rcode: number, nowMs: number, seconds: number): Entry {
   const message = Buffer.alloc(header.headerLength + query.question.length);
   const counts = { question: 1, answer: 0, authority: 0, additional: 0 };
@@ -33,5 +35,5 @@ export function entryWithoutRecords(query: PendingQuery, rcode: number, nowMs: n
   query.question.copy(message, header.headerLength);
   const walk = walkRecords(message, message.length, query.type);
   if (walk === undefined) throw new Error('a message without records is whole');
-  return new Entry(message, walk, nowMs, seconds, 0);
+  return Entry.of(message, walk, nowMs, seconds, 0, passing);
 }

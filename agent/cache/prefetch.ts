@@ -8,9 +8,9 @@ const popular = 3;
 
 /** True once for each fresh `entry` that is popular, when it is time. */
 export function isPrefetchDue(entry: Entry, nowMs: number): boolean {
-  if (entry.uses < popular || entry.prefetched) return false;
+  if (entry.uses < popular || entry.isPrefetched) return false;
   const leftMs = entry.expiresAtMs - nowMs;
   if (leftMs > (entry.expiresAtMs - entry.storedAtMs) * lastPart) return false;
-  entry.prefetched = true;
+  entry.markPrefetched();
   return true;
 }

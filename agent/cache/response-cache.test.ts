@@ -1,29 +1,28 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { block as blockOf, entryFor, questionFor } from '../../test/fake/cache-entry.ts';
+import { collectedOf, entryFor, firstLabelOf, block as partOf, questionFor } from '../../test/fake/cache-entry.ts';
 import { type RecordWalk, walkRecords } from '../wire/records.ts';
 import { askForAnyType } from './by-name.ts';
 import { Entry } from './entry.ts';
-import { ResponseCache, saltOf } from './response-cache.ts';
+import { blockOf, hashIn, ResponseCache } from './response-cache.ts';
 
 const size = entryFor('0').size;
 
 test('blocks do not see each other’s answers, and equal prefixes see the same ones', () => {
   const cache = new ResponseCache(1 << 20);
-  const [one, other, again] = [blockOf(cache, 'aa'), blockOf(cache, 'ab'), blockOf(cache, 'aa')];
-  const kept = entryFor('key');
-  one.store('key', kept);
+  const [one, other, again] = [partOf(cache, 'aa'), partOf(cache, 'ab'), partOf(cache, 'aa')];
+  one.store('key');
   assert.equal(other.lookup('key'), undefined);
-  assert.equal(again.lookup('key'), kept);
+  assert.equal(firstLabelOf(again.lookup('key')), 'key');
   other.drop('key');
-  assert.equal(one.lookup('key'), kept);
+  assert.equal(firstLabelOf(one.lookup('key')), 'key');
   again.drop('key');
   assert.equal(one.lookup('key'), undefined);
 });
 
 test('the budget is in octets and over all blocks; what was used least recently goes first, and is counted', () => {
   const cache = new ResponseCache(size * 3);
-  const [one, other] = [blockOf(cache, 'aa'), blockOf(cache, 'ab')];
+  const [one, other] = [partOf(cache, 'aa'), partOf(cache, 'ab')];
   one.store('0');
   one.store('1');
   other.store('2');
@@ -44,25 +43,27 @@ test('an answer is charged with more than its octets', () => {
 
 test('an answer larger than the whole budget is not kept, and costs no other one', () => {
   const cache = new ResponseCache(size);
-  const part = blockOf(cache, 'aa');
+  const part = partOf(cache, 'aa');
   part.store('k');
-  part.store('key-that-is-longer');
-  assert.equal(part.lookup('key-that-is-longer'), undefined);
+  const long = 'k'.repeat(63);
+  assert.ok(entryFor(long).size > size);
+  part.store(long);
+  assert.equal(part.lookup(long), undefined);
   assert.notEqual(part.lookup('k'), undefined);
 });
 
 test('what blocks that are gone have cached is forgotten', () => {
   const cache = new ResponseCache(1 << 20);
-  blockOf(cache, 'aa').store('key');
-  blockOf(cache, 'ab').store('key');
+  partOf(cache, 'aa').store('key');
+  partOf(cache, 'ab').store('key');
   cache.retain(new Set(['ab']));
   assert.equal(cache.size, 1);
-  assert.notEqual(blockOf(cache, 'ab').lookup('key'), undefined);
+  assert.notEqual(partOf(cache, 'ab').lookup('key'), undefined);
 });
 
 test('another budget keeps what was used last, as far as it fits, also for those who hold a partition', () => {
   const cache = new ResponseCache(size * 4);
-  const block = blockOf(cache, 'aa');
+  const block = partOf(cache, 'aa');
   for (const key of ['0', '1', '2', '3']) block.store(key);
   block.lookup('0');
   cache.resize(size * 2);
@@ -77,7 +78,7 @@ test('another budget keeps what was used last, as far as it fits, also for those
 
 test('what is protected is dropped, renewed, forgotten and kept over another budget as what is not', () => {
   const cache = new ResponseCache(size * 10);
-  const block = blockOf(cache, 'aa');
+  const block = partOf(cache, 'aa');
   const use = (key: string, times: number) => {
     for (let time = 0; time < times; time += 1) block.lookup(key);
   };
@@ -110,7 +111,7 @@ test('what is protected is dropped, renewed, forgotten and kept over another bud
 
 test('what is protected makes room for what is asked for more, which it has time to be again; a stale answer is not past use', () => {
   const cache = new ResponseCache(size * 5);
-  const block = blockOf(cache, 'aa');
+  const block = partOf(cache, 'aa');
   const stale = (key: string, nowMs: number) => entryFor(key, nowMs, 60, 3600);
   for (const key of '01234') {
     block.store(key, stale(key, 0));
@@ -135,25 +136,24 @@ test('what is kept about a name is found by that alone, and beside what is kept 
   ofName.copyMessage(message, 0);
   askForAnyType(message, 12 + asked.questionLength);
   const walk = walkRecords(message, 12 + asked.questionLength, 1);
-  const kept = new Entry(message, walk as RecordWalk, 0, 60, 0);
+  const kept = Entry.of(message, walk as RecordWalk, 0, 30, 0);
+  const known = () => [part.lookup(asked, false)?.ttlSeconds, part.lookup(asked, true)?.ttlSeconds];
   part.store(asked, true, kept);
-  assert.deepEqual([part.lookup(asked, false), part.lookup(asked, true)], [undefined, kept]);
+  assert.deepEqual(known(), [undefined, 30]);
   part.store(asked, false, ofName);
-  assert.deepEqual([part.lookup(asked, false), part.lookup(asked, true)], [ofName, kept]);
+  assert.deepEqual(known(), [60, 30]);
   part.drop(asked, false);
-  assert.deepEqual([part.lookup(asked, false), part.lookup(asked, true)], [undefined, kept]);
+  assert.deepEqual(known(), [undefined, 30]);
 });
 
 test('questions that share a hash are told apart by their octets', () => {
   const cache = new ResponseCache(1 << 20);
   const part = cache.partition('aa');
   const alike = (name: string) => ({ ...questionFor(name), hash: 7 });
-  const [one, other] = [entryFor('one'), entryFor('two')];
-  part.store(alike('one'), false, one);
-  part.store(alike('two'), false, other);
+  for (const name of ['one', 'two']) part.store(alike(name), false, entryFor(name));
   assert.deepEqual(
-    ['one', 'TWO', 'ten', 'on', 'once'].map((name) => part.lookup(alike(name), false)),
-    [one, other, undefined, undefined, undefined],
+    ['one', 'TWO', 'ten', 'on', 'once'].map((name) => firstLabelOf(part.lookup(alike(name), false))),
+    ['one', 'two', 'none', 'none', 'none'],
   );
   const asked = questionFor('one');
   for (const changed of [
@@ -166,7 +166,10 @@ test('questions that share a hash are told apart by their octets', () => {
   }
   for (const questionFlags of [1, 2]) assert.equal(part.lookup({ ...alike('one'), questionFlags }, false), undefined);
   part.drop(alike('one'), false);
-  assert.deepEqual([part.lookup(alike('one'), false), part.lookup(alike('two'), false)], [undefined, other]);
+  assert.deepEqual(
+    ['one', 'two'].map((name) => firstLabelOf(part.lookup(alike(name), false))),
+    ['none', 'two'],
+  );
 });
 
 test('of questions that somebody has made to share a hash a few are kept', () => {
@@ -182,7 +185,7 @@ test('of questions that somebody has made to share a hash a few are kept', () =>
 
 test('all are found while the table grows, and after all but some were dropped', () => {
   const cache = new ResponseCache(16 << 20);
-  const part = blockOf(cache, 'aa');
+  const part = partOf(cache, 'aa');
   const count = 5_000;
   for (let name = 0; name < count; name += 1) part.store(`n${name}`);
   for (let name = 0; name < count; name += 1) if (name % 7 !== 0) part.drop(`n${name}`);
@@ -195,16 +198,15 @@ test('all are found while the table grows, and after all but some were dropped',
 test('a hash that two blocks share leads neither to the other’s answer', () => {
   const cache = new ResponseCache(1 << 20);
   const asked = questionFor('one');
-  const entry = entryFor('one');
-  cache.partition('aa').store(asked, false, entry);
-  const hash = asked.hash ^ saltOf('aa') ^ saltOf('ab');
+  cache.partition('aa').store(asked, false, entryFor('one'));
+  const hash = asked.hash ^ hashIn(blockOf('aa'), asked, false) ^ hashIn(blockOf('ab'), asked, false);
   assert.equal(cache.partition('ab').lookup({ ...asked, hash }, false), undefined);
-  assert.equal(cache.partition('aa').lookup(asked, false), entry);
+  assert.equal(firstLabelOf(cache.partition('aa').lookup(asked, false)), 'one');
 });
 
 test('a budget below what is protected makes room for what comes then', () => {
   const cache = new ResponseCache(size * 20);
-  const block = blockOf(cache, 'aa');
+  const block = partOf(cache, 'aa');
   for (const key of '0123456789') {
     block.store(key);
     block.lookup(key);
@@ -217,4 +219,17 @@ test('a budget below what is protected makes room for what comes then', () => {
     [...'56789a'].filter((key) => block.peek(key) !== undefined),
     [...'6789a'],
   );
+});
+
+test('what was collected and is dropped before anybody looks at it is not there, nor is what has its place then', () => {
+  const cache = new ResponseCache(size * 2);
+  const block = partOf(cache, 'aa');
+  for (const key of '01') block.store(key);
+  const collected = collectedOf(cache);
+  block.drop('0');
+  assert.deepEqual([firstLabelOf(collected.at(0)), firstLabelOf(collected.at(1))], ['1', 'none']);
+  block.store('2');
+  assert.deepEqual([firstLabelOf(collected.at(0)), firstLabelOf(collected.at(1))], ['1', 'none']);
+  cache.resize(size * 4);
+  assert.equal(firstLabelOf(collected.at(0)), '1');
 });

@@ -4,12 +4,14 @@
  * A segmented LRU: an answer comes on probation, and is protected once it has been used twice. What makes room is an answer on
  * probation for as long as there is one, so that a flood of names that nobody asks for again pushes out nothing but itself.
  *
- * The entries are chained to each other where they stand, and found by the hash of the octets that were asked: no key is made, so a
- * hit leaves nothing behind, and a miss no more than its answer.
+ * Answers, and all that says where they are, stand in {@link Cells}, by the numbers of their first cells.
  */
 import { u16 } from '../wire/octets.ts';
 import { fixedLength, mixed, type Question } from '../wire/question.ts';
-import type { Entry } from './entry.ts';
+import { Cells, cellsOf, Word, wordsPerCell } from './cells.ts';
+import { Chains } from './chains.ts';
+import { chargeOfCell, Entry, flagsShift, maxCount, protectedMark } from './entry.ts';
+import { Segment } from './segment.ts';
 
 /** Part of the budget that may be protected; the rest is where new answers show whether they are asked for again. */
 const protectedPart = 0.8;
@@ -17,7 +19,6 @@ const protectedPart = 0.8;
 const usesToProtect = 2;
 /** Half a millisecond's work, and few enough steps that a walk seldom begins again. */
 const entriesPerStep = 4_096;
-const firstChains = 1_024;
 /** Where more questions share a hash, somebody has made them so: who comes takes the place of the last. */
 const maxChain = 32;
 /** See {@link askForAnyType}. */
@@ -29,51 +30,92 @@ export const prefixLength = 2;
 export interface CachePartition {
   /** @param ofName what is known about the name, whatever the type */
   lookup(asked: Question, ofName: boolean): Entry | undefined;
+  /** Keeps a copy. */
   store(asked: Question, ofName: boolean, entry: Entry): void;
   drop(asked: Question, ofName: boolean): void;
 }
 
-/** What was used last comes first. */
-class Segment {
-  newest: Entry | undefined;
-  oldest: Entry | undefined;
-  bytes = 0;
-  size = 0;
+/** Answers that were there at some moment, in an order that stays. */
+export class Collected {
+  readonly #cells: Cells;
+  readonly #firsts: number[] = [];
+  readonly #stamps: number[] = [];
 
-  add(entry: Entry): void {
-    entry.segment = this;
-    entry.older = this.newest;
-    if (this.newest === undefined) this.oldest = entry;
-    else this.newest.newer = entry;
-    this.newest = entry;
-    this.bytes += entry.size;
-    this.size += 1;
+  constructor(cells: Cells) {
+    this.#cells = cells;
   }
 
-  remove(entry: Entry): void {
-    const { newer, older } = entry;
-    if (newer === undefined) this.newest = older;
-    else newer.older = older;
-    if (older === undefined) this.oldest = newer;
-    else older.newer = newer;
-    entry.segment = undefined;
-    entry.newer = undefined;
-    entry.older = undefined;
-    this.bytes -= entry.size;
-    this.size -= 1;
+  get length(): number {
+    return this.#firsts.length;
   }
 
-  touch(entry: Entry): void {
-    if (this.newest === entry) return;
-    this.remove(entry);
-    this.add(entry);
+  add(first: number): void {
+    this.#firsts.push(first);
+    this.#stamps.push(new Entry(this.#cells, first).stamp);
+  }
+
+  /** Undefined for one that has been dropped since. */
+  at(place: number): Entry | undefined {
+    const entry = new Entry(this.#cells, this.#firsts[place] as number);
+    return entry.stamp === this.#stamps[place] ? entry : undefined;
+  }
+}
+
+/** All that one piece of memory holds. */
+class Held {
+  readonly cells: Cells;
+  readonly chains: Chains;
+  readonly probation: Segment;
+  readonly protected: Segment;
+
+  constructor(cells: Cells) {
+    this.cells = cells;
+    this.chains = new Chains(cells);
+    this.probation = new Segment(cells, 0);
+    this.protected = new Segment(cells, protectedMark);
+  }
+
+  /** What was used more comes first. */
+  get segments(): readonly Segment[] {
+    return [this.protected, this.probation];
+  }
+
+  segmentOf(first: number): Segment {
+    return (this.word(first, Word.marks) & protectedMark) === 0 ? this.probation : this.protected;
+  }
+
+  /** How many cells it takes. */
+  countOf(first: number): number {
+    return cellsOf(this.word(first, Word.sizes) & 0xffff);
+  }
+
+  /** There is room for it. */
+  add(entry: Entry): number {
+    const first = this.cells.take(entry.count);
+    this.cells.copy(first, entry.cells, entry.first);
+    return first;
+  }
+
+  remove(first: number): void {
+    this.chains.remove(first);
+    this.segmentOf(first).remove(first, this.countOf(first));
+    this.setWord(first, Word.stamp, 0);
+    this.cells.release(first);
+  }
+
+  word(first: number, word: number): number {
+    return this.cells.words[first * wordsPerCell + word] as number;
+  }
+
+  setWord(first: number, word: number, value: number): void {
+    this.cells.words[first * wordsPerCell + word] = value;
   }
 }
 
 export class ResponseCache {
-  readonly #probation = new Segment();
-  readonly #protected = new Segment();
-  #chains: (Entry | undefined)[] = new Array(firstChains).fill(undefined);
+  #held: Held;
+  /** In cells. */
+  #capacity: number;
   /** Entries that were pushed out by the budget; read at scrape. */
   evictions = 0;
   /** Counts what was stored and dropped: as long as it stays the same, a snapshot of the cache stays true. */
@@ -81,10 +123,14 @@ export class ResponseCache {
   /** Snapshots that have been begun. */
   snapshots = 0;
   #maxBytes: number;
+  /** So many were stored; 0 is the stamp of what is not there. */
+  #stamp = 0;
 
   /** @param maxBytes budget over messages and overhead */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
+    this.#held = new Held(memoryOf(maxBytes));
+    this.#capacity = this.#held.cells.count;
   }
 
   get maxBytes(): number {
@@ -92,30 +138,42 @@ export class ResponseCache {
   }
 
   get size(): number {
-    return this.#protected.size + this.#probation.size;
+    return this.#held.protected.size + this.#held.probation.size;
   }
 
   get bytes(): number {
-    return this.#protected.bytes + this.#probation.bytes;
+    return this.#held.cells.taken * chargeOfCell;
   }
 
   /** Keeps what is protected, and what was used last, as far as it fits. */
   resize(maxBytes: number): void {
+    if (maxBytes === this.#maxBytes) return;
+    const [before, after] = [this.#held, new Held(memoryOf(maxBytes))];
     this.#maxBytes = maxBytes;
+    this.#capacity = after.cells.count;
     this.#demote();
-    this.#fit();
+    this.#makeRoom(0);
+    for (const segment of before.segments) {
+      for (let first = segment.oldest; first !== 0; first = segment.newer(first)) {
+        const entry = new Entry(before.cells, first);
+        const moved = after.add(entry);
+        after.chains.add(moved);
+        after.segmentOf(moved).add(moved, entry.count);
+      }
+    }
+    this.#held = after;
   }
 
   /** The view of one server block. Equal prefixes see the same entries: that is how a block keeps its cache over a swap. */
   partition(prefix: string): CachePartition {
-    const salt = saltOf(prefix);
+    const block = blockOf(prefix);
     return {
-      lookup: (asked, ofName) => this.#lookup(this.#find(prefix, salt, asked, ofName)),
-      store: (asked, ofName, entry) => this.#store(prefix, salt, asked, ofName, entry),
+      lookup: (asked, ofName) => this.#lookup(this.#find(block, asked, ofName)),
+      store: (asked, ofName, entry) => void this.#store(block, asked, ofName, entry),
       drop: (asked, ofName) => {
-        const entry = this.#find(prefix, salt, asked, ofName);
-        if (entry === undefined) return;
-        this.#remove(entry);
+        const first = this.#find(block, asked, ofName);
+        if (first === 0) return;
+        this.#held.remove(first);
         this.changes += 1;
       },
     };
@@ -123,169 +181,162 @@ export class ResponseCache {
 
   /** Looks without counting as a use. */
   peek(prefix: string, asked: Question, ofName = false): Entry | undefined {
-    return this.#find(prefix, saltOf(prefix), asked, ofName);
+    const first = this.#find(blockOf(prefix), asked, ofName);
+    return first === 0 ? undefined : new Entry(this.#held.cells, first);
   }
 
   /** Stores an answer to a question that has none yet; false where there is one, which stays, or no room. */
   add(prefix: string, asked: Question, entry: Entry): boolean {
-    if (this.peek(prefix, asked) !== undefined) return false;
-    this.#store(prefix, saltOf(prefix), asked, false, entry);
-    return entry.segment !== undefined;
+    return this.peek(prefix, asked) === undefined && this.#store(blockOf(prefix), asked, false, entry);
   }
 
   /** Forgets what blocks that no longer exist have cached. */
   retain(prefixes: ReadonlySet<string>): void {
-    for (const { newest } of this.#segments) {
-      for (let entry = newest, older: Entry | undefined; entry !== undefined; entry = older) {
-        older = entry.older;
-        if (!prefixes.has(entry.prefix)) this.#remove(entry);
-      }
+    const blocks = new Set([...prefixes].map(blockOf));
+    for (const segment of this.#held.segments) {
+      for (const first of segment) if (!blocks.has(this.#held.word(first, Word.block))) this.#held.remove(first);
     }
   }
 
   /**
-   * Collects the entries, what is protected and what was used last first, in steps. Between them the cache may change: if the walk
-   * stands on an answer that is used then, it begins again at the front; if on one that is dropped, it may end there. What was used
-   * behind its back stands at the front when it is done, and is added. So an entry may come twice.
+   * Collects what is there, what is protected and what was used last first, in steps. What was used behind the walk's back meanwhile
+   * stands at the front when it is done, and is added. So an entry may come twice.
    */
-  *collect(into: Entry[]): Generator<void, void> {
-    for (const segment of this.#segments) {
-      let left = 2 * segment.size;
-      for (let entry = segment.newest; entry !== undefined && left > 0; entry = entry.older) {
-        into.push(entry);
-        left -= 1;
-        if (left % entriesPerStep === 0) yield;
+  *collect(): Generator<undefined, Collected> {
+    const { cells, segments } = this.#held;
+    const collected = new Collected(cells);
+    for (const segment of segments) {
+      for (const first of segment) {
+        collected.add(first);
+        if (collected.length % entriesPerStep === 0) yield undefined;
       }
-      yield;
+      yield undefined;
     }
-    for (const { newest } of this.#segments) {
+    for (const segment of segments) {
       let left = entriesPerStep;
-      for (let entry = newest; entry !== undefined && left > 0; entry = entry.older) {
-        into.push(entry);
+      for (const first of segment) {
+        collected.add(first);
         left -= 1;
+        if (left === 0) break;
       }
     }
+    return collected;
   }
 
-  #find(prefix: string, salt: number, asked: Question, ofName: boolean): Entry | undefined {
-    const hash = hashOf(asked, ofName) ^ salt;
-    const type = ofName ? anyType : typeOf(asked);
-    for (let entry = this.#chains[this.#chainOf(hash)]; entry !== undefined; entry = entry.chained) {
-      if (entry.hash !== hash || entry.prefix !== prefix || entry.questionFlags !== asked.questionFlags) continue;
-      if (entry.answers(asked, type)) return entry;
+  /** Returns 0 for none. */
+  #find(block: number, asked: Question, ofName: boolean): number {
+    const { chains, cells } = this.#held;
+    const hash = hashIn(block, asked, ofName);
+    for (let first = chains.find(hash); first !== 0; first = chains.next(first)) {
+      if (chains.hashOf(first) !== hash || this.#held.word(first, Word.block) !== block) continue;
+      const entry = new Entry(cells, first);
+      if (entry.questionFlags === asked.questionFlags && entry.answers(asked, ofName ? anyType : typeOf(asked))) {
+        return first;
+      }
     }
-    return undefined;
+    return 0;
   }
 
-  #lookup(entry: Entry | undefined): Entry | undefined {
-    if (entry === undefined) return undefined;
-    entry.uses += 1;
-    const segment = entry.segment as Segment;
-    if (segment === this.#protected || entry.uses < usesToProtect) segment.touch(entry);
+  #lookup(first: number): Entry | undefined {
+    if (first === 0) return undefined;
+    const held = this.#held;
+    const marks = held.word(first, Word.marks);
+    const uses = (marks & maxCount) + 1;
+    if (uses <= maxCount) held.setWord(first, Word.marks, marks + 1);
+    const segment = held.segmentOf(first);
+    const count = held.countOf(first);
+    if (segment === held.protected || uses < usesToProtect) segment.touch(first, count);
     else {
-      segment.remove(entry);
-      this.#protected.add(entry);
+      segment.remove(first, count);
+      held.protected.add(first, count);
       this.#demote();
     }
-    return entry;
+    return new Entry(held.cells, first);
   }
 
-  #store(prefix: string, salt: number, asked: Question, ofName: boolean, entry: Entry): void {
+  /** False where there is no room. */
+  #store(block: number, asked: Question, ofName: boolean, entry: Entry): boolean {
+    const held = this.#held;
     this.changes += 1;
-    const before = this.#find(prefix, salt, asked, ofName);
-    const segment = before?.segment === this.#protected ? this.#protected : this.#probation;
-    if (before !== undefined) this.#remove(before);
+    const before = this.#find(block, asked, ofName);
+    const segment = before === 0 ? held.probation : held.segmentOf(before);
+    if (before !== 0) held.remove(before);
+    const { count } = entry;
     // It would push out everything, and then itself.
-    if (entry.size > this.#maxBytes) return;
-    entry.prefix = prefix;
-    entry.questionFlags = asked.questionFlags;
-    entry.hash = hashOf(asked, ofName) ^ salt;
-    this.#admit(entry);
-    segment.add(entry);
+    if (count > this.#capacity || !this.#makeRoom(count, entry.storedAtMs)) return false;
+    const first = held.add(entry);
+    this.#stamp = (this.#stamp + 1) | 0 || 1;
+    held.setWord(first, Word.stamp, this.#stamp);
+    held.setWord(first, Word.block, block);
+    held.setWord(first, Word.hash, hashIn(block, asked, ofName));
+    held.setWord(first, Word.marks, held.word(first, Word.marks) | (asked.questionFlags << flagsShift));
+    held.chains.add(first);
+    this.#boundChain(first);
+    segment.add(first, count);
     this.#demote();
-    this.#fit(entry.storedAtMs);
+    return true;
   }
 
-  #admit(entry: Entry): void {
-    if (this.size >= this.#chains.length) this.#grow();
-    this.#chain(entry);
+  #boundChain(newest: number): void {
+    const { chains } = this.#held;
     let length = 1;
-    for (let next = entry.chained; next !== undefined; next = next.chained) {
+    for (let first = chains.next(newest); first !== 0; first = chains.next(first)) {
       length += 1;
       if (length <= maxChain) continue;
-      this.#remove(next);
+      this.#held.remove(first);
       this.evictions += 1;
       return;
     }
   }
 
-  #chain(entry: Entry): void {
-    const at = this.#chainOf(entry.hash);
-    entry.chained = this.#chains[at];
-    this.#chains[at] = entry;
-  }
-
-  #grow(): void {
-    this.#chains = new Array(this.#chains.length * 2).fill(undefined);
-    for (const { newest } of this.#segments) {
-      for (let entry = newest; entry !== undefined; entry = entry.older) this.#chain(entry);
-    }
-  }
-
-  #chainOf(hash: number): number {
-    return hash & (this.#chains.length - 1);
-  }
-
-  #remove(entry: Entry): void {
-    const at = this.#chainOf(entry.hash);
-    const first = this.#chains[at];
-    if (first === entry) this.#chains[at] = entry.chained;
-    else {
-      for (let before = first; before !== undefined; before = before.chained) {
-        if (before.chained !== entry) continue;
-        before.chained = entry.chained;
-        break;
-      }
-    }
-    entry.chained = undefined;
-    (entry.segment as Segment).remove(entry);
-  }
-
   /** What has not been used for longest is on probation again, where it makes room last and one use protects it anew. */
   #demote(): void {
-    while (this.#protected.bytes > this.#maxBytes * protectedPart) {
-      const { oldest } = this.#protected;
-      if (oldest === undefined) return;
-      this.#protected.remove(oldest);
-      this.#probation.add(oldest);
+    const held = this.#held;
+    while (held.protected.cells > this.#capacity * protectedPart) {
+      const { oldest } = held.protected;
+      const count = held.countOf(oldest);
+      held.protected.remove(oldest, count);
+      held.probation.add(oldest, count);
     }
   }
 
-  /** @param nowMs protected answers that are past all use by then make room first: they are what a workload has left behind */
-  #fit(nowMs = Number.NEGATIVE_INFINITY): void {
-    while (this.bytes > this.#maxBytes) {
-      const proven = this.#protected.oldest;
-      const isPastUse = proven !== undefined && nowMs >= proven.staleUntilMs;
-      const oldest = isPastUse ? proven : (this.#probation.oldest ?? proven);
-      if (oldest === undefined) return;
-      this.#remove(oldest);
+  /**
+   * Room for so many cells more; false where that is not to be had.
+   * @param nowMs protected answers that are past all use by then make room first: they are what a workload has left behind
+   */
+  #makeRoom(count: number, nowMs = Number.NEGATIVE_INFINITY): boolean {
+    const held = this.#held;
+    while (held.cells.taken + count > this.#capacity) {
+      const proven = held.protected.oldest;
+      const isPastUse = proven !== 0 && nowMs >= new Entry(held.cells, proven).staleUntilMs;
+      const first = isPastUse ? proven : held.probation.oldest;
+      if (first === 0) return false;
+      held.remove(first);
       this.evictions += 1;
     }
-  }
-
-  /** What was used more comes first. */
-  get #segments(): readonly Segment[] {
-    return [this.#protected, this.#probation];
+    return true;
   }
 }
 
-/** So that the same name has another place for each block. */
-export function saltOf(prefix: string): number {
-  return mixed(prefix.charCodeAt(0), prefix.charCodeAt(1));
+/** Fewer where the machine does not have so much. It gives what is used, and not before. */
+function memoryOf(maxBytes: number): Cells {
+  for (let count = Math.floor(maxBytes / chargeOfCell); ; count = Math.floor(count / 2)) {
+    try {
+      return new Cells(count);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+    }
+  }
 }
 
-function hashOf({ hash, nameHash }: Question, ofName: boolean): number {
-  return ofName ? mixed(nameHash, anyType) : hash;
+/** A block's prefix as a number. */
+export function blockOf(prefix: string): number {
+  return (prefix.charCodeAt(0) << 16) | prefix.charCodeAt(1);
+}
+
+/** The same name has another place for each block. */
+export function hashIn(block: number, asked: Question, ofName: boolean): number {
+  return (ofName ? mixed(asked.nameHash, anyType) : asked.hash) ^ mixed(block, 0);
 }
 
 function typeOf({ questionIn, questionAt, questionLength }: Question): number {

@@ -44,7 +44,7 @@ function keep(cache: ResponseCache, name: string, fields: Kept = {}): void {
   ok(walk !== undefined);
   cache
     .partition(prefix)
-    .store(questionFor(name), false, new Entry(message, walk, written.nowMs - ageMs, ttlSeconds, staleSeconds));
+    .store(questionFor(name), false, Entry.of(message, walk, written.nowMs - ageMs, ttlSeconds, staleSeconds));
 }
 
 const roomy = () => new ResponseCache(1 << 20);
@@ -115,7 +115,7 @@ test('what stands for an answer that is withheld stays behind: nothing would tel
   keep(cache, 'evil.example');
   const blocked = cache.peek('aa', questionFor('evil.example'));
   ok(blocked !== undefined);
-  blocked.isBlocked = true;
+  blocked.markBlocked();
   const after = restored(snapshotOf(cache), later(0));
   deepEqual([after.size, found(after, 'evil.example')], [1, undefined]);
 });

@@ -17,8 +17,8 @@ import * as header from '../wire/header.ts';
 import { setU16, setU32, u8, u16, u32 } from '../wire/octets.ts';
 import { type Question, questionAt } from '../wire/question.ts';
 import { hasQuestion, walkRecords } from '../wire/records.ts';
-import { Entry } from './entry.ts';
-import type { ResponseCache } from './response-cache.ts';
+import { Entry, passingCells, sizeOf } from './entry.ts';
+import { blockOf, type ResponseCache } from './response-cache.ts';
 
 const magic = 'localdns cache snapshot\n';
 export const formatVersion = 1;
@@ -64,22 +64,20 @@ export function* writeSnapshot(
   { nowMs, wallMs }: Moment,
   isEnough: () => boolean,
 ): Generator<Buffer | undefined, void> {
-  const places = new Map([...blocks.values()].map((prefix, place) => [prefix, place]));
+  const places = new Map([...blocks.values()].map((prefix, place) => [blockOf(prefix), place]));
   yield startFrame([...blocks.keys()], wallMs);
   cache.snapshots += 1;
   const snapshot = cache.snapshots;
-  const entries: Entry[] = [];
-  for (const _ of cache.collect(entries)) yield undefined;
+  const entries = yield* cache.collect();
   const frame = Buffer.alloc(answersFrameLength);
   let answers = 0;
   for (let next = 0; next < entries.length && !isEnough(); ) {
     const last = Math.min(next + answersPerStep, entries.length);
     let end = frameHeaderLength + 1;
     for (; next < last && end < fullFrameLength; next += 1) {
-      const entry = entries[next] as Entry;
-      const place = places.get(entry.prefix);
-      // What has been dropped meanwhile stands in no list.
-      if (place === undefined || entry.segment === undefined || entry.snapshot === snapshot) continue;
+      const entry = entries.at(next);
+      const place = entry && places.get(entry.block);
+      if (place === undefined || entry === undefined || entry.snapshot === snapshot) continue;
       entry.snapshot = snapshot;
       const length = writeAnswer(frame, end, place, entry, nowMs);
       if (length > 0) answers += 1;
@@ -119,8 +117,8 @@ function writeAnswer(out: Buffer, at: number, place: number, entry: Entry, nowMs
   setU16(out, at + 2, keyLength);
   setU16(out, at + 4, entry.messageLength);
   setU32(out, at + 6, ageMs);
-  setU32(out, at + 10, (entry.expiresAtMs - entry.storedAtMs) / 1000);
-  setU32(out, at + 14, (entry.staleUntilMs - entry.expiresAtMs) / 1000);
+  setU32(out, at + 10, entry.ttlSeconds);
+  setU32(out, at + 14, entry.staleSeconds);
   return answerHeaderLength + keyLength + entry.copyMessage(out, keyAt + keyLength);
 }
 
@@ -134,7 +132,11 @@ function sealed(frame: Buffer, kind: number): Buffer {
 interface Held {
   prefix: string;
   asked: Question;
-  entry: Entry;
+  message: Buffer;
+  additionals: number;
+  storedAtMs: number;
+  ttlSeconds: number;
+  staleSeconds: number;
 }
 
 /**
@@ -153,6 +155,7 @@ export class SnapshotReader {
   #ended = false;
   #bytes = 0;
   readonly #held: Held[] = [];
+  readonly #passing = passingCells();
 
   constructor(cache: ResponseCache, blocks: Blocks, now: Moment) {
     this.#cache = cache;
@@ -200,13 +203,17 @@ export class SnapshotReader {
       const stop = Math.max(0, left - answersPerStep);
       while (left > stop) {
         left -= 1;
-        const { prefix, asked, entry } = this.#held[left] as Held;
-        if (this.#cache.add(prefix, asked, entry)) stored += 1;
+        if (this.#store(this.#held[left] as Held)) stored += 1;
       }
       this.#held.length = left;
       yield;
     }
     return stored;
+  }
+
+  #store({ prefix, asked, message, additionals, storedAtMs, ttlSeconds, staleSeconds }: Held): boolean {
+    const walk = { end: message.length, additionals };
+    return this.#cache.add(prefix, asked, Entry.of(message, walk, storedAtMs, ttlSeconds, staleSeconds, this.#passing));
   }
 
   #frame(kind: number, content: Buffer): string | undefined {
@@ -268,10 +275,12 @@ export class SnapshotReader {
     if (!hasQuestion(message, question)) return;
     const walk = walkRecords(message, header.headerLength + question.length, u16(question, question.length - 4));
     if (walk === undefined) return;
-    const entry = new Entry(message, walk, storedAtMs, ttlSeconds, staleSeconds);
+    const { end: length, additionals } = walk;
     // What does not fit would push out what was used later.
-    this.#bytes += entry.size;
+    this.#bytes += sizeOf(length);
     if (this.#bytes > this.#cache.maxBytes - this.#cache.bytes) return;
-    this.#held.push({ prefix, asked: questionAt(content, keyAt, messageAt - 1), entry });
+    const asked = questionAt(content, keyAt, messageAt - 1);
+    const kept = message.subarray(0, length);
+    this.#held.push({ prefix, asked, message: kept, additionals, storedAtMs, ttlSeconds, staleSeconds });
   }
 }

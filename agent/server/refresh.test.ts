@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
 import { FakeAgent } from '../../test/fake/agent.ts';
+import { entryFor, questionFor } from '../../test/fake/cache-entry.ts';
 import { settle } from '../../test/fake/clock.ts';
-import { a, query, questionName, reply } from '../../test/fake/octets.ts';
+import { a, query, questionName, read, reply } from '../../test/fake/octets.ts';
 import type { Entry } from '../cache/entry.ts';
 import { ResponseCache } from '../cache/response-cache.ts';
 import type { Question } from '../wire/question.ts';
@@ -13,7 +14,7 @@ function broken(stored: Map<boolean, Entry>, breaks: { store: boolean }): FakeAg
     lookup: (_: Question, ofName: boolean) => stored.get(ofName),
     store: (_: Question, ofName: boolean, entry: Entry) => {
       if (breaks.store) throw new Error('a bug');
-      stored.set(ofName, entry);
+      stored.set(ofName, entry.copy());
     },
     drop: () => {},
   }));
@@ -32,4 +33,26 @@ test('a bug in the refresh behind a stale answer is counted, and the stale answe
   assert.deepEqual((await agent.answer(query('a'))).answers, ['a 30 A 192.0.2.7']);
   await settle();
   assert.equal(agent.count('exceptions'), 1);
+});
+
+const firstLabel = (message: Buffer) => message.toString('latin1', 13, 13 + (message[12] ?? 0));
+
+test('a client that waits has its stale answer, and nobody else’s, though another one has been given its place meanwhile', async () => {
+  const agent = new FakeAgent({ root: { serveStale: 'Verify' }, cacheBytes: entryFor('a').size });
+  let silentAbout = '';
+  agent.upstream.answer = ({ bytes }) => {
+    const name = firstLabel(bytes);
+    if (name === silentAbout) return undefined;
+    return reply(bytes, { answers: [a(questionName, name === 'a' ? 60 : 1, `192.0.2.${name === 'a' ? 7 : 8}`)] });
+  };
+  await agent.octets(query('a'));
+  await agent.clock.advance(60_000);
+  silentAbout = 'a';
+  const waiting = agent.ask(query('a'));
+  await agent.octets(query('b'));
+  await agent.clock.advance(1_800);
+  assert.deepEqual(read(waiting.answer ?? Buffer.alloc(0)).answers, ['a 30 A 192.0.2.7']);
+  await agent.clock.advance(200);
+  // What failed is the refresh of an answer that is gone: the one in its place can be refreshed.
+  assert.equal(agent.cache.peek('\0\0', questionFor('b'))?.refreshAfterMs, 0);
 });

@@ -36,7 +36,7 @@ export class Waiter {
 export class Resolution {
   readonly query: PendingQuery;
   readonly zone: Zone;
-  /** Serves on where nothing better comes. */
+  /** Serves on where nothing better comes, if it is still there. */
   readonly known: Entry | undefined;
   readonly waiters: Waiter[] = [];
   /** Next of those whose questions lead to the same place in {@link InFlight}. */

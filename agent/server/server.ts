@@ -1,7 +1,7 @@
 import { withhold } from '../cache/blocked.ts';
 import { askForAnyType, find, forget, isAboutName, keep } from '../cache/by-name.ts';
 import { boundTtls, cacheableSeconds } from '../cache/cacheability.ts';
-import { Entry } from '../cache/entry.ts';
+import { Entry, passingCells } from '../cache/entry.ts';
 import { rememberFailure } from '../cache/failure.ts';
 import { isPrefetchDue } from '../cache/prefetch.ts';
 import { clientTimerMs, isRefreshDue, isServableStale, postponeRefresh } from '../cache/serve-stale.ts';
@@ -85,6 +85,8 @@ export class Server {
   /** Those who wait for what others have asked. */
   readonly #sharing = new ClientShares(maxSharing);
   readonly #out = Buffer.alloc(maxMessageLength);
+  /** For the answer that is told to all who wait for it. */
+  readonly #passing = passingCells();
   readonly #failures = new WeakMap<Zone, { loggedAtMs: number; unlogged: number }>();
 
   constructor(plan: ListenerPlan, clock: Clock, counts: Float64Array, log: ServerLog) {
@@ -144,8 +146,8 @@ export class Server {
     const nowMs = this.#clock.nowMs();
     const entry = find(zone.cache, query, nowMs);
     if (entry?.isFresh(nowMs)) {
-      if (zone.prefetch && isPrefetchDue(entry, nowMs)) this.#refresh(query, zone, entry, reply);
       this.#answer(entry, query, zone, reply, nowMs, origin.cache);
+      if (zone.prefetch && isPrefetchDue(entry, nowMs)) this.#refresh(query, zone, entry, reply);
       return;
     }
     const cut = entry === undefined ? zone.cuts.answer(query, out, limit, nowMs) : 0;
@@ -167,8 +169,8 @@ export class Server {
       this.#wait(query, zone, reply, nowMs, entry);
       return;
     }
-    if (isDue) this.#refresh(query, zone, entry, reply);
     this.#answer(entry, query, zone, reply, nowMs, origin.stale);
+    if (isDue) this.#refresh(query, zone, entry, reply);
   }
 
   /** Sends what was made here, for the reason that has this place in the tally. */
@@ -190,7 +192,7 @@ export class Server {
    */
   #wait(asked: Query, zone: Zone, reply: Reply, startedAtMs: number, stale?: Entry): void {
     const query = asked.detach();
-    const waiter = new Waiter(query, reply, startedAtMs, stale);
+    const waiter = new Waiter(query, reply, startedAtMs, stale?.copy());
     if (stale !== undefined) waiter.timer = this.#clock.after(clientTimerMs, () => this.#giveStale(waiter, zone));
     const shared = zone.inFlight.find(query);
     if (shared !== undefined) {
@@ -320,7 +322,7 @@ export class Server {
     if (ofName) askForAnyType(message, questionEnd);
     const seconds = cacheableSeconds(message, walk, query.type, zone.bounds);
     zone.cuts.learn(query, message, walk, seconds, nowMs);
-    const entry = new Entry(message, walk, nowMs, seconds, zone.bounds.staleSeconds);
+    const entry = Entry.of(message, walk, nowMs, seconds, zone.bounds.staleSeconds, this.#passing);
     if (seconds > 0) keep(zone.cache, query, entry, ofName);
     else if (!isFailure(entry.rcode)) forget(zone.cache, query);
     else if (known !== undefined) postponeRefresh(known, nowMs);

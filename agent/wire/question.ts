@@ -65,29 +65,3 @@ export function questionAt(octets: Buffer, from: number, to: number): Question {
   const hash = mixed(nameHash, u16(octets, fixedAt));
   return { questionIn: octets, questionAt: from, questionLength: to - from, questionFlags, hash, nameHash };
 }
-
-/**
- * Whether `message`, one character an octet, answers this question.
- * @param type what stands in the place of the question's own
- */
-export function isQuestionOf(
-  message: string,
-  messageAt: number,
-  { questionIn, questionAt, questionLength }: Question,
-  type: number,
-): boolean {
-  const nameLength = questionLength - fixedLength;
-  for (let at = 0; at < nameLength; at += 1) {
-    const theirs = message.charCodeAt(messageAt + at);
-    const ours = u8(questionIn, questionAt + at);
-    if (theirs !== ours && lowerCase(theirs) !== lowerCase(ours)) return false;
-  }
-  const fixedAt = messageAt + nameLength;
-  const classAt = questionAt + nameLength + 2;
-  return (
-    message.charCodeAt(fixedAt) === type >>> 8 &&
-    message.charCodeAt(fixedAt + 1) === (type & 0xff) &&
-    message.charCodeAt(fixedAt + 2) === u8(questionIn, classAt) &&
-    message.charCodeAt(fixedAt + 3) === u8(questionIn, classAt + 1)
-  );
-}

@@ -1,6 +1,6 @@
 /** Questions and cached answers by name. */
 import { Entry } from '../../agent/cache/entry.ts';
-import type { CachePartition, ResponseCache } from '../../agent/cache/response-cache.ts';
+import type { CachePartition, Collected, ResponseCache } from '../../agent/cache/response-cache.ts';
 import { type PendingQuery, Query } from '../../agent/wire/query.ts';
 import { walkRecords } from '../../agent/wire/records.ts';
 import { a, query, questionName, reply, type } from './octets.ts';
@@ -16,7 +16,7 @@ export function entryFor(name: string, nowMs = 0, ttlSeconds = 60, staleSeconds 
   const message = reply(asked, { answers: [a(questionName, 60, '192.0.2.7')] });
   const walk = walkRecords(message, asked.length, type.A);
   if (walk === undefined) throw new Error('a malformed answer');
-  return new Entry(message, walk, nowMs, ttlSeconds, staleSeconds);
+  return Entry.of(message, walk, nowMs, ttlSeconds, staleSeconds);
 }
 
 /** A block of a cache as tests speak of it. */
@@ -30,13 +30,24 @@ export function block(cache: ResponseCache, prefix: string) {
   };
 }
 
+/** Of the name that an answer is about. */
+export function firstLabelOf(entry: Entry | undefined): string {
+  if (entry === undefined) return 'none';
+  const octets = Buffer.alloc(300);
+  entry.copyQuestion(octets, 0);
+  return octets.toString('latin1', 1, 1 + (octets[0] as number));
+}
+
+export function collectedOf(cache: ResponseCache): Collected {
+  const steps = cache.collect();
+  let step = steps.next();
+  while (step.done !== true) step = steps.next();
+  return step.value;
+}
+
 /** First labels, each once, what was used last first. */
 export function namesIn(cache: ResponseCache): string[] {
-  const entries: Entry[] = [];
-  for (const _ of cache.collect(entries));
-  const octets = Buffer.alloc(300);
-  return [...new Set(entries)].map((entry) => {
-    entry.copyQuestion(octets, 0);
-    return octets.toString('latin1', 1, 1 + (octets[0] as number));
-  });
+  const collected = collectedOf(cache);
+  const names = Array.from({ length: collected.length }, (_, place) => firstLabelOf(collected.at(place)));
+  return [...new Set(names)];
 }
