@@ -318,6 +318,19 @@ suite('the node as a source of configurations', () => {
     deepEqual(status()?.health, health);
   });
 
+  test('measures anew what is tried anew, also where an agent before has told of the attempt before', async () => {
+    const trial = { soakSeconds: 0, probes: ['www.example'] };
+    put({ ...spec(usual), trial: { ...trial, attempt: 2 } });
+    const before = { revision: usual, soakSeconds: 60, queries: 7, servFailPermille: 0, p99Micros: 0 };
+    const health = { ...before, attempt: 1, measuredAt: '2026-01-01T00:00:00Z' };
+    api.put('localdnsnodes', { ...api.get('localdnsnodes', node), status: { health } } as never);
+    await start();
+    await eventually('the health of this attempt', withinMs, () => status()?.health?.attempt === 2);
+    put({ ...spec(usual), trial: { ...trial, attempt: 3 } });
+    await eventually('that of the next', withinMs, () => status()?.health?.attempt === 3);
+    equal(status()?.appliedRevision, usual);
+  });
+
   test('says so where there is no kubeconfig', async () => {
     rmSync(kubeconfig);
     const { said, offers } = await start();

@@ -165,7 +165,8 @@ export class NodeSource implements ConfigSource {
   #putInForce(current: Current): void {
     this.#keep(current);
     const { revision, terms } = current;
-    this.#trial.inForce(revision, terms, this.#following?.status.isMeasured(revision) ?? false);
+    const isMeasured = this.#following?.status.isMeasured(revision, terms?.attempt) ?? false;
+    this.#trial.inForce(revision, terms, isMeasured);
   }
 
   #tellHealth(health: NodeHealth): void {

@@ -51,8 +51,8 @@ export class NodeStatus {
     this.#health = undefined;
   }
 
-  isMeasured(revision: string): boolean {
-    return this.#health?.revision === revision;
+  isMeasured(revision: string, attempt: number | undefined): boolean {
+    return this.#health?.revision === revision && (attempt === undefined || this.#health.attempt === attempt);
   }
 
   /** Where there is no status yet, it goes with the first one. */

@@ -175,3 +175,27 @@ test('probes that fail are told, and come after the end of the soak', async () =
     [undefined, 0],
   );
 });
+
+test('a revision that is tried anew is measured anew, beside the same time before it came into force', async () => {
+  const { trial, told, serve } = scene();
+  trial.inForce('v1-a', undefined, false);
+  await serve(30, 10, 5);
+  const attempt = (number: number) => trial.inForce('v1-b', { ...terms(10), attempt: number }, false);
+  attempt(1);
+  await serve(10, 10, 5, 10);
+  attempt(1);
+  await serve(10, 10, 5);
+  attempt(2);
+  await serve(9, 10, 5);
+  equal(told.length, 1);
+  await serve(1, 10, 5);
+  deepEqual(
+    told.map((health) => [health.attempt, health.servFailPermille, health.before?.servFailPermille]),
+    [
+      [1, 1000, 0],
+      [2, 0, 0],
+    ],
+  );
+  await serve(30, 1, 1);
+  equal(told.length, 2);
+});

@@ -12,6 +12,8 @@ export type Probed = NonNullable<NodeHealth['probes']>[number];
 export interface Terms {
   readonly soakSeconds: number;
   readonly probes: readonly string[];
+  /** The same revision under another one is measured anew; absent where the operator does not count them. */
+  readonly attempt?: number | undefined;
 }
 
 export interface TrialParts {
@@ -69,6 +71,10 @@ export class Trial {
       this.#course = { revision, applied: this.#now(), begun: undefined, terms: undefined, isOver: false };
     }
     const course = this.#course;
+    if (terms?.attempt !== undefined && course.terms !== undefined && terms.attempt !== course.terms.attempt) {
+      course.begun = undefined;
+      course.isOver = false;
+    }
     course.isOver ||= isMeasured;
     course.terms = terms;
     if (terms === undefined) course.begun = undefined;
@@ -107,7 +113,7 @@ export class Trial {
     this.#ending = this.#parts.clock.after(Math.max(0, leftMs), () => void this.#measure(course, begun, terms));
   }
 
-  async #measure(course: Course, begun: Look, { probes: names }: Terms): Promise<void> {
+  async #measure(course: Course, begun: Look, { probes: names, attempt }: Terms): Promise<void> {
     course.isOver = true;
     const { wallMs, onHealth } = this.#parts;
     const { atMs, figures } = this.#now();
@@ -117,6 +123,7 @@ export class Trial {
     if (this.#course !== course) return;
     onHealth({
       revision: course.revision,
+      ...(attempt !== undefined && { attempt }),
       soakSeconds: Math.floor((atMs - begun.atMs) / 1000),
       ...told(between(begun.figures, figures)),
       ...(before !== undefined && { before: told(before) }),

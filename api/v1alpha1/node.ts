@@ -23,6 +23,11 @@ export const nodeSpec = z
           listType: 'set',
           description: 'Names that the agent resolves at the end of that time.',
         }),
+        attempt: count()
+          .optional()
+          .describe(
+            'Of which rollout of the profile it is. A revision that is tried anew is measured anew, and what was found of it before counts no more.',
+          ),
       })
       .optional()
       .describe('How the agent tries the configuration. Left out where the node is not judged by it.'),
@@ -60,6 +65,7 @@ const figures = {
 export const nodeHealth = z
   .strictObject({
     revision: z.string().max(64).describe('The revision that was measured.'),
+    attempt: count().optional().describe('The attempt of the trial that it was measured for.'),
     soakSeconds: count().describe('How many seconds it was measured for.'),
     ...figures,
     before: z
@@ -111,7 +117,7 @@ export interface LocalDnsNode {
     profile: string;
     revision: string;
     profileRevision?: string;
-    trial?: { soakSeconds: number; probes: string[] };
+    trial?: { soakSeconds: number; probes: string[]; attempt?: number | undefined };
     writtenAt?: string;
     withdrawnAt?: string;
     config: unknown;

@@ -110,6 +110,11 @@ export const rolloutStatus = z
     onTrial: count().optional().describe('Of these, nodes on which it is not decided yet whether it is good.'),
     reason: z.string().max(64).optional().describe('Why the target failed, in one word.'),
     message: z.string().max(1024).optional().describe('Why the target failed, and on which node.'),
+    attempt: count()
+      .optional()
+      .describe(
+        'Which rollout of the profile this is, from 1 on: every target is another, and so is every time that it is tried anew.',
+      ),
     startedAt: withKeywords(z.string(), { format: 'date-time' })
       .optional()
       .describe('When the rollout of the target began.'),

@@ -1,9 +1,9 @@
 import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
 import { type DefaultedRollout, defaultedRollout } from '../../api/v1alpha1/rollout-settings.ts';
-import { type NodeFacts, placeOf } from './facts.ts';
+import { type NodeFacts, placeOf, type TrialTerms, type WrittenFacts } from './facts.ts';
 import type { Judge, Verdict } from './judge.ts';
 import type { World } from './plan.ts';
-import { planRollout, type RolloutNode, type RolloutState, type RolloutStep } from './rollout.ts';
+import { attemptOf, planRollout, type RolloutNode, type RolloutState, type RolloutStep } from './rollout.ts';
 import { APPLY_MS, type Standing, standingOf } from './trial.ts';
 import { type Renderings, renderingFor } from './versions.ts';
 
@@ -11,7 +11,7 @@ import { type Renderings, renderingFor } from './versions.ts';
 export interface Gift {
   readonly profile: string;
   readonly revision: string;
-  readonly trial: { readonly soakSeconds: number; readonly probes: readonly string[] } | undefined;
+  readonly trial: TrialTerms | undefined;
   readonly givenAtMs: number;
 }
 
@@ -81,11 +81,11 @@ export function courseOf(input: CourseInput): Course | undefined {
 /** Whether there is nothing new to write down; the words for a failure may change with every look. */
 export function isSameState(a: RolloutState, b: RolloutState | undefined): boolean {
   const isSame = a.phase === b?.phase && a.target === b.target && a.good === b.good;
-  return isSame && a.reason === b.reason && a.startedAt === b.startedAt;
+  return isSame && a.reason === b.reason && a.startedAt === b.startedAt && attemptOf(a) === attemptOf(b);
 }
 
-function idle({ target, good }: RolloutState): Course {
-  const state: RolloutState = { phase: 'Idle', target, good };
+function idle({ target, good, attempt }: RolloutState): Course {
+  const state: RolloutState = { phase: 'Idle', target, good, attempt };
   const none = { updated: 0, onTrial: 0, lookAgainAtMs: undefined };
   return { state, isNews: false, isAccepted: false, ...none, carried: NOTHING, renderings: NOTHING, gifts: NOTHING };
 }
@@ -112,22 +112,33 @@ function seenNode(node: NodeFacts, { world, profile, target, meaning, settings, 
   // An agent that reads nothing of what we write is as good as away: it blocks nobody, and gets the revision once it is upgraded.
   const isReachable = node.isReachable && (meaning === undefined || rendering !== undefined);
   const common = { name: node.name, zone, pool, isReachable, isServing };
-  if (gift?.profile === name && own?.profileRevision !== gift.revision) {
+  if (gift?.profile === name && !hasCome(gift, own)) {
     gifts.set(node.name, gift);
     const untilMs = gift.givenAtMs + APPLY_MS;
     const standing: Standing = world.nowMs < untilMs ? { kind: 'pending', untilMs } : { kind: 'lost' };
-    return { ...common, carries: gift.revision, isJudged: gift.trial !== undefined, standing, isSame: false };
+    return { ...common, carries: gift.revision, ...judgedBy(gift.trial), standing, isSame: false };
   }
-  if (own === undefined) return { ...common, carries: undefined, isJudged: false, standing: SETTLED, isSame: false };
+  if (own === undefined) {
+    return { ...common, carries: undefined, ...judgedBy(undefined), standing: SETTLED, isSame: false };
+  }
   // An operator of before revisions wrote it: what it is of is not known, but that its configuration may be the same.
   const carries = own.profileRevision ?? '';
   return {
     ...common,
     carries,
-    isJudged: own.trial !== undefined,
+    ...judgedBy(own.trial),
     standing: standingOf(own, settings.healthFactor, world.nowMs),
     isSame: carries !== target && own.revision === rendering?.revision,
   };
+}
+
+/** A revision that is tried anew is the same, and the trial another. */
+export function hasCome({ revision, trial }: Pick<Gift, 'revision' | 'trial'>, own: WrittenFacts | undefined): boolean {
+  return own?.profileRevision === revision && (trial === undefined || own.trial?.attempt === trial.attempt);
+}
+
+function judgedBy(trial: TrialTerms | undefined): Pick<RolloutNode, 'isJudged' | 'attempt'> {
+  return { isJudged: trial !== undefined, attempt: trial?.attempt };
 }
 
 function give(
@@ -139,7 +150,7 @@ function give(
   carried: Map<string, string>,
 ): void {
   const soakSeconds = state.phase === 'Canary' ? canary.soakSeconds : Math.min(canary.soakSeconds, BATCH_SOAK_SECONDS);
-  const trial = { soakSeconds, probes };
+  const trial = { soakSeconds, probes, attempt: state.attempt };
   for (const { node, revision, isTrial } of given) {
     gifts.set(node, { profile, revision, trial: isTrial ? trial : undefined, givenAtMs: nowMs });
     carried.set(node, revision);

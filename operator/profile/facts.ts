@@ -77,7 +77,7 @@ export interface WrittenFacts {
   /** The ControllerRevision whose intent it carries; undefined where an operator wrote it that knew none. */
   readonly profileRevision: string | undefined;
   /** Undefined where the node is not judged by what it carries. */
-  readonly trial: { readonly soakSeconds: number; readonly probes: readonly string[] } | undefined;
+  readonly trial: TrialTerms | undefined;
   /** 0 where it is not said. */
   readonly writtenAtMs: number;
   /** Since when the node shall not be served any more; undefined where it shall. */
@@ -87,6 +87,14 @@ export interface WrittenFacts {
   /** False where somebody changed the configuration behind the revision's back. */
   readonly isIntact: boolean;
   readonly report: AgentReport;
+}
+
+/** As they stand in a LocalDnsNode. */
+export interface TrialTerms {
+  readonly soakSeconds: number;
+  readonly probes: readonly string[];
+  /** Undefined where an operator wrote it that did not count them. */
+  readonly attempt?: number | undefined;
 }
 
 /** What the node's agent said last. */

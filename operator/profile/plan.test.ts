@@ -159,8 +159,8 @@ test('the canary soaks as long as it is told to, a batch for a moment, and both 
     return gifts.get('n')?.trial;
   });
   assert.deepEqual(trials, [
-    { soakSeconds: 300, probes: ['a.example'] },
-    { soakSeconds: 10, probes: ['a.example'] },
+    { soakSeconds: 300, probes: ['a.example'], attempt: 1 },
+    { soakSeconds: 10, probes: ['a.example'], attempt: 1 },
   ]);
 });
 

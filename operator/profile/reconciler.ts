@@ -7,7 +7,7 @@ import type { Clock } from '../../kube/clock.ts';
 import { type KubeObject, NODES } from '../../kube/resource.ts';
 import type { Result } from '../runtime/controller.ts';
 import type { WorkQueue } from '../runtime/work-queue.ts';
-import type { Course, Gift } from './course.ts';
+import { type Course, type Gift, hasCome } from './course.ts';
 import { factsOf, NODE, PLAN, PROFILE } from './duty.ts';
 import { type EventRecorder, nodeSubject, profileSubject } from './events.ts';
 import { type NodeFacts, stateLabelOf, type WrittenFacts } from './facts.ts';
@@ -315,7 +315,8 @@ export class Reconciler {
     { name, uid }: NodeFacts,
     written: WrittenFacts | undefined,
   ): Promise<void> {
-    const isCarried = written?.profile === profile && written.profileRevision === profileRevision;
+    const isAnew = gift !== undefined && !hasCome(gift, written);
+    const isCarried = !isAnew && written?.profile === profile && written.profileRevision === profileRevision;
     const trial = isCarried ? written.trial : gift?.trial;
     const writtenAtMs =
       isCarried && written.revision === revision ? written.writtenAtMs : this.#options.clock.date().getTime();
@@ -326,7 +327,7 @@ export class Reconciler {
       metadata: { name, ...seen, ownerReferences: [{ apiVersion: 'v1', kind: 'Node', name, uid }] },
       spec: {
         ...{ profile, profileRevision, revision },
-        ...(trial !== undefined && { trial: { soakSeconds: trial.soakSeconds, probes: [...trial.probes] } }),
+        ...(trial !== undefined && { trial: { ...trial, probes: [...trial.probes] } }),
         ...{ writtenAt: timestamp(writtenAtMs), config },
       },
     };
@@ -363,6 +364,7 @@ export class Reconciler {
 function isConfigDue(intent: Intent & { kind: 'serve' }, node: NodeFacts, written: WrittenFacts | undefined): boolean {
   if (written?.revision !== intent.revision || written.profileRevision !== intent.profileRevision) return true;
   if (written.withdrawnAtMs !== undefined) return true;
+  if (intent.gift !== undefined && !hasCome(intent.gift, written)) return true;
   return !written.isIntact || written.profile !== intent.profile || written.ownerUid !== node.uid;
 }
 

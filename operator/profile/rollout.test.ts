@@ -29,6 +29,8 @@ const done: RolloutState = { phase: 'Done', target: 'old', good: 'old', startedA
 const canary: RolloutState = { phase: 'Canary', target: 'new', good: 'old', startedAt: 's' };
 const batch: RolloutState = { ...canary, phase: 'Batch' };
 const first: RolloutState = { phase: 'Canary', target: 'new', startedAt: 's' };
+const halted: RolloutState = { ...canary, phase: 'Halted', attempt: 3, reason: 'ProbeFailed', message: 'm' };
+const again: RolloutState = { ...canary, phase: 'Paused', attempt: 4 };
 const rollingBack: RolloutState = { ...canary, phase: 'RollingBack', reason: 'ProbeFailed', message: 'm' };
 
 interface Case {
@@ -331,6 +333,59 @@ const cases: Case[] = [
     phase: 'Canary',
     give: ['n0000=new?'],
   },
+  {
+    title: 'where it had halted, what failed is tried anew: how it fared then counts no more',
+    nodes: [at('a', 'new', { standing: bad, attempt: 3 }), ...many(3, 'old')],
+    before: again,
+    phase: 'Canary',
+    give: ['a=new?'],
+  },
+  {
+    title: 'so is who fell silent, and who refused it off trial',
+    nodes: [
+      at('a', 'new', { standing: lost, attempt: 3 }),
+      at('b', 'new', {
+        standing: { kind: 'bad', reason: 'ConfigRefused', message: 'm' },
+        ...{ isJudged: false, isServing: false },
+      }),
+    ],
+    before: { ...again, phase: 'Batch' },
+    settings: { maxUnavailable: 2 },
+    phase: 'Batch',
+    give: ['a=new?', 'b=new?'],
+  },
+  {
+    title: 'how it fares in this attempt counts',
+    nodes: [at('a', 'new', { standing: bad, attempt: 4 }), ...many(3, 'old')],
+    before: again,
+    phase: 'RollingBack',
+    give: ['a=old'],
+  },
+  {
+    title: 'who did well then does well now',
+    nodes: [at('a', 'new', { attempt: 3 }), ...many(3, 'old')],
+    before: again,
+    phase: 'Batch',
+    give: ['n0000=new?'],
+  },
+  {
+    title: 'the first revision is tried anew, too',
+    nodes: [at('a', 'new', { standing: bad, attempt: 3 }), ...many(3, undefined)],
+    before: { phase: 'Paused', target: 'new', startedAt: 's', attempt: 4 },
+    phase: 'Canary',
+    give: ['a=new?'],
+  },
+  {
+    title: 'those that wait for their turn stay where they are',
+    nodes: [
+      at('a', 'new', { standing: pending, attempt: 4 }),
+      at('b', 'new', { standing: bad, attempt: 3 }),
+      ...many(3, 'old'),
+    ],
+    before: again,
+    phase: 'Canary',
+    give: [],
+  },
 ];
 
 for (const { title, nodes, before, settings, target = 'new', phase, give, good } of cases) {
@@ -345,6 +400,28 @@ for (const { title, nodes, before, settings, target = 'new', phase, give, good }
     assert.equal(step.state.target, target);
   });
 }
+
+test('each target is an attempt of its own, and so is what is tried anew after it had failed', () => {
+  const look = (before: RolloutState | undefined, settings = {}, target = 'new', nodes = many(3, 'old')) =>
+    planRollout({ target, settings: defaultedRollout(settings), nodes, before, nowMs: 0 }).state.attempt;
+  const paused = { paused: true };
+  assert.equal(look(undefined), 1);
+  assert.equal(look({ ...done, attempt: 6 }), 7);
+  assert.equal(look({ ...canary, attempt: 7 }), 7);
+  assert.equal(look({ ...canary, attempt: 7 }, paused), 7);
+  assert.equal(look(halted), 3);
+  assert.equal(look(halted, paused), 4);
+  assert.equal(look({ ...rollingBack, attempt: 3 }, paused), 4);
+  assert.equal(look(again, paused), 4);
+  assert.equal(look(again), 4);
+  assert.equal(look(halted, {}, 'newer'), 4);
+  // Of what an operator has begun that did not count.
+  assert.equal(look(canary), 1);
+  assert.equal(look(rollingBack, paused), 2);
+  // With nobody to serve, the count goes on.
+  assert.equal(look({ ...canary, attempt: 7 }, {}, 'new', []), 7);
+  assert.equal(look({ phase: 'Idle', target: 'new', attempt: 7 }), 8);
+});
 
 test('it says which node failed, and keeps saying so after the rollback', () => {
   const nodes = [at('a', 'new', { standing: bad }), at('b', 'old')];

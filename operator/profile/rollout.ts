@@ -19,8 +19,9 @@ export interface RolloutNode {
   readonly isReachable: boolean;
   /** Its agent said last that it serves. */
   readonly isServing: boolean;
-  /** It carries its revision on trial. */
+  /** It carries its revision on trial, and of which attempt that is. */
   readonly isJudged: boolean;
+  readonly attempt?: number | undefined;
   readonly standing: Standing;
   /** The target's configuration is the one that it has: nothing changes for it. */
   readonly isSame: boolean;
@@ -34,6 +35,13 @@ export interface RolloutState {
   readonly reason?: string | undefined;
   readonly message?: string | undefined;
   readonly startedAt?: string | undefined;
+  /** Counts the rollouts: one of a new target, and one that is tried anew after it had failed. */
+  readonly attempt?: number | undefined;
+}
+
+/** Beside what is seen of it: whether its verdict is of an attempt before this one. */
+interface TriedNode extends RolloutNode {
+  readonly isStale: boolean;
 }
 
 export interface RolloutInput {
@@ -70,13 +78,15 @@ interface Failure {
 const FAILED: readonly RolloutPhase[] = ['Halted', 'RollingBack', 'RolledBack'];
 
 export function planRollout(input: RolloutInput): RolloutStep {
-  const { target, settings, nodes, before } = input;
-  const allowed = allowedUnavailable(settings.maxUnavailable, nodes.length);
+  const { target, settings, before } = input;
+  const allowed = allowedUnavailable(settings.maxUnavailable, input.nodes.length);
   const good = before?.good;
   const last = before?.target === target && before.phase !== 'Idle' ? before : undefined;
+  const attempt = attemptAfter(last, before, settings.paused);
+  const nodes = input.nodes.map((node) => tried(node, target, attempt));
   const startedAt = last?.startedAt ?? new Date(input.nowMs).toISOString().replace(/\.\d{3}Z$/, 'Z');
   const step = (phase: RolloutPhase, give: readonly Given[], more: Partial<RolloutState> = {}): RolloutStep => ({
-    state: { phase, target, startedAt, ...(good === undefined ? {} : { good }), ...more },
+    state: { phase, target, attempt, startedAt, ...(good === undefined ? {} : { good }), ...more },
     give,
     lookAgainAtMs: earliest(nodes),
     updated: count(nodes, ({ carries }) => carries === target),
@@ -86,7 +96,7 @@ export function planRollout(input: RolloutInput): RolloutStep {
   if (settings.paused) return step('Paused', newcomers(nodes, good));
   const known = last !== undefined && FAILED.includes(last.phase) ? last : undefined;
   if (nodes.length === 0 && known === undefined && last?.phase !== 'Done')
-    return { ...step('Idle', []), state: { phase: 'Idle', target, ...(good === undefined ? {} : { good }) } };
+    return { ...step('Idle', []), state: idleState(target, before) };
   const failure = known ?? (target === good ? undefined : failureOf(nodes, target, good === undefined, allowed));
   if (failure !== undefined) {
     const why = { reason: failure.reason, message: failure.message };
@@ -99,8 +109,31 @@ export function planRollout(input: RolloutInput): RolloutStep {
     const { give, isOver } = move(nodes, target, allowed);
     return step(isOver || last?.phase === 'Done' ? 'Done' : 'Batch', give);
   }
-  const { phase, give } = advance(input, good, last?.phase, allowed);
+  const { phase, give } = advance({ ...input, nodes }, good, last?.phase, allowed);
   return phase === 'Done' ? step(phase, give, { good: target }) : step(phase, give);
+}
+
+/** A pause after a failure ends with another attempt. */
+function attemptAfter(last: RolloutState | undefined, before: RolloutState | undefined, isPaused: boolean): number {
+  if (last === undefined) return (before?.attempt ?? 0) + 1;
+  const isAnew = isPaused && FAILED.includes(last.phase);
+  return attemptOf(last) + Number(isAnew);
+}
+
+/** What was begun by an operator that did not count was the first. */
+export function attemptOf({ attempt = 1 }: { readonly attempt?: number | undefined }): number {
+  return attempt;
+}
+
+function idleState(target: string, before: RolloutState | undefined): RolloutState {
+  const { good, attempt } = before ?? {};
+  return { phase: 'Idle', target, ...(good !== undefined && { good }), ...(attempt !== undefined && { attempt }) };
+}
+
+/** How it fared with the target in an earlier attempt says nothing about this one, unless it did well. */
+function tried(node: RolloutNode, target: string, attempt: number): TriedNode {
+  const isEarlier = node.carries === target && attemptOf(node) < attempt;
+  return { ...node, isStale: isEarlier && (node.standing.kind === 'bad' || node.standing.kind === 'lost') };
 }
 
 /** The nodes that have nothing yet are served by what is known to be good, whatever else goes on. */
@@ -131,7 +164,7 @@ function move(nodes: readonly RolloutNode[], to: string, allowed: number): { giv
 }
 
 function failureOf(
-  nodes: readonly RolloutNode[],
+  nodes: readonly TriedNode[],
   target: string,
   isFirst: boolean,
   allowed: number,
@@ -141,9 +174,9 @@ function failureOf(
   let fallenSilent = 0;
   /** Nodes that may yet do well with the target. */
   let hopeful = 0;
-  for (const { name, carries, isReachable, isJudged, standing } of nodes) {
+  for (const { name, carries, isReachable, isJudged, isStale, standing } of nodes) {
     if (!isReachable) continue;
-    if (carries !== target || standing.kind === 'settled' || standing.kind === 'pending') {
+    if (isStale || carries !== target || standing.kind === 'settled' || standing.kind === 'pending') {
       hopeful += 1;
       continue;
     }
@@ -171,14 +204,14 @@ function failureOf(
 
 /** Towards a target that is not known to be good. */
 function advance(
-  { target, settings, nodes }: RolloutInput,
+  { target, settings, nodes }: RolloutInput & { readonly nodes: readonly TriedNode[] },
   good: string | undefined,
   lastPhase: RolloutPhase | undefined,
   allowed: number,
 ): { phase: RolloutPhase; give: Given[] } {
   const isFirst = good === undefined;
   const give = newcomers(nodes, good);
-  const movers: RolloutNode[] = [];
+  const movers: TriedNode[] = [];
   let pending = 0;
   let proven = 0;
   let settled = 0;
@@ -193,7 +226,7 @@ function advance(
     if (!isReachable) continue;
     if (carries !== target && node.isSame && carries !== undefined)
       give.push({ node: name, revision: target, isTrial: false });
-    else if (carries !== target && (carries !== undefined || isFirst)) movers.push(node);
+    else if (node.isStale || (carries !== target && (carries !== undefined || isFirst))) movers.push(node);
     if (carries === target) pending += Number(standing.kind === 'pending');
     disturbed += Number(isDisturbed(node, isFirst ? target : undefined));
   }
@@ -205,14 +238,15 @@ function advance(
   const isCanary = lastPhase !== 'Batch' && proven < wanted;
   const room = isCanary ? wanted - proven - pending : pending > 0 ? 0 : allowed;
   const chosen = choose(movers, good, room, allowed - disturbed, isCanary);
-  for (const { name, isServing } of chosen) {
-    give.push({ node: name, revision: target, isTrial: isFirst || isServing || isCanary });
+  for (const { name, isServing, isStale } of chosen) {
+    give.push({ node: name, revision: target, isTrial: isFirst || isServing || isCanary || isStale });
   }
   // What an edit has superseded, and was found bad before it, is not left to suffer until its turn comes.
   if (good !== undefined) {
     const taken = new Set(chosen);
     for (const node of movers) {
-      if (node.carries === good || node.standing.kind !== 'bad' || !node.isJudged || taken.has(node)) continue;
+      if (node.carries === good || node.standing.kind !== 'bad' || !node.isJudged || node.isStale) continue;
+      if (taken.has(node)) continue;
       give.push({ node: node.name, revision: good, isTrial: false });
     }
   }
@@ -230,14 +264,14 @@ function isDisturbed({ carries, isJudged, isServing, standing }: RolloutNode, fi
  * a canary shall be a node that serves, and in a batch those come first that have nothing to lose.
  */
 function choose(
-  movers: readonly RolloutNode[],
+  movers: readonly TriedNode[],
   good: string | undefined,
   room: number,
   quiet: number,
   isCanary: boolean,
-): RolloutNode[] {
+): TriedNode[] {
   if (room <= 0) return [];
-  const ranks: RolloutNode[][] = [[], [], [], []];
+  const ranks: TriedNode[][] = [[], [], [], []];
   for (const node of movers) {
     const isIdle = !node.isServing && good !== undefined;
     const rank = isDisturbed(node) ? 0 : node.carries !== good && good !== undefined ? 1 : isIdle === isCanary ? 3 : 2;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { NodeHealth } from '../../api/v1alpha1/node.ts';
-import type { AgentReport } from './facts.ts';
+import type { AgentReport, WrittenFacts } from './facts.ts';
 import { APPLY_MS, SETTLE_MS, type Standing, standingOf } from './trial.ts';
 
 const trial = { soakSeconds: 60, probes: [] };
@@ -16,7 +16,7 @@ interface Case {
   title: string;
   report?: Partial<AgentReport>;
   measured?: Partial<NodeHealth>;
-  more?: { trial?: typeof trial | undefined; isIntact?: boolean; revision?: string };
+  more?: { trial?: WrittenFacts['trial']; isIntact?: boolean; revision?: string };
   factor?: number;
   nowMs?: number;
   is: Standing | Standing['kind'] | `bad ${string}`;
@@ -61,6 +61,19 @@ const cases: Case[] = [
   { title: 'is off trial and serves', report: { health: undefined }, more: { trial: undefined }, is: 'settled' },
   { title: 'soaks', report: { health: undefined }, nowMs: 60_000, is: 'pending' },
   { title: 'was measured with another configuration', measured: { revision: 'old' }, is: 'pending' },
+  {
+    title: 'was measured in an attempt before this one',
+    more: { trial: { ...trial, attempt: 2 } },
+    measured: { attempt: 1 },
+    is: 'pending',
+  },
+  {
+    title: 'was measured in this attempt',
+    more: { trial: { ...trial, attempt: 2 } },
+    measured: { attempt: 2 },
+    is: 'settled',
+  },
+  { title: 'knows no attempts', more: { trial: { ...trial, attempt: 2 } }, is: 'settled' },
   {
     title: 'measured nothing though it should have',
     report: { health: undefined },

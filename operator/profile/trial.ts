@@ -1,5 +1,5 @@
 import type { NodeHealth } from '../../api/v1alpha1/node.ts';
-import type { WrittenFacts } from './facts.ts';
+import type { TrialTerms, WrittenFacts } from './facts.ts';
 import { isReadable } from './versions.ts';
 
 /** Where a node stands with the configuration that was written for it. */
@@ -60,10 +60,15 @@ export function standingOf(
     return by(Math.min(report.servingSinceMs, writtenAtMs + APPLY_MS) + NOT_SERVING_MS, bad);
   }
   if (trial === undefined) return SETTLED;
-  if (report.health?.revision === revision) return judged(report.health, healthFactor);
+  if (report.health?.revision === revision && isOf(trial, report.health)) return judged(report.health, healthFactor);
   const soakedMs = writtenAtMs + trial.soakSeconds * 1000;
   // An agent of an older version measures nothing: that it has served for so long is all there is.
   return report.measures ? by(soakedMs + APPLY_MS + REPORT_MS, LOST) : by(soakedMs, SETTLED);
+}
+
+/** Not of an earlier attempt at the same revision. An agent that says nothing of attempts is of a version that knows none. */
+function isOf(trial: TrialTerms, health: NodeHealth): boolean {
+  return health.attempt === undefined || trial.attempt === undefined || health.attempt === trial.attempt;
 }
 
 function judged(

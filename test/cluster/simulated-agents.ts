@@ -46,10 +46,11 @@ const store = new Store({
 
 store.onChange((name, old, now) => {
   if (now === undefined || now.generation === old?.generation) return;
-  const { revision, profileRevision, config, withdrawnAt } = now.spec;
+  const { revision, profileRevision, config, trial, withdrawnAt } = now.spec;
   if (is('silent', name, config)) return;
   const isBack = old?.spec.withdrawnAt !== undefined;
-  const isNew = isBack || revision !== old?.spec.revision || profileRevision !== old?.spec.profileRevision;
+  const isOther = revision !== old?.spec.revision || profileRevision !== old?.spec.profileRevision;
+  const isNew = isBack || isOther || trial?.attempt !== old?.spec.trial?.attempt;
   if (!isNew && withdrawnAt === undefined) return;
   const turn = {};
   newest.set(name, turn);
@@ -100,7 +101,7 @@ async function live(name: string, spec: Spec, generation: number, isNewest: () =
   const ok = !is('fails', name, spec.config);
   const probes = trial.probes.map((probe) => ({ name: probe, ok, ...(!ok && { message: 'SERVFAIL from 192.0.2.1' }) }));
   const health: NodeHealth = {
-    ...{ revision, soakSeconds: trial.soakSeconds, ...figures, before: figures, probes },
+    ...{ revision, attempt: trial.attempt, soakSeconds: trial.soakSeconds, ...figures, before: figures, probes },
     measuredAt: new Date().toISOString(),
   };
   await tell({ health });

@@ -17,6 +17,7 @@ interface Member {
   readonly pool: string;
   carries: string | undefined;
   isTrial: boolean;
+  attempt: number | undefined;
   isReachable: boolean;
   isServing: boolean;
   /** It served when it was given what it carries, and there was something good to serve by. */
@@ -111,6 +112,7 @@ export class Fleet {
       Object.assign(member, {
         carries: revision,
         isTrial,
+        attempt: isTrial ? this.state?.attempt : undefined,
         wasServing: member.isServing && this.state?.good !== undefined,
         waits: 1 + this.#random.below(4),
       });
@@ -126,18 +128,25 @@ export class Fleet {
 
   #join(index: number): void {
     const [zone, pool] = [`z${this.#random.below(3)}`, `p${this.#random.below(2)}`];
-    const fresh = { carries: undefined, isTrial: false, isServing: false, wasServing: false, waits: 0 };
+    const fresh = {
+      carries: undefined,
+      isTrial: false,
+      attempt: undefined,
+      isServing: false,
+      wasServing: false,
+      waits: 0,
+    };
     this.members.push({ name: `n${String(index).padStart(3, '0')}`, zone, pool, isReachable: true, ...fresh });
   }
 
-  #seen({ name, zone, pool, carries, isTrial, isReachable, isServing, ...member }: Member): RolloutNode {
+  #seen({ name, zone, pool, carries, isTrial, attempt, isReachable, isServing, ...member }: Member): RolloutNode {
     const standing: Standing =
       carries === undefined
         ? verdicts.good
         : member.waits > 0
           ? { kind: 'pending', untilMs: this.#now + 1 }
           : verdicts[this.#outcome({ name, carries })];
-    return { name, zone, pool, carries, isReachable, isServing, isJudged: isTrial, standing, isSame: false };
+    return { name, zone, pool, carries, isReachable, isServing, isJudged: isTrial, attempt, standing, isSame: false };
   }
 
   /** Every node makes of a revision what it makes of it, whoever asks and whenever. */
