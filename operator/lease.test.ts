@@ -67,6 +67,23 @@ test('a leader that dies is followed when its record has stood unchanged for its
   assert.equal(api.lease?.spec.leaseTransitions, 1);
 });
 
+test('whenever a leader is killed, another acts 13 to 17 seconds later', async () => {
+  for (let afterRenewalMs = 0; afterRenewalMs < 2_000; afterRenewalMs += 250) {
+    for (clock.randomValue of [0, 0.99]) {
+      api = new FakeLeases();
+      const a = await contender('a');
+      await pass(afterRenewalMs % 700);
+      const b = await contender('b');
+      await pass(20_000 + afterRenewalMs - (afterRenewalMs % 700));
+      await vanish(a);
+      let afterMs = 0;
+      for (; !b.isHeld(); afterMs += 250) await pass(250);
+      assert.ok(afterMs >= 13_000 && afterMs <= 17_000, `${afterMs} ms`);
+      await vanish(b);
+    }
+  }
+});
+
 test('what the record says of time is not believed: only what changes before our eyes counts', async () => {
   for (const renewTime of ['1999-01-01T00:00:00.000000Z', '2099-01-01T00:00:00.000000Z']) {
     api = new FakeLeases();

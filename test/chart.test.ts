@@ -222,6 +222,8 @@ test('the page of the operator says what the code means', () => {
     `${renewDeadlineMs / 1000} s after its last renewal was sent (\`--lease-renew-deadline\`)`,
     `after the ${(durationMs - renewDeadlineMs) / 1000} s that lie between the two`,
     `the Lease \`${operatorManager}\``,
+    `nobody acts for ${(durationMs - retryMs) / 1000} s to ${(durationMs + retryMs) / 1000} s`,
+    `counts ${durationMs / 1000} s from its own start`,
   ]) {
     assert.ok(page.includes(words), words);
   }
@@ -302,7 +304,8 @@ test('an agent is given longer to end than it takes: what it holds is answered',
 
 test('the notes after an installation say how to uninstall without leaving rules on nodes', () => {
   const notes = readFileSync(join(chart, 'templates/NOTES.txt'), 'utf8');
-  assert.match(notes, /Before you uninstall.*\n +kubectl delete ldp --all\n/s);
+  assert.match(notes, /Before `helm uninstall`, delete the profiles.*\n +kubectl delete ldp --all --timeout=5m\n/s);
+  assert.match(notes, /nor the finalizer off the profiles/);
 });
 
 test('two agents can share a node during an update: it surges, and nothing declares a port', withHelm, () => {
