@@ -7,11 +7,14 @@ import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { type Answer, ask, type Question } from './dns-client.ts';
 import { DnsLoad, type LoadOptions, type LoadResult } from './dns-load.ts';
+import type { Credential } from './pki.ts';
 
 export interface PageRequest {
   url: string;
   /** File of the certificate authority that an https server must be signed by. */
   ca?: string;
+  /** Files of a client's certificate and key. */
+  identity?: Credential;
   timeoutMs?: number;
   /** GET, where nothing else is said. */
   method?: string;
@@ -45,10 +48,22 @@ const duties: Duties = {
   },
 };
 
-function page({ url, ca, timeoutMs = 3_000, method = 'GET', headers = {}, body: sent }: PageRequest): Promise<Page> {
+function page({
+  url,
+  ca,
+  identity,
+  timeoutMs = 3_000,
+  method = 'GET',
+  headers = {},
+  body: sent,
+}: PageRequest): Promise<Page> {
   return new Promise((resolve, reject) => {
     const common = { agent: false, timeout: timeoutMs, method, headers };
-    const options = { ...common, ...(ca === undefined ? {} : { ca: readFileSync(ca) }) };
+    const options = {
+      ...common,
+      ...(ca !== undefined && { ca: readFileSync(ca) }),
+      ...(identity !== undefined && { cert: readFileSync(identity.certificate), key: readFileSync(identity.key) }),
+    };
     const request = (url.startsWith('https:') ? httpsRequest : httpRequest)(url, options, (response) => {
       let body = '';
       response.setEncoding('utf8');

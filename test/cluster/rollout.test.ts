@@ -256,6 +256,7 @@ async function watchTrials(work: () => Promise<void>): Promise<number> {
       ({ spec, status: reported }) => spec.trial !== undefined && reported?.health?.revision !== spec.revision,
     );
     most = Math.max(most, onTrial.length);
+    await pause(20);
   }
   await done;
   return most;

@@ -55,15 +55,24 @@ export class Scene {
   operator: Daemon;
   agent: Daemon;
 
-  private constructor(cluster: ControlPlane, clusterDns: ClusterDns, localdns: Installation) {
+  readonly #operatorArgs: readonly string[];
+
+  private constructor(
+    cluster: ControlPlane,
+    clusterDns: ClusterDns,
+    localdns: Installation,
+    operatorArgs: readonly string[],
+  ) {
     this.cluster = cluster;
+    this.#operatorArgs = operatorArgs;
     this.clusterDns = clusterDns;
     this.localdns = localdns;
-    this.operator = localdns.startOperator();
+    this.operator = localdns.startOperator(undefined, { args: operatorArgs });
     this.agent = localdns.startAgent('n1', nodeResolver);
   }
 
-  static async start(): Promise<Scene> {
+  /** `operatorArgs` are options of the operator beside those that every one is given. */
+  static async start(operatorArgs: readonly string[] = []): Promise<Scene> {
     const cluster = await startControlPlane();
     try {
       for (const address of listenAddresses) cluster.namespace.addAddress(address);
@@ -79,7 +88,7 @@ export class Scene {
       await cluster.applyOk(
         ['n1', 'n2'].map((name) => ({ apiVersion: 'v1', kind: 'Node', metadata: { name, labels } })),
       );
-      return new Scene(cluster, clusterDns, localdns);
+      return new Scene(cluster, clusterDns, localdns, operatorArgs);
     } catch (error) {
       await cluster.stop();
       throw error;
@@ -87,7 +96,7 @@ export class Scene {
   }
 
   restartOperator(): void {
-    this.operator = this.localdns.startOperator();
+    this.operator = this.localdns.startOperator(undefined, { args: this.#operatorArgs });
   }
 
   restartAgent(): void {
