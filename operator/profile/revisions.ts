@@ -26,6 +26,8 @@ export interface RevisionFacts {
   readonly specs: Readonly<Record<'Required' | 'Preferred', ProfileSpec>>;
 }
 
+/** How an intent is written down for its hash. Raised where that changes: names of before are then told apart, not taken for other specs. */
+const hashVersion = 'v1';
 /** As Deployments keep (revisionHistoryLimit). */
 const historyLimit = 10;
 
@@ -53,7 +55,7 @@ export function revisionName(
     .update(`${uid} ${canonicalJson(intent)}`)
     .digest('hex')
     .slice(0, 10);
-  return `${name}-${print}`;
+  return `${name}-${hashVersion}-${print}`;
 }
 
 /** Names each profile's revision once for as long as it is not edited. */
