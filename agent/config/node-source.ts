@@ -185,7 +185,7 @@ export class NodeSource implements ConfigSource {
       this.#leave();
       return;
     }
-    const { profile, revision, trial } = node.spec;
+    const { profile, revision, profileRevision, trial } = node.spec;
     const generation = node.metadata.generation ?? 1;
     this.#following?.status.seen(node.status);
     const identity = `${node.metadata.uid} ${generation}`;
@@ -202,7 +202,8 @@ export class NodeSource implements ConfigSource {
       this.#refuse({ revision, generation, identity, error: parsed.error });
       return;
     }
-    this.#adopt({ profile, revision, config: parsed.config, clusterDns: [], generation, identity, terms: trial });
+    const terms = trial && { ...trial, profileRevision };
+    this.#adopt({ profile, revision, config: parsed.config, clusterDns: [], generation, identity, terms });
   }
 
   #leave(): void {

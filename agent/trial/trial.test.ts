@@ -199,3 +199,43 @@ test('a revision that is tried anew is measured anew, beside the same time befor
   await serve(30, 1, 1);
   equal(told.length, 2);
 });
+
+const ofProfile = (attempt: number, profileRevision: string, ...probes: string[]) => ({
+  ...terms(10, ...probes),
+  ...{ attempt, profileRevision },
+});
+
+test('facts that change all the time begin no trial anew, and what is measured is told of what is in force', async () => {
+  const { trial, told, serve } = scene();
+  trial.inForce('v1-a', undefined, false);
+  await serve(30, 10, 5);
+  for (const second of Array(10).keys()) {
+    trial.inForce(`v1-${second}`, ofProfile(1, 'p-1'), false);
+    await serve(1, 7, 5);
+  }
+  const queriesOf = () => told.map(({ revision, queries, before }) => [revision, queries, before?.queries]);
+  deepEqual(queriesOf(), [['v1-9', 70, 100]]);
+  trial.inForce('v1-10', ofProfile(1, 'p-1'), false);
+  deepEqual(queriesOf(), [
+    ['v1-9', 70, 100],
+    ['v1-10', 70, 100],
+  ]);
+  // Another revision of the profile is another trial, though it may be the first of both.
+  trial.inForce('v1-11', ofProfile(1, 'p-2'), false);
+  equal(told.length, 2);
+  await serve(10, 7, 5);
+  equal(told.length, 3);
+});
+
+test('what an agent before has measured is measured again, once facts have changed', async () => {
+  const { trial, told, serve } = scene();
+  trial.inForce('v1-a', ofProfile(1, 'p-1'), true);
+  await serve(20, 10, 5);
+  equal(told.length, 0);
+  trial.inForce('v1-b', ofProfile(1, 'p-1'), false);
+  await serve(1, 10, 5);
+  deepEqual(
+    told.map(({ revision }) => revision),
+    ['v1-b'],
+  );
+});

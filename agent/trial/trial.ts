@@ -14,6 +14,8 @@ export interface Terms {
   readonly probes: readonly string[];
   /** The same revision under another one is measured anew; absent where the operator does not count them. */
   readonly attempt?: number | undefined;
+  /** The revision of the profile that is tried. */
+  readonly profileRevision?: string | undefined;
 }
 
 export interface TrialParts {
@@ -27,7 +29,8 @@ export interface TrialParts {
 }
 
 interface Course {
-  readonly revision: string;
+  /** Another one where what the cluster is like changes in the course of a trial. */
+  revision: string;
   /** When the revision came into force, and what the figures were. */
   readonly applied: Look;
   /** Since when it is on trial. */
@@ -35,6 +38,10 @@ interface Course {
   terms: Terms | undefined;
   /** It has been measured, or is being measured. */
   isOver: boolean;
+  /** That was before this agent started. */
+  isRemembered: boolean;
+  /** How it served, once that is measured. */
+  told: NodeHealth | undefined;
 }
 
 interface Look {
@@ -67,19 +74,34 @@ export class Trial {
    */
   inForce(revision: string, terms: Terms | undefined, isMeasured: boolean): void {
     if (this.#looking === undefined) this.#look();
-    if (this.#course?.revision !== revision) {
-      this.#course = { revision, applied: this.#now(), begun: undefined, terms: undefined, isOver: false };
-    }
-    const course = this.#course;
+    const course = this.#courseOf(revision, terms);
     if (terms?.attempt !== undefined && course.terms !== undefined && terms.attempt !== course.terms.attempt) {
       course.begun = undefined;
       course.isOver = false;
+      course.told = undefined;
     }
     course.isOver ||= isMeasured;
+    course.isRemembered ||= isMeasured;
     course.terms = terms;
     if (terms === undefined) course.begun = undefined;
     else course.begun ??= this.#now();
     this.#await(course);
+  }
+
+  #courseOf(revision: string, terms: Terms | undefined): Course {
+    const course = this.#course;
+    if (course?.revision === revision) return course;
+    if (course !== undefined && isSameTrial(course.terms, terms)) {
+      course.revision = revision;
+      // Of what was measured before a restart nothing is at hand to tell again.
+      if (course.isRemembered) course.isOver = false;
+      course.isRemembered = false;
+      if (course.told !== undefined) this.#parts.onHealth({ ...course.told, revision });
+      return course;
+    }
+    const open = { begun: undefined, terms: undefined, isOver: false, isRemembered: false, told: undefined };
+    this.#course = { revision, applied: this.#now(), ...open };
+    return this.#course;
   }
 
   /** Nothing is in force: what comes next has no past. */
@@ -121,7 +143,7 @@ export class Trial {
     const measuredAt = new Date(wallMs()).toISOString().replace(/\.\d{3}Z$/, 'Z');
     const probes = names.length === 0 ? [] : await this.#probe(names);
     if (this.#course !== course) return;
-    onHealth({
+    course.told = {
       revision: course.revision,
       ...(attempt !== undefined && { attempt }),
       soakSeconds: Math.floor((atMs - begun.atMs) / 1000),
@@ -129,7 +151,8 @@ export class Trial {
       ...(before !== undefined && { before: told(before) }),
       probes,
       measuredAt,
-    });
+    };
+    onHealth(course.told);
   }
 
   #probe(names: readonly string[]): Promise<Probed[]> {
@@ -150,6 +173,12 @@ export class Trial {
       this.#frozen = undefined;
     }
   }
+}
+
+/** A change of what the cluster is like is no change of the profile, and begins no trial anew: one that changes all the time would never end. */
+function isSameTrial(before: Terms | undefined, terms: Terms | undefined): boolean {
+  if (before?.attempt === undefined || before.profileRevision === undefined) return false;
+  return before.attempt === terms?.attempt && before.profileRevision === terms.profileRevision;
 }
 
 function told(figures: Figures) {

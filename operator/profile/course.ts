@@ -4,8 +4,9 @@ import { type NodeFacts, placeOf, type TrialTerms, type WrittenFacts } from './f
 import type { Judge, Verdict } from './judge.ts';
 import type { World } from './plan.ts';
 import { attemptOf, planRollout, type RolloutNode, type RolloutState, type RolloutStep } from './rollout.ts';
+import { sighting } from './sightings.ts';
 import { APPLY_MS, type Standing, standingOf } from './trial.ts';
-import { type Renderings, renderingFor } from './versions.ts';
+import { isReadable, type Renderings, renderingFor } from './versions.ts';
 
 /** What a node is moved to. */
 export interface Gift {
@@ -111,11 +112,11 @@ function seenNode(node: NodeFacts, { world, profile, target, meaning, settings, 
   const rendering = meaning && renderingFor(written?.report.configVersions, meaning);
   // An agent that reads nothing of what we write is as good as away: it blocks nobody, and gets the revision once it is upgraded.
   const isReachable = node.isReachable && (meaning === undefined || rendering !== undefined);
-  const common = { name: node.name, zone, pool, isReachable, isServing };
+  const common = { name: node.name, zone, pool, isReachable, awaySinceMs: node.awaySinceMs, isServing };
   if (gift?.profile === name && !hasCome(gift, own)) {
     gifts.set(node.name, gift);
-    const untilMs = gift.givenAtMs + APPLY_MS;
-    const standing: Standing = world.nowMs < untilMs ? { kind: 'pending', untilMs } : { kind: 'lost' };
+    // However long the API server takes for it: that is no word about the node.
+    const standing: Standing = { kind: 'pending', untilMs: Math.max(gift.givenAtMs, world.nowMs) + APPLY_MS };
     return { ...common, carries: gift.revision, ...judgedBy(gift.trial), standing, isSame: false };
   }
   if (own === undefined) {
@@ -126,8 +127,12 @@ function seenNode(node: NodeFacts, { world, profile, target, meaning, settings, 
   return {
     ...common,
     carries,
-    ...judgedBy(own.trial),
-    standing: standingOf(own, settings.healthFactor, world.nowMs),
+    ...judgedBy(isReadable(own.revision, own.report.configVersions) ? own.trial : undefined),
+    standing: standingOf(own, {
+      sighting: world.sighting(node.name) ?? sighting(undefined, undefined, own, world.nowMs),
+      awaySinceMs: node.awaySinceMs,
+      ...{ healthFactor: settings.healthFactor, nowMs: world.nowMs },
+    }),
     isSame: carries !== target && own.revision === rendering?.revision,
   };
 }

@@ -13,23 +13,33 @@ export interface NodeFacts {
   readonly uid: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly isReachable: boolean;
+  /** Since when it is not ready; undefined where it is, 0 where that is not said. */
+  readonly awaySinceMs?: number | undefined;
   readonly podCIDRs: readonly string[];
+}
+
+interface NodeCondition {
+  readonly type: string;
+  readonly status: string;
+  readonly lastTransitionTime?: string;
 }
 
 /** core/v1 Node, as far as it is read here. */
 export interface Node extends KubeObject {
   readonly spec?: { readonly podCIDRs?: readonly string[] };
-  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+  readonly status?: { readonly conditions?: readonly NodeCondition[] };
 }
 
 export function nodeFacts({ metadata, spec, status }: Node): NodeFacts {
   const ready = status?.conditions?.find(({ type }) => type === 'Ready');
+  // A node that never reported (no kubelet yet, or none at all) cannot be told from a healthy one: it counts.
+  const isReachable = ready === undefined || ready.status === 'True';
   return {
     name: metadata.name,
     uid: metadata.uid ?? '',
     labels: metadata.labels ?? {},
-    // A node that never reported (no kubelet yet, or none at all) cannot be told from a healthy one: it counts.
-    isReachable: ready === undefined || ready.status === 'True',
+    isReachable,
+    awaySinceMs: isReachable ? undefined : timeOf(ready?.lastTransitionTime),
     podCIDRs: spec?.podCIDRs ?? [],
   };
 }
@@ -102,8 +112,6 @@ export interface AgentReport {
   /** The revision in force on the node, or '' where there is none yet. */
   readonly appliedRevision: string;
   readonly isServing: boolean;
-  /** Since when it is, or is not. */
-  readonly servingSinceMs: number;
   /** The configuration that stands there now is refused. */
   readonly isRefused: boolean;
   /** The agent is of a version that reports its health. */
@@ -181,7 +189,6 @@ function agentReport(
   return {
     appliedRevision: status?.appliedRevision ?? '',
     isServing: serving?.status === 'True',
-    servingSinceMs: timeOf(serving?.lastTransitionTime),
     isRefused,
     measures: status?.configVersions !== undefined,
     health: status?.health,

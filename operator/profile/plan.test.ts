@@ -23,6 +23,7 @@ function plan(profiles: LocalDnsProfile[], nodes: NodeFacts[], more: Partial<Wor
     profiles,
     nodes,
     written: () => undefined,
+    sighting: () => undefined,
     cluster,
     revision: () => undefined,
     gifts: new Map(),
@@ -83,7 +84,7 @@ const carrying = (revision: string): WrittenFacts => ({
   ...{ name: 'n', uid: '', ownerUid: '', profile: 'p', revision: 'v1-then', profileRevision: revision },
   ...{ trial: undefined, writtenAtMs: 0, withdrawnAtMs: undefined, hasLeft: false, isIntact: true },
   report: {
-    ...{ appliedRevision: 'v1-then', isServing: true, servingSinceMs: 0, isRefused: false },
+    ...{ appliedRevision: 'v1-then', isServing: true, isRefused: false },
     ...{ measures: true, health: undefined, failure: undefined },
   },
 });
@@ -146,6 +147,21 @@ test('what was given is not forgotten before it is written', () => {
     written: () => carrying(gift.revision),
   });
   assert.notEqual(landed.gifts.get('n'), gift);
+});
+
+test('however long the API server takes for it, the node is not silent', () => {
+  const [{ name: good }, { name: target }] = [stored({ searchPath: 'Spec' }), stored({})];
+  const gift = { profile: 'p', revision: target, trial: { soakSeconds: 60, probes: [] }, givenAtMs: 0 };
+  const { profiles } = plan([profile('p', {})], [node('n', 'p')], {
+    gifts: new Map([['n', gift]]),
+    written: () => carrying(good),
+    revision: () => stored({ searchPath: 'Spec' }),
+    state: () => ({ phase: 'Canary', target, good, startedAt: 's' }),
+    nowMs: 600_000,
+  });
+  const { state, lookAgainAtMs = 0 } = profiles.get('p')?.course ?? assert.fail();
+  assert.equal(state.phase, 'Canary');
+  assert.ok(lookAgainAtMs > 600_000);
 });
 
 test('the canary soaks as long as it is told to, a batch for a moment, and both are probed', () => {

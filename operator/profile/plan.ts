@@ -9,6 +9,7 @@ import { type ClusterFacts, type Judge, judge } from './judge.ts';
 import { type RevisionFacts, rememberingNames } from './revisions.ts';
 import type { RolloutState } from './rollout.ts';
 import { type Conflict, isLeaving, select } from './select.ts';
+import type { Sighting } from './sightings.ts';
 import { type Renderings, renderingFor, tooOld } from './versions.ts';
 
 /** What shall be done about one node. */
@@ -64,6 +65,8 @@ export interface World {
   readonly profiles: readonly LocalDnsProfile[];
   readonly nodes: readonly NodeFacts[];
   readonly written: (node: string) => WrittenFacts | undefined;
+  /** What was seen of it so far; undefined where it is seen for the first time. */
+  readonly sighting: (node: string) => Sighting | undefined;
   readonly cluster: ClusterFacts;
   readonly revision: (name: string) => RevisionFacts | undefined;
   /** Where the rollout of a profile stands, as it was written down last. */

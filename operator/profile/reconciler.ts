@@ -118,6 +118,7 @@ export class Reconciler {
       profiles: [...world.profiles.list()],
       nodes: [...world.nodes.list()],
       written: (node: string) => world.written.get(node),
+      sighting: (node: string) => world.sightings.get(node),
       cluster: world.clusterFacts(),
       revision: (name: string) => world.revision(name),
       state: ({ metadata, status }: Profile) => this.#states.get(metadata.uid ?? '') ?? status?.rollout,

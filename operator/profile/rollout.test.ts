@@ -33,6 +33,8 @@ const halted: RolloutState = { ...canary, phase: 'Halted', attempt: 3, reason: '
 const again: RolloutState = { ...canary, phase: 'Paused', attempt: 4 };
 const rollingBack: RolloutState = { ...canary, phase: 'RollingBack', reason: 'ProbeFailed', message: 'm' };
 
+const away = { isReachable: false, awaySinceMs: 0 };
+
 interface Case {
   title: string;
   nodes: RolloutNode[];
@@ -248,9 +250,9 @@ const cases: Case[] = [
   {
     title: 'a node that is away does not block',
     nodes: [
-      at('a', 'new', { standing: pending, isReachable: false }),
+      at('a', 'new', { ...away, isJudged: false }),
       at('b', 'new'),
-      at('c', 'old', { isReachable: false }),
+      at('c', 'old', { isReachable: false, awaySinceMs: -300_000 }),
     ],
     before: batch,
     phase: 'Done',
@@ -258,11 +260,60 @@ const cases: Case[] = [
     good: 'new',
   },
   {
-    title: 'a canary that goes away is replaced',
-    nodes: [at('a', 'new', { standing: pending, isReachable: false }), at('b', 'old')],
+    title: 'a canary that goes away is waited for, or what takes nodes down would go on to the next',
+    nodes: [at('a', 'new', { standing: pending, ...away }), ...many(29, 'old')],
     before: canary,
     phase: 'Canary',
-    give: ['b=new?'],
+    give: [],
+  },
+  {
+    title: 'one that stays away is as silent as any other',
+    nodes: [at('a', 'new', { standing: lost, ...away }), at('b', 'old')],
+    before: canary,
+    phase: 'RolledBack',
+    give: [],
+  },
+  {
+    title: 'so it is with the first revision, though an agent that is silent is no fault of it',
+    nodes: [at('a', 'new', { standing: lost, ...away }), at('b', undefined)],
+    before: first,
+    phase: 'Halted',
+    give: [],
+  },
+  {
+    title: 'a node that goes away in its batch keeps its place, and its batch goes on without it',
+    nodes: [at('a', 'new', { standing: pending, ...away }), at('b', 'new'), ...many(28, 'old')],
+    before: batch,
+    phase: 'Batch',
+    give: ['n0000=new?', 'n0001=new?'],
+  },
+  {
+    title: 'the last node of all is waited for, too',
+    nodes: [at('a', 'new', { standing: pending, ...away }), ...many(29, 'new')],
+    before: batch,
+    phase: 'Batch',
+    give: [],
+  },
+  {
+    title: 'nodes that are away for a moment have not proved anything',
+    nodes: [at('a', 'new'), at('b', 'new'), at('c', 'old', { isReachable: false, awaySinceMs: -299_999 })],
+    before: batch,
+    phase: 'Batch',
+    give: [],
+  },
+  {
+    title: 'where most nodes are away, those that are here prove nothing',
+    nodes: [at('a', 'new'), ...many(2, 'old', { isReachable: false, awaySinceMs: -1e9 })],
+    before: canary,
+    phase: 'Canary',
+    give: [],
+  },
+  {
+    title: 'what an edit has superseded on a node that is away leaves no room for another',
+    nodes: [at('a', 'mid', { isJudged: true, standing: pending, ...away }), ...many(3, 'old')],
+    before: { ...canary, target: 'mid' },
+    phase: 'Canary',
+    give: [],
   },
   {
     title: 'a node that returns gets the target, without a trial',
@@ -272,11 +323,47 @@ const cases: Case[] = [
     give: ['x=new'],
   },
   {
-    title: 'what failed on a node that is away is not known to have failed',
-    nodes: [at('a', 'new', { standing: bad, isReachable: false }), at('b', 'old')],
-    before: canary,
+    title: 'a node that is ill by what is good is no canary, and keeps nobody from being one',
+    nodes: [
+      at('a', 'old', { standing: unable, isServing: false, isJudged: true }),
+      at('b', 'old', { standing: lost, isJudged: true }),
+      at('c', 'old'),
+    ],
+    before: done,
     phase: 'Canary',
-    give: ['b=new?'],
+    give: ['c=new?'],
+  },
+  {
+    title: 'in a batch it is given the target, and not judged by it',
+    nodes: [
+      at('a', 'old', { standing: unable, isServing: false, isJudged: true }),
+      at('b', 'old', { standing: lost, isJudged: true }),
+      at('c', 'new'),
+    ],
+    before: batch,
+    settings: { maxUnavailable: 2 },
+    phase: 'Batch',
+    give: ['a=new', 'b=new'],
+  },
+  {
+    title: 'where all are ill there is no canary, and none is waited for',
+    nodes: many(4, 'old', { standing: unable, isServing: false, isJudged: true }),
+    before: done,
+    settings: { maxUnavailable: 2 },
+    phase: 'Canary',
+    give: ['n0000=new', 'n0001=new'],
+  },
+  {
+    title: 'who was ill before is not given it once more in a later attempt',
+    nodes: [
+      at('a', 'new', { standing: unable, isServing: false, isJudged: false }),
+      at('b', 'new', { standing: lost, isJudged: false }),
+      at('c', 'new', { attempt: 4 }),
+      at('d', 'old'),
+    ],
+    before: { ...again, phase: 'Batch' },
+    phase: 'Batch',
+    give: ['d=new?'],
   },
   {
     title: 'an edit in the middle begins with the node that is on trial already',

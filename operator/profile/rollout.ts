@@ -7,7 +7,7 @@
  */
 import { allowedUnavailable, type DefaultedRollout, type RolloutPhase } from '../../api/v1alpha1/rollout-settings.ts';
 import { spread } from './spread.ts';
-import type { Standing } from './trial.ts';
+import { AWAY_MS, type Standing } from './trial.ts';
 
 /** One of the nodes that the profile serves. */
 export interface RolloutNode {
@@ -17,6 +17,8 @@ export interface RolloutNode {
   /** The revision that it carries; undefined where this profile has not served it so far. */
   readonly carries: string | undefined;
   readonly isReachable: boolean;
+  /** Since when it is not ready; undefined where it is, or where it is its agent that cannot be reached. */
+  readonly awaySinceMs?: number | undefined;
   /** Its agent said last that it serves. */
   readonly isServing: boolean;
   /** It carries its revision on trial, and of which attempt that is. */
@@ -88,7 +90,7 @@ export function planRollout(input: RolloutInput): RolloutStep {
   const step = (phase: RolloutPhase, give: readonly Given[], more: Partial<RolloutState> = {}): RolloutStep => ({
     state: { phase, target, attempt, startedAt, ...(good === undefined ? {} : { good }), ...more },
     give,
-    lookAgainAtMs: earliest(nodes),
+    lookAgainAtMs: earliest(nodes, input.nowMs),
     updated: count(nodes, ({ carries }) => carries === target),
     onTrial: count(nodes, (node) => node.carries === target && node.isJudged && node.standing.kind === 'pending'),
   });
@@ -130,10 +132,13 @@ function idleState(target: string, before: RolloutState | undefined): RolloutSta
   return { phase: 'Idle', target, ...(good !== undefined && { good }), ...(attempt !== undefined && { attempt }) };
 }
 
-/** How it fared with the target in an earlier attempt says nothing about this one, unless it did well. */
+/** How it fared with the target in an earlier attempt says nothing about this one, unless it did well. Off trial, only a refusal counted. */
 function tried(node: RolloutNode, target: string, attempt: number): TriedNode {
-  const isEarlier = node.carries === target && attemptOf(node) < attempt;
-  return { ...node, isStale: isEarlier && (node.standing.kind === 'bad' || node.standing.kind === 'lost') };
+  const { carries, isJudged, standing } = node;
+  const isEarlier = carries === target && attemptOf(node) < attempt;
+  const isRefused = standing.kind === 'bad' && standing.reason === 'ConfigRefused';
+  const hasFailed = isJudged ? standing.kind === 'bad' || standing.kind === 'lost' : isRefused;
+  return { ...node, isStale: isEarlier && hasFailed };
 }
 
 /** The nodes that have nothing yet are served by what is known to be good, whatever else goes on. */
@@ -151,8 +156,8 @@ function move(nodes: readonly RolloutNode[], to: string, allowed: number): { giv
   let disturbed = 0;
   for (const node of nodes) {
     if (!node.isReachable || node.carries === undefined) continue;
-    if (node.carries === to) disturbed += Number(node.standing.kind === 'pending' && isDisturbed(node));
-    else if (node.isServing && !isDisturbed(node)) serving.push(node);
+    if (node.carries === to) disturbed += Number(node.standing.kind === 'pending' && isDisturbed(node, to));
+    else if (node.isServing && !isDisturbed(node, to)) serving.push(node);
     else {
       give.push({ node: node.name, revision: to, isTrial: false });
       disturbed += 1;
@@ -171,18 +176,20 @@ function failureOf(
 ): Failure | undefined {
   const silent: string[] = [];
   const unable: string[] = [];
-  let fallenSilent = 0;
+  let fallen = 0;
   /** Nodes that may yet do well with the target. */
   let hopeful = 0;
-  for (const { name, carries, isReachable, isJudged, isStale, standing } of nodes) {
-    if (!isReachable) continue;
+  for (const node of nodes) {
+    const { name, carries, isReachable, isJudged, isStale, standing } = node;
+    if (!isReachable && !isTrying(node, target)) continue;
     if (isStale || carries !== target || standing.kind === 'settled' || standing.kind === 'pending') {
       hopeful += 1;
       continue;
     }
     if (standing.kind === 'lost') {
       silent.push(name);
-      fallenSilent += Number(isJudged);
+      // An agent that does not come up is no fault of the first revision; a node that goes away with it may be.
+      fallen += Number(isJudged && !(isFirst && isReachable));
       continue;
     }
     // A node that did not serve before may be unable to by itself (its port is taken): no fault of the profile, unless many are.
@@ -196,7 +203,7 @@ function failureOf(
   if (unable.length > 0 && (isHopeless || (isFirst && unable.length > allowed))) {
     return { reason: 'NotServing', message: `${unable.length} nodes. ${unable[0]}` };
   }
-  if (silent.length > 0 && (isHopeless || (!isFirst && fallenSilent >= allowed))) {
+  if (silent.length > 0 && (isHopeless || fallen >= allowed)) {
     return { reason: 'NodesSilent', message: `${silent.slice(0, 3).join(', ')}: nothing was heard since` };
   }
   return undefined;
@@ -204,12 +211,13 @@ function failureOf(
 
 /** Towards a target that is not known to be good. */
 function advance(
-  { target, settings, nodes }: RolloutInput & { readonly nodes: readonly TriedNode[] },
+  { target, settings, nodes, nowMs }: RolloutInput & { readonly nodes: readonly TriedNode[] },
   good: string | undefined,
   lastPhase: RolloutPhase | undefined,
   allowed: number,
 ): { phase: RolloutPhase; give: Given[] } {
   const isFirst = good === undefined;
+  const here = lastPhase === 'Batch' ? 'Batch' : 'Canary';
   const give = newcomers(nodes, good);
   const movers: TriedNode[] = [];
   let pending = 0;
@@ -223,24 +231,33 @@ function advance(
       settled += Number(standing.kind === 'settled');
       proven += Number(standing.kind === 'settled' && isJudged);
     }
-    if (!isReachable) continue;
-    if (carries !== target && node.isSame && carries !== undefined)
-      give.push({ node: name, revision: target, isTrial: false });
-    else if (node.isStale || (carries !== target && (carries !== undefined || isFirst))) movers.push(node);
-    if (carries === target) pending += Number(standing.kind === 'pending');
-    disturbed += Number(isDisturbed(node, isFirst ? target : undefined));
+    if (isReachable) {
+      if (carries !== target && node.isSame && carries !== undefined)
+        give.push({ node: name, revision: target, isTrial: false });
+      else if (node.isStale || (carries !== target && (carries !== undefined || isFirst))) movers.push(node);
+    } else if (!isTrying(node, target)) {
+      // Of what an edit has superseded: it keeps its place for as long as it may come back.
+      disturbed += Number(isJudged && standing.kind === 'pending' && carries !== good);
+      continue;
+    }
+    // A node that has gone away keeps its place among those that may be on trial, and its batch goes on without it.
+    if (carries === target) pending += Number(standing.kind === 'pending' && (isReachable || here === 'Canary'));
+    disturbed += Number(isDisturbed(node, good) && !(isFirst && isReachable && standing.kind !== 'pending'));
   }
-  const isSteady = movers.length === 0 && pending === 0;
-  if (isSteady)
-    return { phase: settled > 0 && give.length === 0 ? 'Done' : lastPhase === 'Batch' ? 'Batch' : 'Canary', give };
+  if (movers.length === 0 && pending === 0) {
+    const isOver = settled > 0 && give.length === 0 && !isAwaited(nodes, target, nowMs);
+    return { phase: isOver ? 'Done' : here, give };
+  }
 
   const wanted = Math.min(settings.canary.nodes, allowed);
-  const isCanary = lastPhase !== 'Batch' && proven < wanted;
-  const room = isCanary ? wanted - proven - pending : pending > 0 ? 0 : allowed;
-  const chosen = choose(movers, good, room, allowed - disturbed, isCanary);
-  for (const { name, isServing, isStale } of chosen) {
-    give.push({ node: name, revision: target, isTrial: isFirst || isServing || isCanary || isStale });
-  }
+  const isCanary = here === 'Canary' && proven < wanted;
+  // What a node makes of a revision by which it did not serve before says nothing: it is given, and not judged.
+  const sound = movers.filter((node) => isFirst || node.isStale || isSound(node, good));
+  const isTest = isCanary && (sound.length > 0 || pending > 0);
+  const room = isTest ? wanted - proven - pending : pending > 0 ? 0 : allowed;
+  const chosen = choose(isTest ? sound : movers, good, room, allowed - disturbed);
+  const judged = new Set(sound);
+  for (const node of chosen) give.push({ node: node.name, revision: target, isTrial: judged.has(node) });
   // What an edit has superseded, and was found bad before it, is not left to suffer until its turn comes.
   if (good !== undefined) {
     const taken = new Set(chosen);
@@ -253,28 +270,44 @@ function advance(
   return { phase: isCanary ? 'Canary' : 'Batch', give };
 }
 
-/** It served, was given something else, and has not proved yet to be well. Before the `first` revision nobody was served. */
-function isDisturbed({ carries, isJudged, isServing, standing }: RolloutNode, first?: string): boolean {
+/** It has the target to be judged by it: it is looked at whether or not it can be reached, or what takes nodes away would do so unseen. */
+function isTrying({ carries, isJudged }: RolloutNode, target: string): boolean {
+  return isJudged && carries === target;
+}
+
+/** It served, was given something else than what is good, and has not proved yet to be well; or it has not taken up a change of facts yet. */
+function isDisturbed({ carries, isJudged, isServing, standing }: RolloutNode, good: string | undefined): boolean {
   if (standing.kind === 'pending') return isJudged || isServing;
-  return isJudged && standing.kind !== 'settled' && carries !== first;
+  return isJudged && standing.kind !== 'settled' && carries !== good;
+}
+
+/** It serves, and its agent is heard of; or it is we who keep it from that, by what an edit has superseded. */
+function isSound(node: RolloutNode, good: string | undefined): boolean {
+  return (node.isServing && node.standing.kind !== 'lost') || (node.carries !== good && isDisturbed(node, good));
+}
+
+/** Selected nodes are away that have not proved the target: for a moment, or half of all. It is not known to be good yet. */
+function isAwaited(nodes: readonly RolloutNode[], target: string, nowMs: number): boolean {
+  let away = 0;
+  for (const { carries, isJudged, standing, awaySinceMs } of nodes) {
+    if (awaySinceMs === undefined) continue;
+    const isOpen = carries === target ? isJudged && standing.kind === 'pending' : nowMs < awaySinceMs + AWAY_MS;
+    if (isOpen) return true;
+    away += Number(carries !== target);
+  }
+  return away * 2 >= nodes.length;
 }
 
 /**
- * At most `room` nodes, of which at most `quiet` are disturbed anew. Those first that an earlier edit has left somewhere in between;
- * a canary shall be a node that serves, and in a batch those come first that have nothing to lose.
+ * At most `room` nodes, of which at most `quiet` are disturbed anew. Those first that an earlier edit has left somewhere in between,
+ * then those that have nothing to lose.
  */
-function choose(
-  movers: readonly TriedNode[],
-  good: string | undefined,
-  room: number,
-  quiet: number,
-  isCanary: boolean,
-): TriedNode[] {
+function choose(movers: readonly TriedNode[], good: string | undefined, room: number, quiet: number): TriedNode[] {
   if (room <= 0) return [];
   const ranks: TriedNode[][] = [[], [], [], []];
   for (const node of movers) {
-    const isIdle = !node.isServing && good !== undefined;
-    const rank = isDisturbed(node) ? 0 : node.carries !== good && good !== undefined ? 1 : isIdle === isCanary ? 3 : 2;
+    const isBetween = node.carries !== good;
+    const rank = isBetween ? (isDisturbed(node, good) ? 0 : 1) : isSound(node, good) ? 3 : 2;
     ranks[rank]?.push(node);
   }
   const chosen = spread(ranks[0] ?? [], room);
@@ -287,10 +320,13 @@ function choose(
   return chosen;
 }
 
-function earliest(nodes: readonly RolloutNode[]): number | undefined {
+function earliest(nodes: readonly RolloutNode[], nowMs: number): number | undefined {
   let at: number | undefined;
-  for (const { standing } of nodes) {
+  for (const { standing, awaySinceMs } of nodes) {
     if (standing.kind === 'pending' && (at === undefined || standing.untilMs < at)) at = standing.untilMs;
+    if (awaySinceMs === undefined) continue;
+    const longMs = awaySinceMs + AWAY_MS;
+    if (nowMs < longMs && (at === undefined || longMs < at)) at = longMs;
   }
   return at;
 }

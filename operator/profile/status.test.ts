@@ -40,7 +40,7 @@ function status({ plan, unreachable = [], reports = {}, ...more }: Scene): Profi
       const report = reports[name];
       if (report === undefined) return undefined;
       const none = {
-        ...{ appliedRevision: '', isServing: false, servingSinceMs: 0, isRefused: false },
+        ...{ appliedRevision: '', isServing: false, isRefused: false },
         ...{ measures: false, health: undefined, failure: undefined },
       };
       return {
@@ -154,7 +154,7 @@ test('a configuration of another profile that a node still holds does not count'
     ...{ name, uid: '', ownerUid: '', profile: 'other', revision: 'r2', isIntact: true },
     ...{ profileRevision: 'other-1', trial: undefined, writtenAtMs: 0, withdrawnAtMs: undefined, hasLeft: false },
     report: {
-      ...{ appliedRevision: 'r2', isServing: true, servingSinceMs: 0, isRefused: false },
+      ...{ appliedRevision: 'r2', isServing: true, isRefused: false },
       ...{ measures: false, health: undefined, failure: undefined },
     },
   });

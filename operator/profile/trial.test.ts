@@ -2,13 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { NodeHealth } from '../../api/v1alpha1/node.ts';
 import type { AgentReport, WrittenFacts } from './facts.ts';
-import { APPLY_MS, SETTLE_MS, type Standing, standingOf } from './trial.ts';
+import type { Sighting } from './sightings.ts';
+import { APPLY_MS, AWAY_MS, SETTLE_MS, type Standing, standingOf } from './trial.ts';
 
 const trial = { soakSeconds: 60, probes: [] };
 const figures = { queries: 1000, servFailPermille: 10, p99Micros: 20_000 };
 const health: NodeHealth = { revision: 'r', soakSeconds: 60, ...figures, before: figures, measuredAt: '' };
 const serving: AgentReport = {
-  ...{ appliedRevision: 'r', isServing: true, servingSinceMs: 0, isRefused: false },
+  ...{ appliedRevision: 'r', isServing: true, isRefused: false },
   ...{ measures: true, health, failure: undefined },
 };
 
@@ -18,6 +19,8 @@ interface Case {
   measured?: Partial<NodeHealth>;
   more?: { trial?: WrittenFacts['trial']; isIntact?: boolean; revision?: string };
   factor?: number;
+  seen?: Partial<Sighting>;
+  awaySinceMs?: number;
   nowMs?: number;
   is: Standing | Standing['kind'] | `bad ${string}`;
 }
@@ -53,11 +56,47 @@ const cases: Case[] = [
     is: { kind: 'bad', reason: 'NotServing', message: 'port 53 is taken' },
   },
   {
-    title: 'does not serve, by a clock that is wrong',
-    report: { isServing: false, servingSinceMs: 1e12 },
-    nowMs: APPLY_MS + 10_000,
+    title: 'does not serve for a moment, late in its trial',
+    report: { isServing: false, health: undefined },
+    seen: { downSinceMs: 136_000 },
+    nowMs: 145_999,
+    is: { kind: 'pending', untilMs: 146_000 },
+  },
+  {
+    title: 'does not serve, late in its trial',
+    report: { isServing: false },
+    seen: { downSinceMs: 136_000 },
+    nowMs: 146_000,
     is: 'bad NotServing',
   },
+  { title: 'went away in its trial, though it says that all is well', awaySinceMs: 1, is: 'pending' },
+  {
+    title: 'went away in its trial a while ago',
+    awaySinceMs: 1_000,
+    nowMs: AWAY_MS + 999,
+    is: { kind: 'pending', untilMs: AWAY_MS + 1_000 },
+  },
+  { title: 'went away in its trial, and is no more', awaySinceMs: 1_000, nowMs: AWAY_MS + 1_000, is: 'lost' },
+  {
+    title: 'was found to be away only when its trial was over',
+    awaySinceMs: 60_000 + 149_999,
+    nowMs: 1_000_000,
+    is: 'lost',
+  },
+  { title: 'went away long after its trial', awaySinceMs: 60_000 + 150_000, nowMs: 1_000_000, is: 'settled' },
+  {
+    title: 'went away long after its trial, and said so',
+    report: { isServing: false, appliedRevision: '' },
+    awaySinceMs: 60_000 + 150_000,
+    nowMs: 1_000_000,
+    is: 'settled',
+  },
+  {
+    title: 'is away in its trial by a clock that is far ahead',
+    awaySinceMs: 1e12,
+    is: { kind: 'pending', untilMs: 60_000 + 150_000 + AWAY_MS },
+  },
+  { title: 'is away, and is not on trial', more: { trial: undefined }, awaySinceMs: 1, is: 'settled' },
   { title: 'is off trial and serves', report: { health: undefined }, more: { trial: undefined }, is: 'settled' },
   { title: 'soaks', report: { health: undefined }, nowMs: 60_000, is: 'pending' },
   { title: 'was measured with another configuration', measured: { revision: 'old' }, is: 'pending' },
@@ -144,11 +183,12 @@ const cases: Case[] = [
   },
 ];
 
-for (const { title, report, measured, more, factor = 200, nowMs = 0, is } of cases) {
+for (const { title, report, measured, more, factor: healthFactor = 200, seen, awaySinceMs, nowMs = 0, is } of cases) {
   test(`a node that ${title}: ${typeof is === 'string' ? is : is.kind}`, () => {
     const told = { ...serving, ...(measured && { health: { ...health, ...measured } }), ...report };
-    const facts = { revision: 'r', trial, writtenAtMs: 0, isIntact: true, ...more, report: told };
-    const standing = standingOf(facts, factor, nowMs);
+    const facts = { revision: 'r', trial, isIntact: true, ...more, report: told };
+    const sighting = { sinceMs: 0, behindSinceMs: 0, downSinceMs: 0, ...seen };
+    const standing = standingOf(facts, { sighting, awaySinceMs, healthFactor, nowMs });
     if (typeof is !== 'string') assert.deepEqual(standing, is);
     else assert.equal(standing.kind === 'bad' && is !== 'bad' ? `bad ${standing.reason}` : standing.kind, is);
   });

@@ -1,5 +1,6 @@
 import type { NodeHealth } from '../../api/v1alpha1/node.ts';
 import type { TrialTerms, WrittenFacts } from './facts.ts';
+import { isBehind, type Sighting } from './sightings.ts';
 import { isReadable } from './versions.ts';
 
 /** Where a node stands with the configuration that was written for it. */
@@ -20,9 +21,11 @@ export type TrialReason = (typeof trialReasons)[number];
 export const APPLY_MS = 120_000;
 /** Where no trial is due the next batch waits no longer than that for a node that is silent. */
 export const SETTLE_MS = 30_000;
+/** A machine that is started anew is back by then. */
+export const AWAY_MS = 300_000;
 /** Beyond the soak: probes take a while, and so does a status. */
 const REPORT_MS = 30_000;
-/** A listener may be away for a moment while an agent is replaced. */
+/** A listener may be away for a moment, as while an agent is replaced. */
 const NOT_SERVING_MS = 10_000;
 
 /** With fewer queries a share means nothing. */
@@ -38,32 +41,61 @@ const BROKEN_PERMILLE = 500;
 const SETTLED: Standing = { kind: 'settled' };
 const LOST: Standing = { kind: 'lost' };
 
-type TrialFacts = Pick<WrittenFacts, 'revision' | 'trial' | 'writtenAtMs' | 'isIntact' | 'report'>;
+type TrialFacts = Pick<WrittenFacts, 'revision' | 'trial' | 'isIntact' | 'report'>;
 
-/** Pure. `healthFactor` is in percent. */
-export function standingOf(
-  { revision, trial, writtenAtMs, isIntact, report }: TrialFacts,
-  healthFactor: number,
-  nowMs: number,
-): Standing {
+/** What is known of the node from elsewhere. */
+interface Circumstances {
+  readonly sighting: Sighting;
+  /** Since when the node is not ready; undefined where it is. */
+  readonly awaySinceMs: number | undefined;
+  /** In percent. */
+  readonly healthFactor: number;
+  readonly nowMs: number;
+}
+
+/** Pure. */
+export function standingOf(facts: TrialFacts, circumstances: Circumstances): Standing {
+  const { revision, trial, isIntact, report } = facts;
+  const { sighting, awaySinceMs, healthFactor, nowMs } = circumstances;
   const by = (untilMs: number, otherwise: Standing): Standing =>
     nowMs < untilMs ? { kind: 'pending', untilMs } : otherwise;
+  const awayUntilMs = awayUntil(facts, circumstances);
+  if (awayUntilMs !== undefined) return by(awayUntilMs, LOST);
+  // What has proved itself and is away since is not heard any more: that it said last that it ends is no word about the revision.
+  if (awaySinceMs !== undefined && trial !== undefined && report.health !== undefined && isOf(trial, report.health))
+    return judged(report.health, healthFactor);
   // What somebody made of it behind our back is put right first, and so is a format that the agent has said only now that it does
   // not read: nobody is judged by them.
   if (report.isRefused && isIntact && isReadable(revision, report.configVersions))
     return { kind: 'bad', reason: 'ConfigRefused', message: report.failure ?? '' };
-  if (report.appliedRevision !== revision || !isIntact)
-    return by(writtenAtMs + (trial === undefined ? SETTLE_MS : APPLY_MS), LOST);
+  if (isBehind(facts)) {
+    return by((sighting.behindSinceMs ?? nowMs) + (trial === undefined ? SETTLE_MS : APPLY_MS), LOST);
+  }
   if (!report.isServing) {
     const bad: Standing = { kind: 'bad', reason: 'NotServing', message: report.failure ?? 'it does not serve' };
-    // A node's clock may be wrong: its word counts no longer than an agent may take.
-    return by(Math.min(report.servingSinceMs, writtenAtMs + APPLY_MS) + NOT_SERVING_MS, bad);
+    return by((sighting.downSinceMs ?? nowMs) + NOT_SERVING_MS, bad);
   }
   if (trial === undefined) return SETTLED;
   if (report.health?.revision === revision && isOf(trial, report.health)) return judged(report.health, healthFactor);
-  const soakedMs = writtenAtMs + trial.soakSeconds * 1000;
   // An agent of an older version measures nothing: that it has served for so long is all there is.
-  return report.measures ? by(soakedMs + APPLY_MS + REPORT_MS, LOST) : by(soakedMs, SETTLED);
+  if (!report.measures) return by(sighting.sinceMs + trial.soakSeconds * 1000, SETTLED);
+  return by(trialEnd(sighting, trial), LOST);
+}
+
+/**
+ * Until when a node is waited for that went away in its trial, whatever its agent said; undefined where it did not. A kubelet that does not
+ * live through a change is found out only after its trial, by the time that the control plane gives it.
+ */
+function awayUntil({ trial }: TrialFacts, { sighting, awaySinceMs, nowMs }: Circumstances): number | undefined {
+  if (trial === undefined || awaySinceMs === undefined) return undefined;
+  const endMs = trialEnd(sighting, trial);
+  if (awaySinceMs >= endMs && nowMs >= endMs) return undefined;
+  return Math.min(Math.max(awaySinceMs, sighting.sinceMs), endMs) + AWAY_MS;
+}
+
+/** When the agent must have told how it served. */
+function trialEnd({ sinceMs }: Sighting, { soakSeconds }: TrialTerms): number {
+  return sinceMs + soakSeconds * 1000 + APPLY_MS + REPORT_MS;
 }
 
 /** Not of an earlier attempt at the same revision. An agent that says nothing of attempts is of a version that knows none. */

@@ -45,6 +45,7 @@ function plan(agents: Agents, by: Renderers, written = writtenFor): Plan {
       nodeFacts({ metadata: { name, labels: { 'localdns.dev/profile': 'p' } } }),
     ),
     written: (name: string) => written(name, agents[name]),
+    sighting: () => undefined,
     cluster,
     revision: () => undefined,
     gifts: new Map(),

@@ -36,6 +36,7 @@ import {
 import { clusterRanges, type ServiceCidr } from './ranges.ts';
 import { type ControllerRevision, type RevisionFacts, revisionFacts } from './revisions.ts';
 import { ServiceTargets } from './service-targets.ts';
+import { Sightings } from './sightings.ts';
 
 export const PROFILES: Resource = { group, version, ...profileKind, namespaced: false };
 export const LOCAL_DNS_NODES: Resource = { group, version, ...nodeKind, namespaced: false };
@@ -84,6 +85,7 @@ export class World {
   /** Undefined where they are none of the operator's business. */
   readonly networkPolicies: Store<NetworkPolicy, PolicyFacts> | undefined;
   readonly serviceTargets: ServiceTargets;
+  readonly sightings = new Sightings();
   /** All is known that decisions are made of, as far as there is such a thing here. */
   readonly synced: Promise<void>;
   readonly #wantedDns: ServiceName;
@@ -135,6 +137,7 @@ export class World {
     });
     if (networkPolicies) this.networkPolicies = new Store({ ...common(NETWORK_POLICIES), keep: policyFacts });
     this.serviceTargets = new ServiceTargets({ client, clock, timing, onTrouble, onChange: () => this.#changed() });
+    this.written.onChange((name, old, now) => this.sightings.note(name, old, now, clock.date().getTime()));
     this.nodes.onChange((_name, old, now) => {
       if (!isDeepStrictEqual(old?.podCIDRs, now?.podCIDRs)) this.#ranges = undefined;
     });

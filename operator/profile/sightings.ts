@@ -1,0 +1,73 @@
+import type { WrittenFacts } from './facts.ts';
+
+/**
+ * What an operator has seen of one node, by its own clock: neither that of the node nor that of the operator before it need be right.
+ * One that stands by sees as much as one that acts.
+ */
+export interface Sighting {
+  /** Since when the node carries its revision of the profile, in this attempt: a change of the cluster's facts is no new one. */
+  readonly sinceMs: number;
+  /** Since when its agent has not moved towards what stands there; undefined where it has applied it. */
+  readonly behindSinceMs: number | undefined;
+  /** Since when it does not serve; undefined where it does. */
+  readonly downSinceMs: number | undefined;
+}
+
+/** No clock is further off: the certificates of the API server would not be believed. */
+const MAX_SKEW_MS = 600_000;
+
+/** What follows from the state that is seen now. Pure; `old` and `before` are undefined for what is seen for the first time. */
+export function sighting(
+  old: WrittenFacts | undefined,
+  before: Sighting | undefined,
+  now: WrittenFacts,
+  nowMs: number,
+): Sighting {
+  // What is old by any clock has stood there for longer than anybody waits for it.
+  const firstMs = nowMs - now.writtenAtMs > MAX_SKEW_MS ? now.writtenAtMs : nowMs;
+  if (old === undefined || before === undefined || !isSameTrial(old, now)) {
+    const sinceMs = old === undefined ? firstMs : nowMs;
+    return {
+      sinceMs,
+      behindSinceMs: isBehind(now) ? sinceMs : undefined,
+      downSinceMs: isDown(now) ? sinceMs : undefined,
+    };
+  }
+  const hasMoved = old.report.appliedRevision !== now.report.appliedRevision;
+  return {
+    sinceMs: before.sinceMs,
+    behindSinceMs: isBehind(now) ? ((hasMoved ? undefined : before.behindSinceMs) ?? nowMs) : undefined,
+    downSinceMs: isDown(now) ? (before.downSinceMs ?? nowMs) : undefined,
+  };
+}
+
+/** Of all nodes, by their names. */
+export class Sightings {
+  readonly #of = new Map<string, Sighting>();
+
+  get(node: string): Sighting | undefined {
+    return this.#of.get(node);
+  }
+
+  note(node: string, old: WrittenFacts | undefined, now: WrittenFacts | undefined, nowMs: number): void {
+    if (now === undefined) this.#of.delete(node);
+    else this.#of.set(node, sighting(old, this.#of.get(node), now, nowMs));
+  }
+}
+
+function isSameTrial(a: WrittenFacts, b: WrittenFacts): boolean {
+  const isSame = a.uid === b.uid && a.profile === b.profile && a.profileRevision === b.profileRevision;
+  return isSame && a.trial?.attempt === b.trial?.attempt && (a.trial === undefined) === (b.trial === undefined);
+}
+
+export function isBehind({
+  report,
+  revision,
+  isIntact,
+}: Pick<WrittenFacts, 'report' | 'revision' | 'isIntact'>): boolean {
+  return report.appliedRevision !== revision || !isIntact;
+}
+
+function isDown({ report }: WrittenFacts): boolean {
+  return !report.isServing;
+}
