@@ -184,8 +184,8 @@ export const profileSpec = withKeywords(
 
 const nodeCounts = z.strictObject({
   selected: count().describe('Nodes that this profile serves.'),
-  updated: count().describe('Of these, nodes whose agent has applied the current revision.'),
-  ready: count().describe('Of these, nodes whose agent has applied the current revision and serves.'),
+  updated: count().describe('Of these, nodes whose agent has applied the current revision, and that have proved it in their trial.'),
+  ready: count().describe('Of these, nodes that are updated and serve.'),
   failed: count().describe('Of these, nodes whose agent refused its configuration or cannot serve.'),
 });
 

@@ -25,6 +25,8 @@ export interface Course {
   readonly isAccepted: boolean;
   readonly updated: number;
   readonly onTrial: number;
+  /** Nodes that have the target, and on which it has not proved itself. */
+  readonly unproven: ReadonlySet<string>;
   readonly lookAgainAtMs: number | undefined;
   /** The revision that each node has or is moved to; absent: none. */
   readonly carried: ReadonlyMap<string, string>;
@@ -76,7 +78,8 @@ export function courseOf(input: CourseInput): Course | undefined {
   if (!isNews) give(step, profile.metadata.name, settings, world.nowMs, gifts, carried);
   for (const name of new Set(carried.values())) renderingsOf(name, renderings, input);
   const { state, updated, onTrial, lookAgainAtMs } = step;
-  return { state, isNews, isAccepted, updated, onTrial, lookAgainAtMs, carried, renderings, gifts };
+  const unproven = new Set(step.unproven);
+  return { state, isNews, isAccepted, unproven, updated, onTrial, lookAgainAtMs, carried, renderings, gifts };
 }
 
 /** Whether there is nothing new to write down; the words for a failure may change with every look. */
@@ -87,7 +90,7 @@ export function isSameState(a: RolloutState, b: RolloutState | undefined): boole
 
 function idle({ target, good, attempt }: RolloutState): Course {
   const state: RolloutState = { phase: 'Idle', target, good, attempt };
-  const none = { updated: 0, onTrial: 0, lookAgainAtMs: undefined };
+  const none = { updated: 0, onTrial: 0, unproven: new Set<string>(), lookAgainAtMs: undefined };
   return { state, isNews: false, isAccepted: false, ...none, carried: NOTHING, renderings: NOTHING, gifts: NOTHING };
 }
 

@@ -276,8 +276,9 @@ test('the configuration of a node that is gone is deleted', async () => {
 });
 
 test('what the agent reports becomes the status of the profile, which is written once', async () => {
-  await serve('n1');
-  await until(() => condition('default', 'Programmed') === 'False');
+  profile('default', atOnce);
+  node('n1', { 'localdns.dev/profile': 'default' });
+  await until(() => condition('default', 'Programmed') === 'False' && isMarked('n1'));
   await quiet();
   report('n1', { appliedRevision: specOf('n1')?.revision });
   await until(() => condition('default', 'Programmed') === 'True');

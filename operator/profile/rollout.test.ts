@@ -538,12 +538,12 @@ test('where time alone decides, it looks again', () => {
 
 test('it counts who has the target, and who is on trial', () => {
   const nodes = [at('a', 'new', { standing: pending }), at('b', 'new'), at('c', 'old')];
-  const { updated, onTrial } = planRollout({
+  const { updated, onTrial, unproven } = planRollout({
     target: 'new',
     settings: defaultedRollout(),
     nodes,
     before: canary,
     nowMs: 0,
   });
-  assert.deepEqual([updated, onTrial], [2, 1]);
+  assert.deepEqual([updated, onTrial, unproven], [2, 1, ['a']]);
 });

@@ -69,6 +69,8 @@ export interface RolloutStep {
   readonly lookAgainAtMs: number | undefined;
   readonly updated: number;
   readonly onTrial: number;
+  /** Nodes that have the target, and on which it has not proved itself. */
+  readonly unproven: readonly string[];
 }
 
 /** Why a target failed. */
@@ -92,7 +94,11 @@ export function planRollout(input: RolloutInput): RolloutStep {
     give,
     lookAgainAtMs: earliest(nodes, input.nowMs),
     updated: count(nodes, ({ carries }) => carries === target),
-    onTrial: count(nodes, (node) => node.carries === target && node.isJudged && node.standing.kind === 'pending'),
+    onTrial: count(nodes, (node) => isTrying(node, target) && node.standing.kind === 'pending'),
+    unproven:
+      target === good
+        ? []
+        : nodes.filter((node) => isTrying(node, target) && node.standing.kind !== 'settled').map(({ name }) => name),
   });
 
   if (settings.paused) return step('Paused', newcomers(nodes, good));

@@ -99,6 +99,31 @@ test('a node that is not reachable does not hold Programmed back, and is named',
   assert.equal(summary(away).Progressing, 'False RolloutComplete');
 });
 
+test('on trial a node is neither updated nor ready, however well it serves, and whether or not it can be reached', () => {
+  const reports = { a: serving, b: serving };
+  const unproven = new Set(['b']);
+  for (const unreachable of [[], ['b']]) {
+    const trying = status({ plan: { course: { ...course('Paused'), unproven } }, reports, unreachable });
+    assert.deepEqual(trying.nodes, { selected: 2, updated: 1, ready: 1, failed: 0 });
+    assert.equal(summary(trying).Programmed, 'False NodesPending');
+    assert.match(condition(trying, 'Programmed').message, /1 of 2 nodes serve r2. Not yet: b/);
+  }
+});
+
+test('nothing is Programmed while nobody can say so, nor before the rollout is over', () => {
+  const away = status({ reports: { a: { ...serving, isServing: false } }, unreachable: ['a', 'b'] });
+  assert.equal(summary(away).Programmed, 'False NodesPending');
+  assert.match(condition(away, 'Programmed').message, /0 of 2 nodes serve r2. 2 not reachable: a, b/);
+  for (const [phase, wanted] of [
+    ['Batch', 'False NodesPending'],
+    ['Done', 'True AllNodesProgrammed'],
+  ] as const) {
+    const one = { ...course(phase), unproven: new Set<string>() };
+    const here = status({ plan: { course: one }, reports: { a: serving }, unreachable: ['b'] });
+    assert.equal(summary(here).Programmed, wanted);
+  }
+});
+
 test('a node that refuses its configuration is failed, with its words, and nobody waits for it', () => {
   const failed = status({
     reports: { a: serving, b: { appliedRevision: 'r1', isServing: true, failure: 'port 53 is taken' } },
@@ -302,6 +327,7 @@ test('network policies that keep pods from the agents are named with what they l
 const course = (phase: RolloutPhase, more: Partial<RolloutState> = {}): Course => ({
   state: { phase, target: 'p-new', good: 'p-old', startedAt: '2026-01-01T00:00:00Z', ...more },
   ...{ isNews: false, isAccepted: true, updated: 1, onTrial: 1, lookAgainAtMs: undefined },
+  unproven: new Set(['a']),
   ...{ carried: new Map(), renderings: new Map(), gifts: new Map() },
 });
 const why = { reason: 'ProbeFailed', message: 'a: x.example: SERVFAIL' };
@@ -332,9 +358,10 @@ for (const [phase, failure, progressing, message] of [
 
 test('a node that failed already does not hide that a rollout failed: there is an Event for each, once', () => {
   const failing = { b: { failure: 'port 53 is taken' } };
-  const before = status({ reports: failing });
+  const required = { ...profile, spec: { mode: 'Required' } } as const;
+  const before = status({ profile: required, reports: failing });
   const after = status({
-    profile: { ...profile, status: before },
+    profile: { ...required, status: before },
     plan: { course: course('RollingBack', why) },
     reports: failing,
   });
@@ -343,7 +370,7 @@ test('a node that failed already does not hide that a rollout failed: there is a
     ['RolloutFailed'],
   );
   const later = status({
-    profile: { ...profile, status: after },
+    profile: { ...required, status: after },
     plan: { course: course('RolledBack', why) },
     reports: failing,
   });

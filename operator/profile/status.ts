@@ -42,7 +42,7 @@ interface Progress {
   /** They serve, and the queries of pods are not led to them, with why. */
   readonly bypassed: readonly { readonly node: string; readonly failure: string }[];
   readonly unreachable: readonly string[];
-  /** Reachable, and neither ready nor failed. */
+  /** Reachable or on trial, and neither ready nor failed. */
   readonly pending: readonly string[];
   /** Nodes that hold a configuration at all. */
   readonly configured: readonly string[];
@@ -57,6 +57,8 @@ const failedPhases: Readonly<Partial<Record<RolloutPhase, Reason>>> = {
   RollingBack: reasons.rollingBack,
   RolledBack: reasons.rolledBack,
 };
+
+const underWay: readonly RolloutPhase[] = ['Canary', 'Batch'];
 
 type Verdict = Pick<Condition, 'status' | 'reason' | 'message'>;
 
@@ -127,7 +129,10 @@ function progressOf({ profile, plan, node, written }: StatusInput): Progress {
     return facts?.profile === profile.metadata.name ? facts : undefined;
   };
   const wanted = plan.revisions.length > 0 ? plan.revisions : [revision];
-  const updated = selected.filter((name) => wanted.includes(mine(name)?.report.appliedRevision || 'none'));
+  const isUnproven = (name: string): boolean => plan.course?.unproven.has(name) ?? false;
+  const updated = selected.filter(
+    (name) => wanted.includes(mine(name)?.report.appliedRevision || 'none') && !isUnproven(name),
+  );
   const ready = updated.filter((name) => mine(name)?.report.isServing === true);
   const failed = selected.flatMap((name) => {
     const failure = plan.tooOld.get(name) ?? mine(name)?.report.failure;
@@ -146,7 +151,7 @@ function progressOf({ profile, plan, node, written }: StatusInput): Progress {
     failed,
     bypassed,
     unreachable: selected.filter((name) => !isReachable(name)),
-    pending: selected.filter((name) => isReachable(name) && !settled.has(name)),
+    pending: selected.filter((name) => (isReachable(name) || isUnproven(name)) && !settled.has(name)),
     configured: selected.filter((name) => written(name) !== undefined),
   };
 }
@@ -192,12 +197,15 @@ function programmed(
   if (failure !== undefined) return { status: 'False', reason: failure, message: fateOf(plan.course) };
   const away = unreachable.length === 0 ? '' : ` ${unreachable.length} not reachable: ${some(unreachable)}.`;
   const count = `${ready.length} of ${selected.length} nodes serve ${plan.revision}.`;
-  const waiting = [...pending, ...failed.map((failure) => failure.node)].filter(
-    (name) => node(name)?.isReachable === true,
-  );
-  if (waiting.length === 0) return { status: 'True', reason: reasons.allNodesProgrammed, message: `${count}${away}` };
-  const reason = pending.length > 0 ? reasons.nodesPending : reasons.nodesFailed;
-  return { status: 'False', reason, message: `${count} Not yet: ${some(waiting)}.${away}` };
+  const unable = failed.map((failure) => failure.node).filter((name) => node(name)?.isReachable === true);
+  const waiting = [...pending, ...unable];
+  // Where nobody can say that it serves it is not so, and while nodes are awaited that are away it is not over.
+  const isOpen = ready.length === 0 || underWay.includes(plan.course?.state.phase ?? 'Done');
+  if (waiting.length === 0 && !isOpen)
+    return { status: 'True', reason: reasons.allNodesProgrammed, message: `${count}${away}` };
+  const reason = pending.length > 0 || waiting.length === 0 ? reasons.nodesPending : reasons.nodesFailed;
+  const whom = waiting.length === 0 ? '' : ` Not yet: ${some(waiting)}.`;
+  return { status: 'False', reason, message: `${count}${whom}${away}` };
 }
 
 function progressing(

@@ -185,7 +185,7 @@ function is(conditions: readonly Condition[], type: string, status: string, reas
 /** An edit of the good profile is on its nodes. */
 async function goodReaches(withinMs: number): Promise<void> {
   edits += 1;
-  const rollout = { maxUnavailable: '100%', canary: { nodes: 0 } };
+  const rollout = { maxUnavailable: '100%', canary: { nodes: 0, soakSeconds: 0 } };
   await cluster.applyOk([profile('good', { blockedDomains: [{ domain: `edit-${edits}.example` }], rollout })]);
   await eventually(`edit ${edits} is in force`, withinMs, async () => {
     operator.assertRunning();
