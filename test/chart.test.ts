@@ -120,9 +120,11 @@ test('the chart carries the version of package.json, and the API server that its
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
   const meta = parse(readFileSync(join(chart, 'Chart.yaml'), 'utf8')) as Record<string, string>;
   assert.equal(meta.appVersion, version);
-  const old = helm('template', 'localdns', chart, '--kube-version', 'v1.29.9');
-  assert.match(old.stderr, /incompatible with Kubernetes v1\.29\.9/);
-  // Without it, older Helm takes a vendor's suffix (v1.30.4-eks-a1b2c3) for a pre-release, and refuses.
+  // An API server takes in new rules the CEL libraries of the version before its own, and `ip` and `cidr` came with 1.30.
+  assert.match(readFileSync(join(chart, 'files/crds/localdnsprofiles.localdns.dev.yaml'), 'utf8'), /isIP\(/);
+  const old = helm('template', 'localdns', chart, '--kube-version', 'v1.30.14');
+  assert.match(old.stderr, /incompatible with Kubernetes v1\.30\.14/);
+  // Without it, older Helm takes a vendor's suffix (v1.31.4-eks-a1b2c3) for a pre-release, and refuses.
   assert.match(meta.kubeVersion ?? '', /-0$/);
 });
 

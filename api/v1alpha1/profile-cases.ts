@@ -361,6 +361,15 @@ export const profileCases: readonly ProfileCase[] = [
     refused: { field: 'spec.listeners.node.addresses[0]', message: 'an address can belong to one listener only' },
   },
   {
+    title: 'one address for both listeners, in two spellings',
+    spec: { listeners: { cluster: { addresses: ['10.0.0.1', 'FD00::0:1'] }, node: { addresses: ['fd00::1'] } } },
+    refused: { field: 'spec.listeners.node.addresses[0]', message: 'an address can belong to one listener only' },
+  },
+  {
+    title: 'addresses of listeners that differ in their family alone',
+    spec: { listeners: { cluster: { addresses: ['10.0.0.1'] }, node: { addresses: ['::a00:1', 'a00:1::'] } } },
+  },
+  {
     title: 'a malformed cluster domain',
     spec: { clusterDomain: '.' },
     refused: { field: 'spec.clusterDomain', message: 'should match' },
