@@ -184,7 +184,9 @@ export const profileSpec = withKeywords(
 
 const nodeCounts = z.strictObject({
   selected: count().describe('Nodes that this profile serves.'),
-  updated: count().describe('Of these, nodes whose agent has applied the current revision, and that have proved it in their trial.'),
+  updated: count().describe(
+    'Of these, nodes whose agent has applied the current revision, and that have proved it in their trial.',
+  ),
   ready: count().describe('Of these, nodes that are updated and serve.'),
   failed: count().describe('Of these, nodes whose agent refused its configuration or cannot serve.'),
 });
