@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks';
 import { TimerWheel } from './timer-wheel.ts';
 
 /** Time as the serving thread sees it; scenarios bring their own. */
@@ -12,7 +13,22 @@ export interface Timer {
   cancel(): void;
 }
 
-const nowMs = () => performance.now();
+let turnMs = 0;
+let isRead = false;
+const turnEnds = () => {
+  isRead = false;
+};
+
+/** Stands still within a turn of the loop: to read it anew for each query would cost as much as to look an answer up. */
+function nowMs(): number {
+  if (!isRead) {
+    turnMs = performance.now();
+    isRead = true;
+    setImmediate(turnEnds);
+  }
+  return turnMs;
+}
+
 const wheel = new TimerWheel(nowMs);
 
 export const systemClock: Clock = { nowMs, after: (delayMs, callback) => wheel.after(delayMs, callback) };

@@ -26,13 +26,16 @@ export function passingCells(): Cells {
   return new Cells(cellsOf(maxMessageLength));
 }
 
-/** In the word of marks the lowest eight bits count uses, and the next eight failures. */
+/** In the word of marks the lowest eight bits count uses, the next eight failures, and the highest are the lowest of the type. */
 export const maxCount = 0xff;
 const failuresShift = 8;
 export const flagsShift = 16;
 const blockedMark = 1 << 18;
 const prefetchedMark = 1 << 19;
 export const protectedMark = 1 << 20;
+export const typeShift = 21;
+/** Of the type, and of DO and CD. */
+export const signMask = (-1 << typeShift) | (3 << flagsShift);
 
 const place = new Place();
 

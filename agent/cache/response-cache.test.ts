@@ -149,7 +149,7 @@ test('what is kept about a name is found by that alone, and beside what is kept 
 test('questions that share a hash are told apart by their octets', () => {
   const cache = new ResponseCache(1 << 20);
   const part = cache.partition('aa');
-  const alike = (name: string) => ({ ...questionFor(name), hash: 7 });
+  const alike = (name: string) => ({ ...questionFor(name), nameHash: 7 });
   for (const name of ['one', 'two']) part.store(alike(name), false, entryFor(name));
   assert.deepEqual(
     ['one', 'TWO', 'ten', 'on', 'once'].map((name) => firstLabelOf(part.lookup(alike(name), false))),
@@ -162,7 +162,7 @@ test('questions that share a hash are told apart by their octets', () => {
     [0, 1, 0, 3],
   ]) {
     const question = Buffer.concat([asked.question.subarray(0, -4), Buffer.from(changed)]);
-    assert.equal(part.lookup({ ...asked, hash: 7, questionIn: question }, false), undefined, `${changed}`);
+    assert.equal(part.lookup({ ...asked, nameHash: 7, questionIn: question }, false), undefined, `${changed}`);
   }
   for (const questionFlags of [1, 2]) assert.equal(part.lookup({ ...alike('one'), questionFlags }, false), undefined);
   part.drop(alike('one'), false);
@@ -176,10 +176,10 @@ test('of questions that somebody has made to share a hash a few are kept', () =>
   const cache = new ResponseCache(1 << 20);
   const part = cache.partition('aa');
   for (let name = 0; name < 1_000; name += 1) {
-    part.store({ ...questionFor(`n${name}`), hash: 7 }, false, entryFor(`n${name}`));
+    part.store({ ...questionFor(`n${name}`), nameHash: 7 }, false, entryFor(`n${name}`));
   }
   assert.ok(cache.size <= 32, `${cache.size} entries`);
-  assert.notEqual(part.lookup({ ...questionFor('n999'), hash: 7 }, false), undefined);
+  assert.notEqual(part.lookup({ ...questionFor('n999'), nameHash: 7 }, false), undefined);
   assert.equal(cache.evictions, 1_000 - cache.size);
 });
 
@@ -199,8 +199,8 @@ test('a hash that two blocks share leads neither to the other’s answer', () =>
   const cache = new ResponseCache(1 << 20);
   const asked = questionFor('one');
   cache.partition('aa').store(asked, false, entryFor('one'));
-  const hash = asked.hash ^ hashIn(blockOf('aa'), asked, false) ^ hashIn(blockOf('ab'), asked, false);
-  assert.equal(cache.partition('ab').lookup({ ...asked, hash }, false), undefined);
+  const nameHash = asked.nameHash ^ hashIn(blockOf('aa'), asked) ^ hashIn(blockOf('ab'), asked);
+  assert.equal(cache.partition('ab').lookup({ ...asked, nameHash }, false), undefined);
   assert.equal(firstLabelOf(cache.partition('aa').lookup(asked, false)), 'one');
 });
 

@@ -10,7 +10,7 @@ import { u16 } from '../wire/octets.ts';
 import { fixedLength, mixed, type Question } from '../wire/question.ts';
 import { Cells, cellsOf, Word, wordsPerCell } from './cells.ts';
 import { Chains } from './chains.ts';
-import { chargeOfCell, Entry, flagsShift, maxCount, protectedMark } from './entry.ts';
+import { chargeOfCell, Entry, flagsShift, maxCount, protectedMark, signMask, typeShift } from './entry.ts';
 import { Segment } from './segment.ts';
 
 /** Part of the budget that may be protected; the rest is where new answers show whether they are asked for again. */
@@ -226,13 +226,13 @@ export class ResponseCache {
   /** Returns 0 for none. */
   #find(block: number, asked: Question, ofName: boolean): number {
     const { chains, cells } = this.#held;
-    const hash = hashIn(block, asked, ofName);
+    const hash = hashIn(block, asked);
+    const type = ofName ? anyType : typeOf(asked);
+    const sign = signOf(asked, type);
     for (let first = chains.find(hash); first !== 0; first = chains.next(first)) {
       if (chains.hashOf(first) !== hash || this.#held.word(first, Word.block) !== block) continue;
-      const entry = new Entry(cells, first);
-      if (entry.questionFlags === asked.questionFlags && entry.answers(asked, ofName ? anyType : typeOf(asked))) {
-        return first;
-      }
+      const isAlike = ((this.#held.word(first, Word.marks) ^ sign) & signMask) === 0;
+      if (isAlike && new Entry(cells, first).answers(asked, type)) return first;
     }
     return 0;
   }
@@ -268,8 +268,8 @@ export class ResponseCache {
     this.#stamp = (this.#stamp + 1) | 0 || 1;
     held.setWord(first, Word.stamp, this.#stamp);
     held.setWord(first, Word.block, block);
-    held.setWord(first, Word.hash, hashIn(block, asked, ofName));
-    held.setWord(first, Word.marks, held.word(first, Word.marks) | (asked.questionFlags << flagsShift));
+    held.setWord(first, Word.hash, hashIn(block, asked));
+    held.setWord(first, Word.marks, held.word(first, Word.marks) | signOf(asked, ofName ? anyType : typeOf(asked)));
     held.chains.add(first);
     this.#boundChain(first);
     segment.add(first, count);
@@ -334,9 +334,14 @@ export function blockOf(prefix: string): number {
   return (prefix.charCodeAt(0) << 16) | prefix.charCodeAt(1);
 }
 
-/** The same name has another place for each block. */
-export function hashIn(block: number, asked: Question, ofName: boolean): number {
-  return (ofName ? mixed(asked.nameHash, anyType) : asked.hash) ^ mixed(block, 0);
+/** The same name has another place for each block; in one, all that is known of a name is found at one place. */
+export function hashIn(block: number, { nameHash }: Question): number {
+  return nameHash ^ mixed(block, 0);
+}
+
+/** What tells the answers to a name apart, but for types that hardly anybody asks for. */
+function signOf({ questionFlags }: Question, type: number): number {
+  return (questionFlags << flagsShift) | (type << typeShift);
 }
 
 function typeOf({ questionIn, questionAt, questionLength }: Question): number {

@@ -1,4 +1,3 @@
-import { randomInt } from 'node:crypto';
 import type { OnReadOpts, Socket } from 'node:net';
 import type { Clock, Timer } from '../clock.ts';
 import { maxMessageLength } from '../wire/answer.ts';
@@ -8,6 +7,7 @@ import { setU16, u16 } from '../wire/octets.ts';
 import { hasOpt, questionEnd } from '../wire/upstream-query.ts';
 import type { ServerAddress } from './exchange-error.ts';
 import type { Outgoing } from './outgoing.ts';
+import { randomId } from './random-id.ts';
 import { type Batch, Sent, SentQueries } from './sent-queries.ts';
 import type { TcpQuery } from './tcp-query.ts';
 import type { TlsSessions } from './tls-sessions.ts';
@@ -25,6 +25,8 @@ const keepalivePart = 0.6;
 const stuckAfterMs = 5;
 /** A server that answers in any order holds nothing up; after this much silence its connection may be dead. */
 const silentAfterMs = 250;
+/** Weight of a new time in the smoothed one. */
+const answerWeight = 1 / 8;
 /** The way there and back, where nothing is known of it. */
 const usualRoundTripMs = 25;
 /** How long a connection took to stand tells how long the way is; above this it may as well tell how busy we were. */
@@ -46,6 +48,8 @@ export interface ConnectionOwner {
   answersInAnyOrder: boolean;
   /** The shortest that anything took: the way there and back is at most so long. */
   roundTripMs: number | undefined;
+  /** From one answer to the next over one connection, smoothed. */
+  answerMs: number | undefined;
   /** False for servers that cannot read the option edns-tcp-keepalive. */
   takesKeepalive: boolean;
   /** There may be room on a connection. */
@@ -229,7 +233,8 @@ export class TcpConnection {
     for (const message of batch.messages) length += 2 + message.length;
     const frames = Buffer.allocUnsafe(length);
     let at = 0;
-    for (const [place, message] of batch.messages.entries()) {
+    for (let place = 0; place < batch.messages.length; place += 1) {
+      const message = batch.messages[place] as Buffer;
       setU16(frames, at, message.length);
       message.copy(frames, at + 2);
       setU16(frames, at + 2, batch.ids[place] as number);
@@ -240,7 +245,7 @@ export class TcpConnection {
   };
 
   #freeId(): number {
-    let queryId = randomInt(0x10000);
+    let queryId = randomId();
     while (this.#sent.get(queryId) !== undefined) queryId = (queryId + 1) & 0xffff;
     return queryId;
   }
@@ -257,21 +262,41 @@ export class TcpConnection {
 
   /** @param chunk is used again after the return */
   #read(chunk: Buffer): void {
-    this.#lastReplyAtMs = this.#clock.nowMs();
+    const head = this.#head();
+    const nowMs = this.#clock.nowMs();
+    const workedMs = head && this.#workedMs(head, nowMs);
+    this.#lastReplyAtMs = nowMs;
+    let answers = 0;
     const data = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk]);
     let at = 0;
     while (at + 2 <= data.length) {
       const end = at + 2 + u16(data, at);
       if (end > data.length) break;
       this.#deliver(data.subarray(at + 2, end));
+      answers += 1;
       at = end;
     }
     this.#received = at === data.length ? nothing : Buffer.from(data.subarray(at));
     if (at === 0) return;
+    if (workedMs !== undefined) this.#pace(workedMs / answers);
     this.#stuck = false;
     this.#suspect = false;
     if (this.#draining && !this.#isAwaited()) this.#close('the upstream wants it closed');
     else this.#owner.progressed();
+  }
+
+  /** How long the server has had nothing else to do on this connection than what is answered now: not what the way takes. */
+  #workedMs({ batch }: Sent, nowMs: number): number {
+    const askedAtMs = Math.max(batch.leftAtMs, this.#openedAtMs);
+    if (askedAtMs <= this.#lastReplyAtMs) return nowMs - this.#lastReplyAtMs;
+    return Math.max(0, nowMs - askedAtMs - (this.#owner.roundTripMs ?? 0));
+  }
+
+  /** A slow answer among fast ones says little of those that come next. */
+  #pace(answerMs: number): void {
+    const ms = Math.min(answerMs, stuckAfterMs);
+    const before = this.#owner.answerMs ?? ms;
+    this.#owner.answerMs = before + (ms - before) * answerWeight;
   }
 
   #deliver(reply: Buffer): void {

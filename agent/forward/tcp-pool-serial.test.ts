@@ -96,6 +96,26 @@ suite('towards a server that answers one after the other', () => {
     equal(server.accepted, 1);
   });
 
+  for (const [workMs, crowd, connections] of [
+    [0.02, 30, 1],
+    [0.02, 100, 4],
+    [2, 30, 4],
+  ] as const) {
+    test(`a server that takes ${workMs} ms for a query is asked ${crowd} at a time over ${connections}`, async () => {
+      const { clock, server, ask } = scene({ workMs: () => workMs });
+      for (let round = 0; round < 4; round += 1) {
+        const replies = names(`n${round}-`, 8).map((name) => ask(name));
+        await clock.advance(40);
+        await Promise.all(replies);
+      }
+      equal(server.accepted, 1);
+      const replies = names('m', crowd).map((name) => ask(name));
+      await clock.advance(100);
+      await Promise.all(replies);
+      equal(server.accepted, connections);
+    });
+  }
+
   test('a crowd of fast queries needs no more than four', async () => {
     const { clock, server, ask, asked } = scene({ workMs: () => 0.05 });
     const crowd = names('n', 1_000);
@@ -136,7 +156,7 @@ suite('towards a server that answers one after the other', () => {
       inAnyOrder: true,
       workMs: (name) => (isSlow(name) ? Number.POSITIVE_INFINITY : 0),
     });
-    for (let round = 0; round < 20; round += 1) {
+    for (let round = 0; round < 40; round += 1) {
       const lost = rejects(ask(`slow${round}.example`), { code: 'TIMEOUT' });
       const fast = ask(`fast${round}.example`);
       await clock.advance(3);

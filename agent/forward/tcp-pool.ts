@@ -13,8 +13,11 @@ const atRest = 2;
 const maxMoving = 4;
 /** Those that a slow query holds up come on top, until there are so many; not those that do not come about. */
 const maxConnections = 32;
-/** With fewer queries than this ahead, one connection is shared rather than another one opened. */
-const sharedBelow = 8;
+/** With fewer queries than this ahead, one connection is shared rather than another one opened or used as well: */
+const leastShared = 8;
+/** with more, as far as the server is so fast that the last of them waits no longer than this: what goes together costs less. */
+const mostShared = 32;
+const sharedMs = 1;
 /**
  * What is moved is asked twice, which costs the server: it may happen to a tenth of the queries, to some more after a pause, and
  * freely where it paid. A server that is slow because it has too much to do is not given more.
@@ -30,6 +33,7 @@ const lookEveryMs = 5;
 class TcpPool implements ConnectionOwner {
   answersInAnyOrder = false;
   roundTripMs: number | undefined;
+  answerMs: number | undefined;
   takesKeepalive = true;
   readonly #server: ServerAddress;
   readonly #clock: Clock;
@@ -142,7 +146,10 @@ class TcpPool implements ConnectionOwner {
   #free(): TcpConnection | 'new' | undefined {
     let least: TcpConnection | undefined;
     let oldest: TcpConnection | undefined;
-    let [moving, stuck, opening] = [0, 0, 0];
+    const sharedBelow = this.#sharedBelow;
+    let moving = 0;
+    let stuck = 0;
+    let opening = 0;
     for (const connection of this.#connections) {
       if (!connection.isEstablished) opening += 1;
       if (connection.isStuck) stuck += 1;
@@ -161,6 +168,11 @@ class TcpPool implements ConnectionOwner {
     return least.ahead < Math.floor(least.maxAhead * part) ? least : undefined;
   }
 
+  get #sharedBelow(): number {
+    if (this.answerMs === undefined) return leastShared;
+    return Math.max(leastShared, Math.min(mostShared, sharedMs / this.answerMs));
+  }
+
   #oldest(little: number): TcpConnection | undefined {
     return this.#connections.find(
       (connection) => connection.isUsable && connection.ahead < little && !connection.isStuck,
@@ -169,7 +181,10 @@ class TcpPool implements ConnectionOwner {
 
   #open(): TcpConnection {
     // The way may have become another one meanwhile.
-    if (this.#connections.length === 0) this.roundTripMs = undefined;
+    if (this.#connections.length === 0) {
+      this.roundTripMs = undefined;
+      this.answerMs = undefined;
+    }
     const opened = new TcpConnection(this.#server, this.#clock, this.#outgoing, this.#sessions, this);
     this.#connections.push(opened);
     return opened;

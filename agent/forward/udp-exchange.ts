@@ -1,4 +1,3 @@
-import { randomInt } from 'node:crypto';
 import type { Clock } from '../clock.ts';
 import * as header from '../wire/header.ts';
 import { setU16 } from '../wire/octets.ts';
@@ -6,6 +5,7 @@ import { hasQuestion } from '../wire/records.ts';
 import { questionEnd } from '../wire/upstream-query.ts';
 import type { ExchangeError, ServerAddress } from './exchange-error.ts';
 import { type Outgoing, unmarked } from './outgoing.ts';
+import { randomId } from './random-id.ts';
 import type { Asker } from './transport.ts';
 
 /**
@@ -29,7 +29,7 @@ export function udpExchange(
     return;
   }
   const query = Buffer.from(message);
-  const queryId = randomInt(0x10000);
+  const queryId = randomId();
   setU16(query, 0, queryId);
   socket.unref();
   let hasEnded = false;

@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net';
 import { type BatchCalls, intOption, isLibc, type Libc, linux, loadLibc } from '../libc.ts';
 import type { Reply } from '../server/server.ts';
-import { addressText } from '../wire/address.ts';
+import { ClientTexts } from './client-texts.ts';
 import { batchSize, Datagrams, type Peer, type PeerShape, type Sender } from './datagrams.ts';
 import { drained } from './drain.ts';
 import type { ListenAddress, Listener, ServePacket, TellMishap } from './listener.ts';
@@ -84,6 +84,7 @@ class BatchedListener implements Listener, Sender {
   readonly #serve: ServePacket;
   readonly #tell: TellMishap;
   readonly #datagrams: Datagrams;
+  readonly #clients = new ClientTexts();
   readonly #watch: { stop: () => void };
   #received = 0;
   #open = 0;
@@ -162,11 +163,7 @@ class BatchedListener implements Listener, Sender {
 
   client(peer: number | Peer): string {
     const words = typeof peer === 'number' ? this.#datagrams.peer(peer, this.shape) : peer;
-    if (this.shape.name === 16) {
-      const address = words[1] as number;
-      return `${address & 0xff}.${(address >>> 8) & 0xff}.${(address >>> 16) & 0xff}.${address >>> 24}`;
-    }
-    return addressText(Buffer.from(Uint32Array.from(words.slice(2, 6)).buffer));
+    return this.shape.name === 16 ? this.#clients.ofIpv4(words[1] as number) : this.#clients.ofIpv6(words, 2);
   }
 
   ended(): void {

@@ -101,6 +101,8 @@ class Places {
 
   peer(place: number, { name, control }: PeerShape): Peer {
     const at = this.#peerAt(place);
+    // All that there is of the usual one, family, port and address, in one piece.
+    if (name === 16 && control === 0) return [this.#words[at] as number, this.#words[at + 1] as number, 0, 0];
     const words: number[] = [];
     for (let word = 0; word < name / 4; word += 1) words.push(this.#words[at + word] as number);
     for (let word = 0; word < control / 4; word += 1) words.push(this.#words[at + nameWords + word] as number);

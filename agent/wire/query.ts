@@ -181,7 +181,8 @@ export class Query implements PendingQuery {
 
   /** A copy that outlives the packet. */
   detach(): PendingQuery {
-    const question = Buffer.from(this.question);
+    const question = Buffer.allocUnsafe(this.questionLength);
+    this.packet.copy(question, 0, header.headerLength, this.questionEnd);
     return {
       id: this.id,
       flags: this.flags,

@@ -8,6 +8,7 @@ const typeRrsig = 46;
 
 /** RFC 2181 §5.2: where the TTLs of a set differ, all of them are the smallest. @param questionEnd where the first record begins */
 export function evenTtls(message: Buffer, { ttlOffsets }: RecordWalk, questionEnd: number): void {
+  if (ttlOffsets.length < 2) return;
   const ttls = ttlOffsets.map((at) => ttlAt(message, at));
   if (ttls.every((ttl) => ttl === ttls[0])) return;
   const sets = new Map<string, number[]>();
