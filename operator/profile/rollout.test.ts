@@ -510,6 +510,30 @@ test('each target is an attempt of its own, and so is what is tried anew after i
   assert.equal(look({ phase: 'Idle', target: 'new', attempt: 7 }), 8);
 });
 
+test('batch after batch goes round the zones, and so does a rollback', () => {
+  const zones = (before: RolloutState, settings: object, to: string): string => {
+    let state = before;
+    const nodes = many(9, to === 'new' ? 'old' : 'new').map((node, index) => ({
+      ...node,
+      zone: `z${Math.floor(index / 3)}`,
+    }));
+    const order: string[] = [];
+    for (let look = 0; look < 40; look += 1) {
+      const step = planRollout({ target: 'new', settings: defaultedRollout(settings), nodes, before: state, nowMs: 0 });
+      state = step.state;
+      for (const { node, revision } of look % 2 === 0 ? [] : step.give) {
+        const taken = nodes.find(({ name }) => name === node) ?? assert.fail();
+        order.push(taken.zone);
+        nodes.splice(nodes.indexOf(taken), 1, { ...taken, carries: revision, isJudged: revision === 'new' });
+      }
+    }
+    return order.join(' ');
+  };
+  const round = 'z0 z1 z2 z0 z1 z2 z0 z1 z2';
+  assert.equal(zones(done, { maxUnavailable: 1 }, 'new'), round);
+  assert.equal(zones(rollingBack, { maxUnavailable: 1 }, 'old'), round);
+});
+
 test('it says which node failed, and keeps saying so after the rollback', () => {
   const nodes = [at('a', 'new', { standing: bad }), at('b', 'old')];
   const { state } = planRollout({ target: 'new', settings: defaultedRollout(), nodes, before: canary, nowMs: 0 });

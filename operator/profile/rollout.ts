@@ -170,7 +170,9 @@ function move(nodes: readonly RolloutNode[], to: string, allowed: number): { giv
     }
   }
   const isOver = give.length === 0 && serving.length === 0 && disturbed === 0;
-  for (const { name } of spread(serving, allowed - disturbed)) give.push({ node: name, revision: to, isTrial: false });
+  const returned = nodes.filter(({ carries }) => carries === to);
+  for (const { name } of spread(serving, allowed - disturbed, returned))
+    give.push({ node: name, revision: to, isTrial: false });
   return { give, isOver };
 }
 
@@ -261,8 +263,9 @@ function advance(
   const sound = movers.filter((node) => isFirst || node.isStale || isSound(node, good));
   const isTest = isCanary && (sound.length > 0 || pending > 0);
   const room = isTest ? wanted - proven - pending : pending > 0 ? 0 : allowed;
-  const chosen = choose(isTest ? sound : movers, good, room, allowed - disturbed);
   const judged = new Set(sound);
+  const had = nodes.filter(({ carries }) => carries === target);
+  const chosen = choose(isTest ? sound : movers, good, room, allowed - disturbed, had);
   for (const node of chosen) give.push({ node: node.name, revision: target, isTrial: judged.has(node) });
   // What an edit has superseded, and was found bad before it, is not left to suffer until its turn comes.
   if (good !== undefined) {
@@ -308,7 +311,13 @@ function isAwaited(nodes: readonly RolloutNode[], target: string, nowMs: number)
  * At most `room` nodes, of which at most `quiet` are disturbed anew. Those first that an earlier edit has left somewhere in between,
  * then those that have nothing to lose.
  */
-function choose(movers: readonly TriedNode[], good: string | undefined, room: number, quiet: number): TriedNode[] {
+function choose(
+  movers: readonly TriedNode[],
+  good: string | undefined,
+  room: number,
+  quiet: number,
+  had: readonly RolloutNode[],
+): TriedNode[] {
   if (room <= 0) return [];
   const ranks: TriedNode[][] = [[], [], [], []];
   for (const node of movers) {
@@ -316,10 +325,10 @@ function choose(movers: readonly TriedNode[], good: string | undefined, room: nu
     const rank = isBetween ? (isDisturbed(node, good) ? 0 : 1) : isSound(node, good) ? 3 : 2;
     ranks[rank]?.push(node);
   }
-  const chosen = spread(ranks[0] ?? [], room);
+  const chosen = spread(ranks[0] ?? [], room, had);
   let left = Math.min(room - chosen.length, Math.max(0, quiet));
   for (const rank of ranks.slice(1)) {
-    const more = spread(rank, left);
+    const more = spread(rank, left, [...had, ...chosen]);
     chosen.push(...more);
     left -= more.length;
   }

@@ -18,3 +18,19 @@ test('it takes the same whatever order they come in, and no more than there are'
   assert.equal(new Set(spread(nodes, 100)).size, nodes.length);
   assert.deepEqual(spread(nodes, 0), []);
 });
+
+test('batches of one node go to another zone each, and in it to another pool', () => {
+  const taken: (typeof nodes)[number][] = [];
+  for (let batch = 0; batch < 9; batch += 1) {
+    const left = nodes.filter((node) => !taken.includes(node));
+    taken.push(...spread(left, 1, taken));
+  }
+  assert.equal(taken.map(({ zone }) => zone).join(' '), 'z1 z2 z3 z1 z2 z3 z1 z2 z2');
+  assert.equal(
+    taken
+      .filter(({ zone }) => zone === 'z2')
+      .map(({ pool }) => pool)
+      .join(' '),
+    'a b a b',
+  );
+});

@@ -110,6 +110,27 @@ test('on trial a node is neither updated nor ready, however well it serves, and 
   }
 });
 
+test('whatever an agent says, the API server takes the status, and the rest of each message is there', () => {
+  const failure = '☂'.repeat(32_768);
+  const bypass = failure;
+  const refused = { field: 'spec', message: failure };
+  for (const plan of [
+    {},
+    { course: course('RollingBack', { reason: 'NotServing', message: `a: ${failure}` }) },
+    { tooOld: new Map([['a', failure]]) },
+    { errors: [refused] },
+    { leftOut: [refused, refused] },
+  ]) {
+    for (const said of [{ failure }, { ...serving, bypass }]) {
+      const { conditions = [], rollout } = status({ plan, reports: { a: said, b: said } });
+      for (const { message } of conditions) assert.ok(Buffer.byteLength(message) <= 32_768);
+      assert.ok((rollout?.message ?? '').length <= 1024);
+    }
+  }
+  const failed = status({ plan: { course: course('RolledBack', { ...why, message: failure }) } });
+  assert.ok(condition(failed, 'Degraded').message.endsWith(again));
+});
+
 test('nothing is Programmed while nobody can say so, nor before the rollout is over', () => {
   const away = status({ reports: { a: { ...serving, isServing: false } }, unreachable: ['a', 'b'] });
   assert.equal(summary(away).Programmed, 'False NodesPending');

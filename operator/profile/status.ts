@@ -49,8 +49,10 @@ interface Progress {
 }
 
 const maxListed = 20;
-/** As the schema bounds it. */
+/** As the schema bounds it, and what there is of the words of one agent. */
 const maxRolloutMessage = 1024;
+/** The schema takes 32,768 bytes, and refuses the whole status for one message that has more: then nothing would move any more. */
+const maxConditionMessage = 8_000;
 
 const failedPhases: Readonly<Partial<Record<RolloutPhase, Reason>>> = {
   Halted: reasons.rolloutHalted,
@@ -88,12 +90,15 @@ export function profileStatus(input: StatusInput): ProfileStatus {
       failed: progress.failed.length,
     },
     ...(rollout === undefined ? {} : { rollout }),
-    conditions: verdicts.map(([type, verdict]) => nextCondition(old, { type, ...observed, ...verdict }, nowMs)),
+    conditions: verdicts.map(([type, verdict]) => {
+      const message = cut(verdict.message, maxConditionMessage);
+      return nextCondition(old, { type, ...observed, ...verdict, message }, nowMs);
+    }),
   };
 }
 
 function rolloutOf({ state, updated, onTrial }: Course): NonNullable<ProfileStatus['rollout']> {
-  const message = state.message === undefined ? {} : { message: state.message.slice(0, maxRolloutMessage) };
+  const message = state.message === undefined ? {} : { message: cut(state.message, maxRolloutMessage) };
   return { ...state, ...message, ...(state.phase === 'Idle' ? {} : { updated, onTrial }) };
 }
 
@@ -268,7 +273,7 @@ function stepOf(course: Course | undefined, selected: number): Verdict | undefin
 function fateOf(course: Course | undefined): string {
   const { phase, target, good, reason, message } = course?.state ?? {};
   const fate = phase === 'Halted' ? 'Nodes keep what they have' : `Nodes return to ${good}`;
-  return `${target} failed: ${reason}: ${message}. ${fate}. Edit the profile, or set rollout.paused to true and back to false to try it again.`;
+  return `${target} failed: ${reason}: ${cut(message ?? '', maxRolloutMessage)}. ${fate}. Edit the profile, or set rollout.paused to true and back to false to try it again.`;
 }
 
 function degraded(
@@ -333,7 +338,11 @@ function hindered(conflicts: readonly PolicyConflict[]): Verdict {
 
 /** Which nodes, and what one of them said. */
 function named(all: Progress['failed'], { node, failure }: Progress['failed'][number]): string {
-  return `${some(all.map((one) => one.node))}. ${node}: ${failure}`;
+  return `${some(all.map((one) => one.node))}. ${node}: ${cut(failure, maxRolloutMessage)}`;
+}
+
+function cut(words: string, most: number): string {
+  return words.length <= most ? words : `${words.slice(0, most - 1)}…`;
 }
 
 /** At most three names, and how many more. */
