@@ -32,7 +32,7 @@ export const answerCases: readonly ProfileCase[] = [
   ...(
     [
       ['100Ki', 'at least 1Mi'],
-      ['17Gi', 'at most 16Gi'],
+      ['5Gi', 'at most 4Gi'],
       ['64MB', 'should match'],
     ] as const
   ).map(

@@ -5,7 +5,8 @@ const quantityPattern = '^[1-9][0-9]{0,11}(Ki|Mi|Gi)?$';
 const multiples: Readonly<Record<string, number>> = { Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30 };
 
 export const minCacheBytes = 2 ** 20;
-export const maxCacheBytes = 16 * 2 ** 30;
+/** Cached answers are in one piece of memory, whose places are told in 32 bits. */
+export const maxCacheBytes = 4 * 2 ** 30;
 
 export const cacheSettings = z
   .strictObject({

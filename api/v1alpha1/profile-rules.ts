@@ -297,8 +297,8 @@ export const profileRules: readonly Rule[] = [
       ),
   },
   {
-    rule: "!has(self.cache) || !has(self.cache.maxBytes) || !isQuantity(self.cache.maxBytes) || (quantity(self.cache.maxBytes).compareTo(quantity('1Mi')) >= 0 && quantity(self.cache.maxBytes).compareTo(quantity('16Gi')) <= 0)",
-    message: 'cache.maxBytes is at least 1Mi and at most 16Gi',
+    rule: "!has(self.cache) || !has(self.cache.maxBytes) || !isQuantity(self.cache.maxBytes) || (quantity(self.cache.maxBytes).compareTo(quantity('1Mi')) >= 0 && quantity(self.cache.maxBytes).compareTo(quantity('4Gi')) <= 0)",
+    message: 'cache.maxBytes is at least 1Mi and at most 4Gi',
     fieldPath: '.cache',
     broken: (spec) => {
       const bytes = bytesOf(spec.cache?.maxBytes ?? '1Mi');

@@ -174,12 +174,12 @@ for (const [title, spec, ...lines] of [
   [
     'a cache that is too small',
     { cache: { maxBytes: '100Ki' } },
-    'spec.cache.maxBytes: cache.maxBytes is at least 1Mi and at most 16Gi',
+    'spec.cache.maxBytes: cache.maxBytes is at least 1Mi and at most 4Gi',
   ],
   [
     'a cache that is too large',
-    { cache: { maxBytes: '17Gi' } },
-    'spec.cache.maxBytes: cache.maxBytes is at least 1Mi and at most 16Gi',
+    { cache: { maxBytes: '5Gi' } },
+    'spec.cache.maxBytes: cache.maxBytes is at least 1Mi and at most 4Gi',
   ],
   [
     'a cache of no quantity',
