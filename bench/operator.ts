@@ -14,7 +14,7 @@ const restSeconds = 10;
 
 export async function benchOperator(say: (line: string) => void): Promise<void> {
   const steps: Step[] = [];
-  const cluster = await LargeCluster.start(writesPerSecond);
+  const cluster = await LargeCluster.start({ writesPerSecond });
   try {
     for (const nodes of sizes) {
       await cluster.grow(nodes);

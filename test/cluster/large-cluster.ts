@@ -18,6 +18,14 @@ const mebibyte = 1_024;
 const firstNodes = 10;
 const metricsUrl = 'http://127.0.0.1:9354/metrics';
 
+/** How fast things may go. */
+export interface Pace {
+  /** Of the operator. */
+  writesPerSecond: number;
+  /** As in a profile, which has 10 % by itself. */
+  maxUnavailable?: string;
+}
+
 /** What one step has cost. */
 export interface Step {
   name: string;
@@ -52,6 +60,7 @@ interface Reading {
 
 export class LargeCluster {
   readonly writesPerSecond: number;
+  readonly #maxUnavailable: string;
   readonly #cluster: ControlPlane;
   readonly #localdns: Installation;
   readonly #token: string;
@@ -59,19 +68,25 @@ export class LargeCluster {
   #nodes = 0;
   #edits = 0;
 
-  private constructor(cluster: ControlPlane, localdns: Installation, token: string, writesPerSecond: number) {
+  private constructor(
+    cluster: ControlPlane,
+    localdns: Installation,
+    token: string,
+    { writesPerSecond, maxUnavailable = '10%' }: Pace,
+  ) {
+    this.#maxUnavailable = maxUnavailable;
     this.#cluster = cluster;
     this.#localdns = localdns;
     this.#token = token;
     this.writesPerSecond = writesPerSecond;
   }
 
-  static async start(writesPerSecond: number): Promise<LargeCluster> {
+  static async start(pace: Pace): Promise<LargeCluster> {
     const cluster = await startControlPlane();
     try {
       const localdns = await Installation.create(cluster, { nodes: [] });
       const token = await cluster.kubeconfigFor({ serviceAccount: 'localdns-operator', namespace: system });
-      const large = new LargeCluster(cluster, localdns, token, writesPerSecond);
+      const large = new LargeCluster(cluster, localdns, token, pace);
       large.#startProgram('simulated-agents', []);
       await large.#edit();
       // The first revision of all waits two minutes for a node that is silent: among these there is none.
@@ -217,7 +232,11 @@ export class LargeCluster {
       hostnames: [`h${at}.example`],
       addresses: [`10.9.0.${at}`],
     }));
-    const rollout = { canary: { nodes: 1, soakSeconds: 1 }, probes: ['kubernetes.default.svc.cluster.local'] };
+    const rollout = {
+      maxUnavailable: this.#maxUnavailable,
+      canary: { nodes: 1, soakSeconds: 1 },
+      probes: ['kubernetes.default.svc.cluster.local'],
+    };
     const spec = { nodeSelector: { matchLabels: servedPool }, blockedDomains, hosts, rollout };
     await this.#cluster.applyOk([{ apiVersion, kind: 'LocalDnsProfile', metadata: { name: 'default' }, spec }]);
   }

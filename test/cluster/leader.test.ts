@@ -17,9 +17,9 @@ import { pause } from './scene.ts';
 
 const system = 'localdns-system';
 /** Seconds; the larger form has those of the chart. */
-const lease = isNightly ? { duration: 15, renewDeadline: 10, retry: 2 } : { duration: 6, renewDeadline: 4, retry: 0.8 };
+const lease = isNightly ? { duration: 15, renewDeadline: 10, retry: 2 } : { duration: 9, renewDeadline: 6, retry: 1.2 };
 /** So many that a change of all of them takes a while: somebody can be stopped in the middle. */
-const nodeCount = 400;
+const nodeCount = isNightly ? 400 : 200;
 let cluster: ControlPlane;
 let localdns: Installation;
 /** The leader comes first. */

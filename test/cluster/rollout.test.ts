@@ -18,7 +18,7 @@ import { pause } from './scene.ts';
 const root = resolve(import.meta.dirname, '../..');
 const system = 'localdns-system';
 const names = Array.from({ length: 12 }, (_, index) => `n${String(index).padStart(2, '0')}`);
-const kills = packetsOfRun(3, 30);
+const kills = packetsOfRun(2, 30);
 const rollout = {
   maxUnavailable: 3,
   canary: { nodes: 1, soakSeconds: 1 },

@@ -13,7 +13,7 @@ const jitter = 1.5;
 let cluster: LargeCluster;
 
 before(async () => {
-  cluster = await LargeCluster.start(writesPerSecond);
+  cluster = await LargeCluster.start({ writesPerSecond, maxUnavailable: '34%' });
   await cluster.grow(nodes);
 });
 
