@@ -7,6 +7,7 @@ const service = (name: string, createdAt: string): ServiceFacts => ({
   name,
   createdAt,
   clusterIPs: ['10.0.0.1'],
+  selector: {},
 });
 
 test('of several Services the one named kube-dns is the cluster DNS, else the oldest', () => {
@@ -24,4 +25,12 @@ test('both families of addresses are taken, and the word None of a headless Serv
   assert.deepEqual(facts({ clusterIP: '10.0.0.1', clusterIPs: ['10.0.0.1', 'fd00::1'] }), ['10.0.0.1', 'fd00::1']);
   assert.deepEqual(facts({ clusterIP: '10.0.0.1' }), ['10.0.0.1']);
   assert.deepEqual(facts({ clusterIP: 'None', clusterIPs: ['None'] }), []);
+});
+
+test('its pods are those that it selects, or as they are labelled everywhere', () => {
+  const selectorOf = (spec: object) => serviceFacts({ metadata: { name: 's', namespace: 'n' }, spec }).selector;
+  assert.deepEqual(selectorOf({ selector: { 'app.kubernetes.io/name': 'coredns' } }), {
+    'app.kubernetes.io/name': 'coredns',
+  });
+  assert.deepEqual(selectorOf({}), { 'k8s-app': 'kube-dns' });
 });

@@ -1,3 +1,4 @@
+import { clusterDnsLabel } from '../../api/v1alpha1/labels.ts';
 import type { NodeConfig } from '../../api/v1alpha1/node-config.ts';
 import type { KubeObject } from '../../kube/resource.ts';
 
@@ -10,11 +11,17 @@ export interface ServiceFacts {
   readonly name: string;
   readonly createdAt: string;
   readonly clusterIPs: readonly string[];
+  /** The labels of its pods. */
+  readonly selector: Readonly<Record<string, string>>;
 }
 
 /** core/v1 Service, as far as it is read here. */
 export interface Service extends KubeObject {
-  readonly spec?: { readonly clusterIP?: string; readonly clusterIPs?: readonly string[] };
+  readonly spec?: {
+    readonly clusterIP?: string;
+    readonly clusterIPs?: readonly string[];
+    readonly selector?: Readonly<Record<string, string>>;
+  };
 }
 
 export function serviceFacts({ metadata, spec }: Service): ServiceFacts {
@@ -25,6 +32,8 @@ export function serviceFacts({ metadata, spec }: Service): ServiceFacts {
     createdAt: metadata.creationTimestamp ?? '',
     // A headless Service has the word None where others have addresses: its endpoints are all there is.
     clusterIPs: addresses.filter((address) => address !== 'None' && address !== ''),
+    // One without a selector has its endpoints from elsewhere: they are likely to be named as everywhere.
+    selector: spec?.selector ?? { [clusterDnsLabel.key]: clusterDnsLabel.value },
   };
 }
 

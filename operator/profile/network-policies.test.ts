@@ -6,6 +6,7 @@ type Spec = NonNullable<NetworkPolicy['spec']>;
 type Rule = NonNullable<Spec['egress']>[number];
 
 const address = '169.254.10.11';
+const clusterDns = { namespace: 'kube-system', labels: { 'k8s-app': 'kube-dns' } };
 const ipBlock = (cidr: string, ...except: string[]) => ({ ipBlock: { cidr, except } });
 const port53 = [
   { protocol: 'UDP', port: 53 },
@@ -20,7 +21,7 @@ function policy(name: string, egress: readonly Rule[], rest: Partial<Spec> = {},
 }
 
 function found(...egress: Rule[]): PolicyConflict[] {
-  return policyConflicts([policy('p', egress)], 'kube-system', [address]);
+  return policyConflicts([policy('p', egress)], clusterDns, [address]);
 }
 
 const conflict = [{ policy: 'shop/p', cidrs: ['169.254.10.11/32'] }];
@@ -94,9 +95,9 @@ test('an address has no ports with names', () => {
 
 test('within the namespace of cluster DNS its pods need no selector of namespaces', () => {
   const own = policy('p', [{ ...toDns, to: [{ podSelector: dnsPods.podSelector }] }], {}, 'kube-system');
-  assert.deepEqual(policyConflicts([own], 'kube-system', [address]), [{ ...conflict[0], policy: 'kube-system/p' }]);
+  assert.deepEqual(policyConflicts([own], clusterDns, [address]), [{ ...conflict[0], policy: 'kube-system/p' }]);
   const network = policy('p', [{ ...toDns, to: [ipBlock('10.0.0.0/8')] }], {}, 'kube-system');
-  assert.deepEqual(policyConflicts([network], 'kube-system', [address]), []);
+  assert.deepEqual(policyConflicts([network], clusterDns, [address]), []);
 });
 
 test('policies add up: for all pods of a namespace, and for the same pods, and not for others', () => {
@@ -111,7 +112,7 @@ test('policies add up: for all pods of a namespace, and for the same pods, and n
   ];
   for (const [title, rest, namespace, conflicts] of cases) {
     const both = [policy('p', [toDns], web), policy('q', allowed, rest, namespace)];
-    assert.equal(policyConflicts(both, 'kube-system', [address]).length, conflicts, title);
+    assert.equal(policyConflicts(both, clusterDns, [address]).length, conflicts, title);
   }
 });
 
@@ -119,12 +120,30 @@ test('every address that lacks is named, in both families, and policies come by 
   const addresses = ['fdcd:6c64:6e73::11', '169.254.10.11', '10.96.0.10'];
   const some = { to: [ipBlock('fdcd:6c64:6e73::/64')] };
   const policies = [policy('z', [toDns]), policy('a', [toDns], { podSelector: { matchLabels: { app: 'a' } } })];
-  assert.deepEqual(policyConflicts(policies, 'kube-system', addresses), [
+  assert.deepEqual(policyConflicts(policies, clusterDns, addresses), [
     { policy: 'shop/a', cidrs: ['10.96.0.10/32', '169.254.10.11/32', 'fdcd:6c64:6e73::11/128'] },
     { policy: 'shop/z', cidrs: ['10.96.0.10/32', '169.254.10.11/32', 'fdcd:6c64:6e73::11/128'] },
   ]);
-  assert.deepEqual(policyConflicts([policy('z', [toDns, some])], 'kube-system', addresses)[0]?.cidrs, [
+  assert.deepEqual(policyConflicts([policy('z', [toDns, some])], clusterDns, addresses)[0]?.cidrs, [
     '10.96.0.10/32',
     '169.254.10.11/32',
   ]);
+});
+
+test('a policy that is about what comes in is not in the way, and opens no way out either', () => {
+  const types = (...policyTypes: string[]) => ({ policyTypes });
+  const about = (...policyTypes: string[]) =>
+    policyConflicts([policy('p', [toDns], types(...policyTypes))], clusterDns, [address]);
+  assert.deepEqual(about('Ingress'), []);
+  assert.deepEqual(about('Ingress', 'Egress'), conflict);
+  const open = policy('open', [{}], types('Ingress'));
+  assert.deepEqual(policyConflicts([policy('p', [toDns]), open], clusterDns, [address]), conflict);
+});
+
+test('the pods of cluster DNS are known by the labels by which their Service selects them', () => {
+  const labels = { 'app.kubernetes.io/name': 'coredns', 'app.kubernetes.io/instance': 'dns' };
+  const byName = { ...kubeSystem, podSelector: { matchLabels: { 'app.kubernetes.io/name': 'coredns' } } };
+  const named = policy('p', [{ to: [byName], ports: port53 }]);
+  assert.deepEqual(policyConflicts([named], { namespace: 'kube-system', labels }, [address]), conflict);
+  assert.deepEqual(policyConflicts([named], clusterDns, [address]), []);
 });

@@ -5,7 +5,6 @@
 import { BlockList, isIPv6 } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import { dnsPort } from '../../api/v1alpha1/address.ts';
-import { clusterDnsLabel } from '../../api/v1alpha1/labels.ts';
 import type { LabelSelector } from '../../api/v1alpha1/profile.ts';
 import type { KubeObject } from '../../kube/resource.ts';
 import { matches } from './select.ts';
@@ -32,6 +31,7 @@ interface Rule {
 export interface NetworkPolicy extends KubeObject {
   readonly spec?: {
     readonly podSelector?: LabelSelector;
+    readonly policyTypes?: readonly string[];
     readonly egress?: readonly Rule[];
   };
 }
@@ -49,7 +49,8 @@ export function policyFacts({ metadata, spec }: NetworkPolicy): PolicyFacts {
     namespace: metadata.namespace ?? '',
     name: metadata.name,
     podSelector: spec?.podSelector ?? {},
-    egress: spec?.egress ?? [],
+    // Where it is not said, egress is meant by those that have rules for it (networking.k8s.io/v1, `policyTypes`).
+    egress: spec?.policyTypes?.includes('Egress') === false ? [] : (spec?.egress ?? []),
   };
 }
 
@@ -58,6 +59,12 @@ export interface PolicyConflict {
   readonly policy: string;
   /** What an `ipBlock` beside its rule for cluster DNS has to name. */
   readonly cidrs: readonly string[];
+}
+
+/** As far as is known of them: where they are, and the labels by which their Service selects them. */
+export interface DnsPods {
+  readonly namespace: string;
+  readonly labels: Readonly<Record<string, string>>;
 }
 
 const protocols = ['UDP', 'TCP'] as const;
@@ -74,7 +81,7 @@ const namespaceLabels = (name: string) => ({ 'kubernetes.io/metadata.name': name
  */
 export function policyConflicts(
   policies: Iterable<PolicyFacts>,
-  clusterDnsNamespace: string,
+  dnsPods: DnsPods,
   addresses: readonly string[],
 ): PolicyConflict[] {
   const byNamespace = Map.groupBy(policies, ({ namespace }) => namespace);
@@ -82,7 +89,7 @@ export function policyConflicts(
     .flatMap((neighbours) => neighbours.map((policy) => ({ policy, neighbours })))
     .flatMap(({ policy, neighbours }) => {
       const asked = protocols.filter((protocol) => {
-        return policy.egress.some((rule) => isForPods(rule, protocol, policy.namespace, clusterDnsNamespace));
+        return policy.egress.some((rule) => isForPods(rule, protocol, policy.namespace, dnsPods));
       });
       if (asked.length === 0) return [];
       const rules = neighbours.filter((other) => addsTo(other, policy)).flatMap(({ egress }) => egress);
@@ -104,15 +111,15 @@ function addsTo(other: PolicyFacts, policy: PolicyFacts): boolean {
 }
 
 /** Whether the rule is one for asking the pods of cluster DNS, and no blank cheque. */
-function isForPods(rule: Rule, protocol: Protocol, namespace: string, clusterDnsNamespace: string): boolean {
+function isForPods(rule: Rule, protocol: Protocol, namespace: string, dnsPods: DnsPods): boolean {
   if (!opens(rule, protocol, true)) return false;
   return (rule.to ?? []).some(({ ipBlock, podSelector, namespaceSelector }) => {
     if (ipBlock !== undefined) return false;
     const isThere =
       namespaceSelector === undefined
-        ? namespace === clusterDnsNamespace
-        : matches(namespaceSelector, namespaceLabels(clusterDnsNamespace));
-    return isThere && matches(podSelector ?? {}, { [clusterDnsLabel.key]: clusterDnsLabel.value });
+        ? namespace === dnsPods.namespace
+        : matches(namespaceSelector, namespaceLabels(dnsPods.namespace));
+    return isThere && matches(podSelector ?? {}, dnsPods.labels);
   });
 }
 

@@ -250,7 +250,7 @@ export class Reconciler {
     const { world } = this.#options;
     const known = [...world.revisions.list()].filter(({ profileUid }) => profileUid === profile.metadata.uid);
     await this.#revisions.keep(profile, target, known);
-    await this.#revisions.prune(known, () => {
+    await this.#revisions.prune(known, target, () => {
       const given = [...this.#gifts.values()].map(({ revision }) => revision);
       return new Set([target, good, ...given, ...[...world.written.list()].map((written) => written.profileRevision)]);
     });

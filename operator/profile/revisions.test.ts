@@ -89,13 +89,17 @@ test('one that is there already is no failure, for its name is its content; what
 });
 
 test('the last ten are kept, whatever order they are found in', async () => {
-  await revisions.prune(many(10), () => assert.fail('nobody has to ask'));
+  await revisions.prune(many(10), 'r10', () => assert.fail('nobody has to ask'));
   assert.deepEqual(told, []);
-  await revisions.prune([...many(12)].reverse(), () => new Set());
+  await revisions.prune([...many(12)].reverse(), 'r12', () => new Set());
   assert.deepEqual(told.sort(), [`delete r1 uid-r1 ${namespace}`, `delete r2 uid-r2 ${namespace}`]);
+  told.length = 0;
+  // The one that was kept a moment ago, and that nobody has heard of yet.
+  await revisions.prune(many(10), 'r11', () => new Set());
+  assert.deepEqual(told, [`delete r1 uid-r1 ${namespace}`]);
 });
 
 test('one that nodes carry or may return to is kept beyond that', async () => {
-  await revisions.prune(many(13), () => new Set(['r2', undefined, 'r13']));
+  await revisions.prune(many(13), 'r13', () => new Set(['r2', undefined, 'r13']));
   assert.deepEqual(told.sort(), [`delete r1 uid-r1 ${namespace}`, `delete r3 uid-r3 ${namespace}`]);
 });

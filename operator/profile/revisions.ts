@@ -113,9 +113,14 @@ export class Revisions {
     }
   }
 
-  /** Removes the oldest beyond the limit, but for those that are `needed`. */
-  async prune(known: readonly RevisionFacts[], needed: () => ReadonlySet<string | undefined>): Promise<void> {
-    const old = [...known].sort((a, b) => b.number - a.number).slice(historyLimit);
+  /** Removes the oldest beyond the limit, but for those that are `needed`; the newest may be too new to be `known`. */
+  async prune(
+    known: readonly RevisionFacts[],
+    newest: string,
+    needed: () => ReadonlySet<string | undefined>,
+  ): Promise<void> {
+    const before = known.filter(({ name }) => name !== newest);
+    const old = before.sort((a, b) => b.number - a.number).slice(historyLimit - 1);
     if (old.length === 0) return;
     const kept = needed();
     for (const { name, uid } of old) {

@@ -132,3 +132,11 @@ test('selectors mean what they mean in Kubernetes (LabelSelector, meta/v1)', () 
   assert.equal(matches(both, { a: '1' }), false, 'labels and expressions');
   assert.equal(matches(both, { a: '1', b: '' }), true);
 });
+
+test('a key that every object has by itself is no label', () => {
+  for (const key of ['constructor', 'toString', 'valueOf', '__proto__']) {
+    assert.equal(matches({ matchExpressions: [{ key, operator: 'Exists' }] }, {}), false, key);
+    assert.equal(matches({ matchExpressions: [{ key, operator: 'DoesNotExist' }] }, {}), true, key);
+    assert.equal(matches({ matchLabels: { [key]: 'x' } }, { [key]: 'x' }), true, key);
+  }
+});

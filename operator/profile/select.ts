@@ -68,9 +68,11 @@ function labelled(node: NodeFacts, profiles: ReadonlySet<string>, leaving: Reado
 
 /** Whether a node's labels meet a selector: all labels and all expressions (meta/v1 LabelSelector); an empty one matches all. */
 export function matches(selector: LabelSelector, labels: Readonly<Record<string, string>>): boolean {
-  const byLabels = Object.entries(selector.matchLabels ?? {}).every(([key, value]) => labels[key] === value);
+  // Only what is there by its own: every object has a `constructor`.
+  const labelOf = (key: string): string | undefined => (Object.hasOwn(labels, key) ? labels[key] : undefined);
+  const byLabels = Object.entries(selector.matchLabels ?? {}).every(([key, value]) => labelOf(key) === value);
   return (
-    byLabels && (selector.matchExpressions ?? []).every((requirement) => meets(requirement, labels[requirement.key]))
+    byLabels && (selector.matchExpressions ?? []).every((requirement) => meets(requirement, labelOf(requirement.key)))
   );
 }
 

@@ -209,13 +209,15 @@ export class World {
   /** Network policies that keep pods from the addresses at which the profile serves them; undefined where nobody knows. */
   policyConflicts({ spec }: LocalDnsProfile): readonly PolicyConflict[] | undefined {
     if (this.networkPolicies === undefined || !this.#knowsPolicies) return undefined;
-    const { namespace, addresses: intercepted } = this.clusterDns().clusterDns;
+    const { namespace, service, addresses: intercepted } = this.clusterDns().clusterDns;
     const { cluster } = defaultProfileSpec(spec).listeners;
     const addresses = [...(cluster?.addresses ?? []), ...(cluster?.intercept ? intercepted : [])];
-    const key = [namespace, ...addresses].join(' ');
+    const [labels] = [...this.services.list()].filter(({ name }) => name === service).map(({ selector }) => selector);
+    const dnsPods = { namespace, labels: labels ?? { [clusterDnsLabel.key]: clusterDnsLabel.value } };
+    const key = JSON.stringify([dnsPods, addresses]);
     const known = this.#policyConflicts.get(key);
     if (known !== undefined) return known;
-    const found = policyConflicts(this.networkPolicies.list(), namespace, addresses);
+    const found = policyConflicts(this.networkPolicies.list(), dnsPods, addresses);
     this.#policyConflicts.set(key, found);
     return found;
   }
