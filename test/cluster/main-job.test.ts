@@ -24,7 +24,8 @@ afterEach((context) => {
 });
 
 test('a labelled node has its rendered configuration within two seconds, and no other node has one', async () => {
-  await scene.applyProfile({});
+  // A node counts as ready at the end of its trial.
+  await scene.applyProfile({ rollout: { canary: { soakSeconds: 1 } } });
   await scene.label('n1', profileLabel, 'default');
   const { metadata, spec } = await eventually('LocalDnsNode n1 exists', promptlyMs, () => scene.localDnsNode('n1'));
   assert.equal(spec.profile, 'default');
