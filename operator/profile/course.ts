@@ -1,6 +1,6 @@
 import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
 import { type DefaultedRollout, defaultedRollout } from '../../api/v1alpha1/rollout-settings.ts';
-import { type NodeFacts, placeOf, type TrialTerms, type WrittenFacts } from './facts.ts';
+import { isOfPast, type NodeFacts, placeOf, type TrialTerms, type WrittenFacts } from './facts.ts';
 import type { Judge, Verdict } from './judge.ts';
 import type { World } from './plan.ts';
 import { attemptOf, planRollout, type RolloutNode, type RolloutState, type RolloutStep } from './rollout.ts';
@@ -108,7 +108,8 @@ interface Looking {
 function seenNode(node: NodeFacts, { world, profile, target, meaning, settings, gifts }: Looking): RolloutNode {
   const { name } = profile.metadata;
   const { zone, pool } = placeOf(node);
-  const written = world.written(node.name);
+  const there = world.written(node.name);
+  const written = there === undefined || isOfPast(there, node) ? undefined : there;
   const own = written?.profile === name ? written : undefined;
   const gift = world.gifts.get(node.name);
   const isServing = own?.report.isServing ?? false;

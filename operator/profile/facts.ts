@@ -99,6 +99,11 @@ export interface WrittenFacts {
   readonly report: AgentReport;
 }
 
+/** It was written for a machine that had the node's name before: what its agent said is of no other. */
+export function isOfPast({ ownerUid }: Pick<WrittenFacts, 'ownerUid'>, { uid }: Pick<NodeFacts, 'uid'>): boolean {
+  return ownerUid !== undefined && ownerUid !== uid;
+}
+
 /** As they stand in a LocalDnsNode. */
 export interface TrialTerms {
   readonly soakSeconds: number;

@@ -131,6 +131,16 @@ test('an edit that is refused leaves the revision that was accepted last on its 
   assert.equal(outcome.profiles.get('p')?.errors.length, 1);
 });
 
+test('a node that came anew under its name carries nothing yet, whatever is told of the machine before it', () => {
+  const { name: good } = stored({});
+  const again = { ...node('n', 'p'), uid: 'another' };
+  const { gifts } = plan([profile('p', {})], [again], {
+    written: () => carrying(good),
+    state: () => ({ phase: 'Done', target: good, good, startedAt: 's' }),
+  });
+  assert.deepEqual([...gifts.keys()], ['n']);
+});
+
 test('what was given is not forgotten before it is written', () => {
   const gift = { profile: 'p', revision: stored({}).name, trial: undefined, givenAtMs: 0 };
   const before = {

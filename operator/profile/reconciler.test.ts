@@ -268,6 +268,23 @@ test('a node that is made anew under its old name owns its configuration, or the
   await until(() => configured('n1')?.metadata.ownerReferences?.[0]?.uid === again.metadata.uid);
 });
 
+test('what was said by the machine that had the name before is not taken for the word of the new one', async () => {
+  await serve('n1');
+  await until(() => configured('n1') !== undefined);
+  const { metadata: old } = configured('n1') ?? assert.fail();
+  report('n1', { appliedRevision: specOf('n1')?.revision, agentVersion: '1.0.0' });
+  await quiet();
+  await stopOperator();
+  server.remove('nodes', 'n1');
+  const again = node('n1', { 'localdns.dev/profile': 'default' });
+  await startOperator();
+  await until(() => configured('n1')?.metadata.ownerReferences?.[0]?.uid === again.metadata.uid);
+  const { metadata, status } = server.get('localdnsnodes', 'n1') ?? assert.fail();
+  assert.notEqual(metadata.uid, old.uid);
+  assert.equal(status, undefined);
+  assert.equal(statusOf('default')?.nodes?.ready ?? 0, 0);
+});
+
 test('the configuration of a node that is gone is deleted', async () => {
   await serve('n1');
   await quiet();

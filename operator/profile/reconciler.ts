@@ -10,7 +10,7 @@ import type { WorkQueue } from '../runtime/work-queue.ts';
 import { type Course, type Gift, hasCome } from './course.ts';
 import { factsOf, NODE, PLAN, PROFILE } from './duty.ts';
 import { type EventRecorder, nodeSubject, profileSubject } from './events.ts';
-import { type NodeFacts, stateLabelOf, type WrittenFacts } from './facts.ts';
+import { isOfPast, type NodeFacts, stateLabelOf, type WrittenFacts } from './facts.ts';
 import { rememberingJudge } from './judge.ts';
 import { OnItsWay } from './on-its-way.ts';
 import { type Intent, makePlan, type Plan } from './plan.ts';
@@ -267,9 +267,12 @@ export class Reconciler {
   #intentFor(name: string): Intent {
     if (this.#plan === undefined) return { kind: 'keep' };
     const intent = this.#plan.intents.get(name) ?? { kind: 'unserve' };
-    // What keeps what it has does not keep half of a way out.
-    const isOnItsWay = this.#options.world.written.get(name)?.withdrawnAtMs !== undefined;
-    return intent.kind === 'keep' && isOnItsWay ? { kind: 'unserve' } : intent;
+    // What keeps what it has keeps neither half of a way out nor what was another's.
+    const written = this.#options.world.written.get(name);
+    const node = this.#options.world.nodes.get(name);
+    const isOnItsWay = written?.withdrawnAtMs !== undefined;
+    const isLeftOver = written !== undefined && node !== undefined && isOfPast(written, node);
+    return intent.kind === 'keep' && (isOnItsWay || isLeftOver) ? { kind: 'unserve' } : intent;
   }
 
   #isAsPlanned(name: string): boolean {
@@ -316,6 +319,11 @@ export class Reconciler {
     { name, uid }: NodeFacts,
     written: WrittenFacts | undefined,
   ): Promise<void> {
+    if (written !== undefined && isOfPast(written, { uid })) {
+      // It goes with its status, and that it is gone brings us here again.
+      await this.#options.client.delete(LOCAL_DNS_NODES, name, written);
+      return;
+    }
     const isAnew = gift !== undefined && !hasCome(gift, written);
     const isCarried = !isAnew && written?.profile === profile && written.profileRevision === profileRevision;
     const trial = isCarried ? written.trial : gift?.trial;

@@ -131,6 +131,12 @@ test('whatever an agent says, the API server takes the status, and the rest of e
   assert.ok(condition(failed, 'Degraded').message.endsWith(again));
 });
 
+test('what was written for a machine of the past counts for nobody', () => {
+  const again = (name: string): NodeFacts => ({ name, uid: 'another', labels: {}, isReachable: true, podCIDRs: [] });
+  const told = status({ node: again, reports: { a: serving, b: { ...serving, failure: 'port 53 is taken' } } });
+  assert.deepEqual(told.nodes, { selected: 2, updated: 0, ready: 0, failed: 0 });
+});
+
 test('nothing is Programmed while nobody can say so, nor before the rollout is over', () => {
   const away = status({ reports: { a: { ...serving, isServing: false } }, unreachable: ['a', 'b'] });
   assert.equal(summary(away).Programmed, 'False NodesPending');

@@ -12,7 +12,7 @@ import { type FieldError, formatFieldError } from '../../api/v1alpha1/profile-va
 import type { RolloutPhase } from '../../api/v1alpha1/rollout-settings.ts';
 import type { ClusterDns } from './cluster-dns.ts';
 import type { Course } from './course.ts';
-import type { NodeFacts, WrittenFacts } from './facts.ts';
+import { isOfPast, type NodeFacts, type WrittenFacts } from './facts.ts';
 import type { PolicyConflict } from './network-policies.ts';
 import type { ProfilePlan } from './plan.ts';
 
@@ -130,8 +130,9 @@ function progressOf({ profile, plan, node, written }: StatusInput): Progress {
   const revision = plan.revision ?? (plan.errors.length > 0 ? profile.status?.revision : undefined);
   const isReachable = (name: string): boolean => node(name)?.isReachable ?? false;
   const mine = (name: string): WrittenFacts | undefined => {
-    const facts = written(name);
-    return facts?.profile === profile.metadata.name ? facts : undefined;
+    const [facts, machine] = [written(name), node(name)];
+    if (facts === undefined || (machine !== undefined && isOfPast(facts, machine))) return undefined;
+    return facts.profile === profile.metadata.name ? facts : undefined;
   };
   const wanted = plan.revisions.length > 0 ? plan.revisions : [revision];
   const isUnproven = (name: string): boolean => plan.course?.unproven.has(name) ?? false;
