@@ -27,6 +27,8 @@ export interface Course {
   readonly onTrial: number;
   /** Nodes that have the target, and on which it has not proved itself. */
   readonly unproven: ReadonlySet<string>;
+  /** Why nobody can be given what is good; undefined where that can be done. */
+  readonly goodLost?: string | undefined;
   readonly lookAgainAtMs: number | undefined;
   /** The revision that each node has or is moved to; absent: none. */
   readonly carried: ReadonlyMap<string, string>;
@@ -73,13 +75,20 @@ export function courseOf(input: CourseInput): Course | undefined {
     if (one.carries !== undefined) carried.set(node.name, one.carries);
     return one;
   });
-  const step = planRollout({ target, settings, nodes: seen, before, nowMs: world.nowMs });
+  const goodLost = lossOf(before?.good, renderings, input);
+  const isGoodLost = goodLost !== undefined;
+  const step = planRollout({ target, settings, nodes: seen, before, isGoodLost, nowMs: world.nowMs });
   const isNews = !isSameState(step.state, before);
   if (!isNews) give(step, profile.metadata.name, settings, world.nowMs, gifts, carried);
   for (const name of new Set(carried.values())) renderingsOf(name, renderings, input);
   const { state, updated, onTrial, lookAgainAtMs } = step;
   const unproven = new Set(step.unproven);
-  return { state, isNews, isAccepted, unproven, updated, onTrial, lookAgainAtMs, carried, renderings, gifts };
+  return { state, isNews, isAccepted, unproven, goodLost, updated, onTrial, lookAgainAtMs, carried, renderings, gifts };
+}
+
+function lossOf(good: string | undefined, renderings: Map<string, Renderings | undefined>, input: CourseInput) {
+  if (good === undefined || renderingsOf(good, renderings, input) !== undefined) return undefined;
+  return input.world.revision(good) === undefined ? 'is not kept any more' : 'cannot be served as the cluster is now';
 }
 
 /** Whether there is nothing new to write down; the words for a failure may change with every look. */

@@ -141,6 +141,43 @@ test('a node that came anew under its name carries nothing yet, whatever is told
   assert.deepEqual([...gifts.keys()], ['n']);
 });
 
+test('where what is good is gone, or its Service under Required, a change that fails halts, and says why', () => {
+  const good = stored({ redirects: [{ name: 'a', match: { suffixes: ['a.example'] }, target: service }] });
+  const target = revisionName(profile('p', {}), intentOf({}));
+  const refused = { ...carrying(target).report, appliedRevision: '', isRefused: true, failure: 'too new' };
+  const fails = (
+    serviceTarget: ServiceTarget,
+    kept: RevisionFacts | undefined,
+    phase: 'Canary' | 'Halted' | 'RolledBack',
+  ) => {
+    const { profiles } = plan([profile('p', { mode: 'Required' })], [node('n', 'p'), node('m', 'p')], {
+      cluster: { ...cluster, serviceTarget: () => serviceTarget },
+      written: (name) => ({
+        ...carrying(name === 'n' ? target : good.name),
+        name,
+        ...(name === 'n' && { report: refused }),
+      }),
+      revision: (name) => (name === good.name ? kept : undefined),
+      state: () => ({
+        phase,
+        target,
+        good: good.name,
+        attempt: 1,
+        startedAt: 's',
+        ...(phase !== 'Canary' && { reason: 'ConfigRefused' }),
+      }),
+    });
+    const { state, goodLost } = profiles.get('p')?.course ?? assert.fail();
+    return [state.phase, goodLost];
+  };
+  const here: ServiceTarget = { kind: 'addresses', addresses: ['10.96.0.50'] };
+  assert.deepEqual(fails(here, good, 'Canary'), ['RollingBack', undefined]);
+  assert.deepEqual(fails(here, undefined, 'Canary'), ['Halted', 'is not kept any more']);
+  assert.deepEqual(fails(gone, good, 'Canary'), ['Halted', 'cannot be served as the cluster is now']);
+  assert.deepEqual(fails(here, good, 'Halted'), ['RollingBack', undefined]);
+  assert.deepEqual(fails(here, undefined, 'RolledBack')[0], 'RolledBack');
+});
+
 test('what was given is not forgotten before it is written', () => {
   const gift = { profile: 'p', revision: stored({}).name, trial: undefined, givenAtMs: 0 };
   const before = {

@@ -50,6 +50,8 @@ export interface RolloutInput {
   readonly target: string;
   readonly settings: DefaultedRollout;
   readonly nodes: readonly RolloutNode[];
+  /** What is good cannot be served now: nobody returns to it. */
+  readonly isGoodLost?: boolean;
   /** As decided last; undefined before the first time. */
   readonly before: RolloutState | undefined;
   readonly nowMs: number;
@@ -108,9 +110,11 @@ export function planRollout(input: RolloutInput): RolloutStep {
   const failure = known ?? (target === good ? undefined : failureOf(nodes, target, good === undefined, allowed));
   if (failure !== undefined) {
     const why = { reason: failure.reason, message: failure.message };
-    if (good === undefined || !settings.autoRollback) return step('Halted', newcomers(nodes, good), why);
+    const isBack = known?.phase === 'RolledBack';
+    if (good === undefined || !settings.autoRollback || (input.isGoodLost && !isBack))
+      return step('Halted', newcomers(nodes, good), why);
     const { give, isOver } = move(nodes, good, allowed);
-    return step(isOver || known?.phase === 'RolledBack' ? 'RolledBack' : 'RollingBack', give, why);
+    return step(isOver || isBack ? 'RolledBack' : 'RollingBack', give, why);
   }
   if (target === good) {
     // What it was before, by an edit: no trial is needed.

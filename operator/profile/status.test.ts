@@ -127,6 +127,11 @@ test('whatever an agent says, the API server takes the status, and the rest of e
       assert.ok((rollout?.message ?? '').length <= 1024);
     }
   }
+  const stuck = { ...course('Halted', why), goodLost: 'is not kept any more' };
+  assert.match(
+    condition(status({ plan: { course: stuck } }), 'Degraded').message,
+    /Nodes keep what they have, for p-old, the last good one, is not kept any more\. Edit/,
+  );
   const failed = status({ plan: { course: course('RolledBack', { ...why, message: failure }) } });
   assert.ok(condition(failed, 'Degraded').message.endsWith(again));
 });

@@ -273,7 +273,8 @@ function stepOf(course: Course | undefined, selected: number): Verdict | undefin
 /** Why a revision failed, what becomes of the nodes, and what a person may do. The same words for as long as it is so. */
 function fateOf(course: Course | undefined): string {
   const { phase, target, good, reason, message } = course?.state ?? {};
-  const fate = phase === 'Halted' ? 'Nodes keep what they have' : `Nodes return to ${good}`;
+  const loss = course?.goodLost === undefined ? '' : `, for ${good}, the last good one, ${course.goodLost}`;
+  const fate = phase === 'Halted' ? `Nodes keep what they have${loss}` : `Nodes return to ${good}`;
   return `${target} failed: ${reason}: ${cut(message ?? '', maxRolloutMessage)}. ${fate}. Edit the profile, or set rollout.paused to true and back to false to try it again.`;
 }
 
