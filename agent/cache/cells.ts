@@ -11,6 +11,8 @@
  *
  * and each other one with its link. Cell 0 is none, so that memory which was never written says so.
  */
+import { copyOctets } from '../wire/octets.ts';
+
 export const cellLength = 128;
 export const wordsPerCell = cellLength / Int32Array.BYTES_PER_ELEMENT;
 export const timesPerCell = cellLength / Float64Array.BYTES_PER_ELEMENT;
@@ -106,7 +108,7 @@ export class Cells {
     let at = cell * cellLength + headLength;
     for (let done = 0; ; ) {
       const end = Math.min(length, done + (cell + 1) * cellLength - at);
-      message.copy(this.octets, at, done, end);
+      copyOctets(message, done, end, this.octets, at);
       if (end === length) return;
       done = end;
       cell = this.next(cell);
@@ -120,7 +122,7 @@ export class Cells {
     let at = cell * cellLength + headLength;
     for (let done = 0; ; ) {
       const end = Math.min(length, done + (cell + 1) * cellLength - at);
-      this.octets.copy(out, to + done, at, at + end - done);
+      copyOctets(this.octets, at, at + end - done, out, to + done);
       if (end === length) return;
       done = end;
       cell = this.next(cell);
@@ -131,8 +133,9 @@ export class Cells {
   /** Copies all of an answer but its links from `other`. */
   copy(first: number, other: Cells, otherFirst: number): void {
     for (let cell = first, from = otherFirst; cell !== 0; cell = this.next(cell), from = other.next(from)) {
-      const at = from * cellLength;
-      other.octets.copy(this.octets, cell * cellLength + linkLength, at + linkLength, at + cellLength);
+      for (let word = Word.next + 1; word < wordsPerCell; word += 1) {
+        this.words[cell * wordsPerCell + word] = other.words[from * wordsPerCell + word] as number;
+      }
     }
   }
 }

@@ -6,7 +6,7 @@ import { answerFlags, finishAnswer, maxMessageLength } from '../wire/answer.ts';
 import { type EdnsAnswer, extendedError, type Origin, origin } from '../wire/edns.ts';
 import * as header from '../wire/header.ts';
 import { lowerCase, skipName } from '../wire/name.ts';
-import { setU16, setU32, u8, u16, u32 } from '../wire/octets.ts';
+import { copyOctets, setU16, setU32, u8, u16, u32 } from '../wire/octets.ts';
 import type { PendingQuery } from '../wire/query.ts';
 import { fixedLength, type Question } from '../wire/question.ts';
 import type { RecordWalk } from '../wire/records.ts';
@@ -70,7 +70,8 @@ export class Entry {
     const first = cells.take(cellsOf(end));
     const { words, times } = cells;
     const word = first * wordsPerCell;
-    words.fill(0, word + Word.next + 1, word + headLength / Int32Array.BYTES_PER_ELEMENT);
+    for (let empty = Word.next + 1; empty < headLength / Int32Array.BYTES_PER_ELEMENT; empty += 1)
+      words[word + empty] = 0;
     words[word + Word.sizes] = end | (additionals << 16);
     words[word + Word.ttl] = ttlSeconds;
     words[word + Word.staleWindow] = staleSeconds;
@@ -271,7 +272,7 @@ export class Entry {
     setU16(out, 0, query.id);
     setU16(out, 2, answerFlags(query, this.rcode) | this.#authenticData(query));
     const { questionIn, questionAt, questionLength } = query;
-    questionIn.copy(out, header.headerLength, questionAt, questionAt + questionLength);
+    copyOctets(questionIn, questionAt, questionAt + questionLength, out, header.headerLength);
     const stale = from === origin.stale;
     const ageSeconds = Math.floor((nowMs - this.storedAtMs) / 1000);
     const records = header.answerCount(out) + header.authorityCount(out) + this.#additionals;

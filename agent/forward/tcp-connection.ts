@@ -3,7 +3,7 @@ import type { Clock, Timer } from '../clock.ts';
 import { maxMessageLength } from '../wire/answer.ts';
 import * as header from '../wire/header.ts';
 import { keepaliveTimeoutMs, withKeepalive } from '../wire/keepalive.ts';
-import { setU16, u16 } from '../wire/octets.ts';
+import { copyOctets, setU16, u16 } from '../wire/octets.ts';
 import { hasOpt, questionEnd } from '../wire/upstream-query.ts';
 import type { ServerAddress } from './exchange-error.ts';
 import type { Outgoing } from './outgoing.ts';
@@ -236,7 +236,7 @@ export class TcpConnection {
     for (let place = 0; place < batch.messages.length; place += 1) {
       const message = batch.messages[place] as Buffer;
       setU16(frames, at, message.length);
-      message.copy(frames, at + 2);
+      copyOctets(message, 0, message.length, frames, at + 2);
       setU16(frames, at + 2, batch.ids[place] as number);
       at += 2 + message.length;
     }

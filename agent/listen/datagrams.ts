@@ -4,6 +4,7 @@
  */
 import type { BatchCalls } from '../libc.ts';
 import { maxMessageLength } from '../wire/answer.ts';
+import { copyOctets } from '../wire/octets.ts';
 
 /** Datagrams in one call: beyond some dozens it costs little of what they cost. */
 export const batchSize = 64;
@@ -181,7 +182,7 @@ export class Datagrams {
     places.setShape(place, from.shape);
     if (typeof to === 'number') places.copyPeer(place, this.#received, to);
     else places.setPeer(place, to, from.shape);
-    message.copy(places.payload, place * places.stride, 0, length);
+    copyOctets(message, 0, length, places.payload, place * places.stride);
     places.setLength(place, length);
     this.#count += 1;
   }

@@ -21,3 +21,15 @@ export function setU32(message: Buffer, at: number, value: number): void {
   setU16(message, at, value >>> 16);
   setU16(message, at + 2, value & 0xffff);
 }
+
+/** Up to this length a loop is faster than to leave JavaScript. */
+const fewOctets = 64;
+
+/** Copies `from[at, end)` to `to[toAt, …)`, another buffer that has room for it. */
+export function copyOctets(from: Buffer, at: number, end: number, to: Buffer, toAt: number): void {
+  if (end - at > fewOctets) {
+    from.copy(to, toAt, at, end);
+    return;
+  }
+  for (let offset = 0; offset < end - at; offset += 1) to[toAt + offset] = from[at + offset] as number;
+}

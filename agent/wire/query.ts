@@ -5,7 +5,7 @@
 import { dnssecOkBit, type EdnsAsked, minUdpSize, optionCode, typeOpt } from './edns.ts';
 import * as header from './header.ts';
 import { copyCanonicalName, maxNameLength, skipName } from './name.ts';
-import { u8, u16 } from './octets.ts';
+import { copyOctets, u8, u16 } from './octets.ts';
 import { fixedLength, hashName, mixed, type Question } from './question.ts';
 
 /** What to do with a packet. */
@@ -182,7 +182,7 @@ export class Query implements PendingQuery {
   /** A copy that outlives the packet. */
   detach(): PendingQuery {
     const question = Buffer.allocUnsafe(this.questionLength);
-    this.packet.copy(question, 0, header.headerLength, this.questionEnd);
+    copyOctets(this.packet, header.headerLength, this.questionEnd, question, 0);
     return {
       id: this.id,
       flags: this.flags,

@@ -1,7 +1,7 @@
 /** Queries to upstream servers: one question, and an OPT record without options (RFC 6891 §6.1.2) where the server knows EDNS. */
 import { dnssecOkBit, maxUdpSize, optLength, typeOpt } from './edns.ts';
 import * as header from './header.ts';
-import { setU16 } from './octets.ts';
+import { copyOctets, setU16 } from './octets.ts';
 import type { PendingQuery } from './query.ts';
 
 /**
@@ -17,7 +17,7 @@ export function writeUpstreamQuery({
   const message = Buffer.allocUnsafe(at + optLength);
   const flags = header.flag.recursionDesired | header.flag.authenticData | (asked & header.flag.checkingDisabled);
   header.writeHeader(message, 0, flags, { question: 1, answer: 0, authority: 0, additional: 1 });
-  question.copy(message, header.headerLength);
+  copyOctets(question, 0, question.length, message, header.headerLength);
   message[at] = 0;
   setU16(message, at + 1, typeOpt);
   setU16(message, at + 3, maxUdpSize);
