@@ -59,7 +59,12 @@ test('what an operator finds at its start is new to it, unless it is old by any 
   const found = (writtenAtMs: number) => seen([hour, written({ writtenAtMs, revision: 'r2' })]);
   assert.deepEqual(found(hour - 130_000), { sinceMs: hour, behindSinceMs: hour, downSinceMs: undefined });
   assert.deepEqual(found(hour + 130_000), { sinceMs: hour, behindSinceMs: hour, downSinceMs: undefined });
-  assert.deepEqual(found(1_000), { sinceMs: 1_000, behindSinceMs: 1_000, downSinceMs: undefined });
+  assert.deepEqual(found(1_000), { sinceMs: 1_000, behindSinceMs: hour, downSinceMs: undefined });
+});
+
+test('an operator that starts in the middle of a blip takes it for one', () => {
+  const down = seen([3_600_000, written({ writtenAtMs: 1_000 }, { isServing: false })]);
+  assert.deepEqual(down, { sinceMs: 1_000, behindSinceMs: undefined, downSinceMs: 3_600_000 });
 });
 
 test('what is gone is forgotten', () => {

@@ -26,11 +26,11 @@ export function sighting(
   // What is old by any clock has stood there for longer than anybody waits for it.
   const firstMs = nowMs - now.writtenAtMs > MAX_SKEW_MS ? now.writtenAtMs : nowMs;
   if (old === undefined || before === undefined || !isSameTrial(old, now)) {
-    const sinceMs = old === undefined ? firstMs : nowMs;
     return {
-      sinceMs,
-      behindSinceMs: isBehind(now) ? sinceMs : undefined,
-      downSinceMs: isDown(now) ? sinceMs : undefined,
+      sinceMs: old === undefined ? firstMs : nowMs,
+      // An agent may be down for a moment just now, however long it has carried what it carries.
+      behindSinceMs: isBehind(now) ? nowMs : undefined,
+      downSinceMs: isDown(now) ? nowMs : undefined,
     };
   }
   const hasMoved = old.report.appliedRevision !== now.report.appliedRevision;
