@@ -46,7 +46,9 @@ test('after an API server that was away each store reads once more at most, and 
 
 test('at rest nothing is asked and nothing written, whatever heartbeats there are', async () => {
   const step = await cluster.rest(5);
-  assert.deepEqual([step.writes, step.lists, step.plans], [{}, 0, 0]);
+  assert.deepEqual([step.writes, step.lists], [{}, 0]);
+  // The moment from which a node counts as away for long may be among them.
+  assert.ok(step.plans <= 1, told(step));
 });
 
 function keepsTheRules(step: Step): void {
