@@ -299,16 +299,12 @@ function isSound(node: RolloutNode, good: string | undefined): boolean {
   return (node.isServing && node.standing.kind !== 'lost') || (node.carries !== good && isDisturbed(node, good));
 }
 
-/** Selected nodes are away that have not proved the target: for a moment, or half of all. It is not known to be good yet. */
+/** Selected nodes are away for a moment that have not proved the target. Those that are away for longer may be so for ever. */
 function isAwaited(nodes: readonly RolloutNode[], target: string, nowMs: number): boolean {
-  let away = 0;
-  for (const { carries, isJudged, standing, awaySinceMs } of nodes) {
-    if (awaySinceMs === undefined) continue;
-    const isOpen = carries === target ? isJudged && standing.kind === 'pending' : nowMs < awaySinceMs + AWAY_MS;
-    if (isOpen) return true;
-    away += Number(carries !== target);
-  }
-  return away * 2 >= nodes.length;
+  return nodes.some(({ carries, isJudged, standing, awaySinceMs }) => {
+    if (awaySinceMs === undefined) return false;
+    return carries === target ? isJudged && standing.kind === 'pending' : nowMs < awaySinceMs + AWAY_MS;
+  });
 }
 
 /**
