@@ -99,8 +99,9 @@ function established(random: Random, size: number): Fleet {
   const fleet = new Fleet(random, size);
   assert.ok(settle(fleet));
   assert.equal(fleet.state?.phase, 'Done');
-  for (const member of fleet.members.slice(1)) {
-    if (random.once(8)) member.ails = random.pick(['unable', 'silent'] as const);
+  const isPlague = random.once(8);
+  for (const member of fleet.members.slice(Number(!isPlague))) {
+    if (isPlague || random.once(8)) member.ails = random.pick(['unable', 'silent'] as const);
   }
   fleet.changeFacts();
   assert.ok(settle(fleet));

@@ -217,6 +217,28 @@ const cases: Case[] = [
     good: 'new',
   },
   {
+    title: 'not even where all are so, and it ends there, too',
+    nodes: [
+      at('a', 'new', { standing: unable, isServing: false, isJudged: false }),
+      at('b', 'new', { standing: lost, isServing: false, isJudged: false }),
+    ],
+    before: batch,
+    phase: 'Done',
+    give: [],
+    good: 'new',
+  },
+  {
+    title: 'beside nodes that are ill by themselves the only one that tries it speaks for all',
+    nodes: [
+      at('a', 'new', { standing: unable, isServing: false, isJudged: false }),
+      at('b', 'new', { standing: lost }),
+    ],
+    before: batch,
+    settings: { maxUnavailable: 2 },
+    phase: 'RollingBack',
+    give: ['a=old', 'b=old'],
+  },
+  {
     title: 'a refusal counts, whatever the node was before',
     nodes: [
       at('a', 'new', { standing: { kind: 'bad', reason: 'ConfigRefused', message: 'm' }, isJudged: false }),

@@ -211,11 +211,11 @@ function failureOf(
     }
     unable.push(`${name}: ${standing.message}`);
   }
-  const isHopeless = !isFirst && hopeful === 0;
-  if (unable.length > 0 && (isHopeless || (isFirst && unable.length > allowed))) {
+  if (isFirst && unable.length > allowed) {
     return { reason: 'NotServing', message: `${unable.length} nodes. ${unable[0]}` };
   }
-  if (silent.length > 0 && (isHopeless || fallen >= allowed)) {
+  const isHopeless = !isFirst && hopeful === 0;
+  if (fallen > 0 && (isHopeless || fallen >= allowed)) {
     return { reason: 'NodesSilent', message: `${silent.slice(0, 3).join(', ')}: nothing was heard since` };
   }
   return undefined;
@@ -257,7 +257,9 @@ function advance(
     disturbed += Number(isDisturbed(node, good) && !(isFirst && isReachable && standing.kind !== 'pending'));
   }
   if (movers.length === 0 && pending === 0) {
-    const isOver = settled > 0 && give.length === 0 && !isAwaited(nodes, target, nowMs);
+    // Where all are ill by themselves nobody proves anything, and nothing speaks against it.
+    const hasEnd = settled > 0 || (!isFirst && nodes.some(({ isReachable }) => isReachable));
+    const isOver = hasEnd && give.length === 0 && !isAwaited(nodes, target, nowMs);
     return { phase: isOver ? 'Done' : here, give };
   }
 
