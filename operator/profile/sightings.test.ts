@@ -24,11 +24,16 @@ function seen(...states: readonly [number, WrittenFacts][]) {
   return sightings.get('n');
 }
 
+const since = (ms: number) => ({ sinceMs: ms, seenMs: ms, heardMs: ms, awaited: [] });
 const well = { behindSinceMs: undefined, downSinceMs: undefined };
 
 test('a change of facts is no new trial; another revision of the profile is, another attempt, and another object', () => {
   const facts = { revision: 'r2' };
-  assert.deepEqual(seen([10, written()], [20, written(facts, { appliedRevision: 'r2' })]), { sinceMs: 10, ...well });
+  assert.deepEqual(seen([10, written()], [20, written(facts, { appliedRevision: 'r2' })]), {
+    ...since(10),
+    heardMs: 20,
+    ...well,
+  });
   for (const more of [
     { profileRevision: 'p-2' },
     { trial: { soakSeconds: 60, probes: [], attempt: 2 } },
@@ -36,7 +41,7 @@ test('a change of facts is no new trial; another revision of the profile is, ano
     { uid: 'another' },
     { profile: 'q' },
   ])
-    assert.deepEqual(seen([10, written()], [20, written(more)]), { sinceMs: 20, ...well });
+    assert.deepEqual(seen([10, written()], [20, written(more)]), { ...since(20), ...well });
 });
 
 test('an agent is behind for as long as it does not move, however often there is something new for it', () => {
@@ -45,6 +50,37 @@ test('an agent is behind for as long as it does not move, however often there is
   const moved = written(third, { appliedRevision: 'r2' });
   assert.equal(seen([10, written()], [20, written(second)], [30, moved])?.behindSinceMs, 30);
   assert.equal(seen([20, written(second)], [30, written(second, { appliedRevision: 'r2' })])?.behindSinceMs, undefined);
+});
+
+test('a move to what nobody wrote is none, nor is one back', () => {
+  const [a, b] = [written({}, { appliedRevision: 'a' }), written({}, { appliedRevision: 'b' })];
+  assert.equal(seen([10, a], [20, b], [30, a], [40, b])?.behindSinceMs, 10);
+  const third = { revision: 'r3' };
+  const [first, second] = [written(third), written(third, { appliedRevision: 'r2' })];
+  const passed = seen(
+    [10, written()],
+    [20, written({ revision: 'r2' })],
+    [30, first],
+    [40, second],
+    [50, first],
+    [60, second],
+  );
+  assert.equal(passed?.behindSinceMs, 40);
+});
+
+test('an agent is heard of when it takes up what was written, and when it measures anew', () => {
+  const measured = written(
+    {},
+    {
+      health: {
+        ...{ revision: 'r1', soakSeconds: 0, queries: 0 },
+        ...{ servFailPermille: 0, p99Micros: 0, measuredAt: '' },
+      },
+    },
+  );
+  assert.equal(seen([10, written()], [20, measured])?.heardMs, 10);
+  assert.equal(seen([10, written()], [20, measured], [30, written()])?.heardMs, 30);
+  assert.equal(seen([10, written({}, { appliedRevision: 'r0' })], [20, written()])?.heardMs, 20);
 });
 
 test('it does not serve since that was seen first, whatever the node makes of the time', () => {
@@ -56,15 +92,16 @@ test('it does not serve since that was seen first, whatever the node makes of th
 
 test('what an operator finds at its start is new to it, unless it is old by any clock', () => {
   const hour = 3_600_000;
+  const fresh = { ...since(hour), awaited: ['r2'], behindSinceMs: hour, downSinceMs: undefined };
   const found = (writtenAtMs: number) => seen([hour, written({ writtenAtMs, revision: 'r2' })]);
-  assert.deepEqual(found(hour - 130_000), { sinceMs: hour, behindSinceMs: hour, downSinceMs: undefined });
-  assert.deepEqual(found(hour + 130_000), { sinceMs: hour, behindSinceMs: hour, downSinceMs: undefined });
-  assert.deepEqual(found(1_000), { sinceMs: 1_000, behindSinceMs: hour, downSinceMs: undefined });
+  assert.deepEqual(found(hour - 130_000), { ...fresh, sinceMs: hour });
+  assert.deepEqual(found(hour + 130_000), { ...fresh, sinceMs: hour });
+  assert.deepEqual(found(1_000), { ...fresh, sinceMs: 1_000 });
 });
 
 test('an operator that starts in the middle of a blip takes it for one', () => {
   const down = seen([3_600_000, written({ writtenAtMs: 1_000 }, { isServing: false })]);
-  assert.deepEqual(down, { sinceMs: 1_000, behindSinceMs: undefined, downSinceMs: 3_600_000 });
+  assert.deepEqual(down, { ...since(3_600_000), sinceMs: 1_000, behindSinceMs: undefined, downSinceMs: 3_600_000 });
 });
 
 test('what is gone is forgotten', () => {

@@ -7,6 +7,12 @@ import type { WrittenFacts } from './facts.ts';
 export interface Sighting {
   /** Since when the node carries its revision of the profile, in this attempt: a change of the cluster's facts is no new one. */
   readonly sinceMs: number;
+  /** Since when this operator has seen that. */
+  readonly seenMs: number;
+  /** When its agent last took up what was written, or began to measure anew. */
+  readonly heardMs: number;
+  /** What was written in this attempt and its agent has not had yet, the oldest first: a move to anything else is none. */
+  readonly awaited: readonly string[];
   /** Since when its agent has not moved towards what stands there; undefined where it has applied it. */
   readonly behindSinceMs: number | undefined;
   /** Since when it does not serve; undefined where it does. */
@@ -15,6 +21,9 @@ export interface Sighting {
 
 /** No clock is further off: the certificates of the API server would not be believed. */
 const MAX_SKEW_MS = 600_000;
+
+/** Of more an agent that is behind need not have heard. */
+const MAX_AWAITED = 16;
 
 /** What follows from the state that is seen now. Pure; `old` and `before` are undefined for what is seen for the first time. */
 export function sighting(
@@ -28,14 +37,21 @@ export function sighting(
   if (old === undefined || before === undefined || !isSameTrial(old, now)) {
     return {
       sinceMs: old === undefined ? firstMs : nowMs,
+      ...{ seenMs: nowMs, heardMs: nowMs, awaited: isBehind(now) ? [now.revision] : [] },
       // An agent may be down for a moment just now, however long it has carried what it carries.
       behindSinceMs: isBehind(now) ? nowMs : undefined,
       downSinceMs: isDown(now) ? nowMs : undefined,
     };
   }
-  const hasMoved = old.report.appliedRevision !== now.report.appliedRevision;
+  const isNew = old.revision !== now.revision;
+  const awaited = isNew ? [...before.awaited, now.revision].slice(-MAX_AWAITED) : before.awaited;
+  const isOther = old.report.appliedRevision !== now.report.appliedRevision;
+  const at = isOther ? awaited.lastIndexOf(now.report.appliedRevision) : -1;
+  const hasMoved = at >= 0;
+  const isAnew = old.report.health !== undefined && now.report.health === undefined;
   return {
-    sinceMs: before.sinceMs,
+    ...{ sinceMs: before.sinceMs, seenMs: before.seenMs, heardMs: hasMoved || isAnew ? nowMs : before.heardMs },
+    awaited: awaited.slice(at + 1),
     behindSinceMs: isBehind(now) ? ((hasMoved ? undefined : before.behindSinceMs) ?? nowMs) : undefined,
     downSinceMs: isDown(now) ? (before.downSinceMs ?? nowMs) : undefined,
   };

@@ -116,8 +116,42 @@ const cases: Case[] = [
   {
     title: 'measured nothing though it should have',
     report: { health: undefined },
-    nowMs: 60_000 + APPLY_MS + 30_000,
+    nowMs: 2 * 60_000 + APPLY_MS + 30_000,
     is: 'lost',
+  },
+  {
+    title: 'was replaced late in its trial, and serves',
+    report: { health: undefined },
+    nowMs: 60_000 + APPLY_MS + 30_000,
+    is: { kind: 'pending', untilMs: 270_000 },
+  },
+  {
+    title: 'began anew a moment ago, long after its trial, and serves',
+    report: { health: undefined },
+    seen: { heardMs: 1e6 },
+    nowMs: 1e6,
+    is: 'settled',
+  },
+  {
+    title: 'begins anew again and again, and serves',
+    report: { health: undefined },
+    seen: { heardMs: 539_000 },
+    nowMs: 539_999,
+    is: { kind: 'pending', untilMs: 540_000 },
+  },
+  {
+    title: 'follows facts that never rest, and serves',
+    report: { appliedRevision: 'old', health: undefined },
+    seen: { heardMs: 539_000, behindSinceMs: 539_000 },
+    nowMs: 540_000,
+    is: 'settled',
+  },
+  {
+    title: 'follows facts that never rest, and does not serve',
+    report: { appliedRevision: 'old', health: undefined, isServing: false },
+    seen: { heardMs: 539_000, behindSinceMs: 539_000 },
+    nowMs: 540_000,
+    is: 'bad NotServing',
   },
   {
     title: 'is of a version that measures nothing, and has served so long',
@@ -187,7 +221,8 @@ for (const { title, report, measured, more, factor: healthFactor = 200, seen, aw
   test(`a node that ${title}: ${typeof is === 'string' ? is : is.kind}`, () => {
     const told = { ...serving, ...(measured && { health: { ...health, ...measured } }), ...report };
     const facts = { revision: 'r', trial, isIntact: true, ...more, report: told };
-    const sighting = { sinceMs: 0, behindSinceMs: 0, downSinceMs: 0, ...seen };
+    const seenFirst = { sinceMs: 0, seenMs: 0, heardMs: 0, awaited: [] };
+    const sighting = { ...seenFirst, behindSinceMs: 0, downSinceMs: 0, ...seen };
     const standing = standingOf(facts, { sighting, awaySinceMs, healthFactor, nowMs });
     if (typeof is !== 'string') assert.deepEqual(standing, is);
     else assert.equal(standing.kind === 'bad' && is !== 'bad' ? `bad ${standing.reason}` : standing.kind, is);

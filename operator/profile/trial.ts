@@ -68,8 +68,11 @@ export function standingOf(facts: TrialFacts, circumstances: Circumstances): Sta
   // not read: nobody is judged by them.
   if (report.isRefused && isIntact && isReadable(revision, report.configVersions))
     return { kind: 'bad', reason: 'ConfigRefused', message: report.failure ?? '' };
+  const endMs = trial === undefined ? Number.POSITIVE_INFINITY : hardEnd(sighting, trial);
   if (isBehind(facts)) {
-    return by((sighting.behindSinceMs ?? nowMs) + (trial === undefined ? SETTLE_MS : APPLY_MS), LOST);
+    const untilMs = (sighting.behindSinceMs ?? nowMs) + (trial === undefined ? SETTLE_MS : APPLY_MS);
+    if (nowMs >= untilMs || nowMs < endMs || !isIntact)
+      return by(nowMs < endMs ? Math.min(untilMs, endMs) : untilMs, LOST);
   }
   if (!report.isServing) {
     const bad: Standing = { kind: 'bad', reason: 'NotServing', message: report.failure ?? 'it does not serve' };
@@ -79,7 +82,10 @@ export function standingOf(facts: TrialFacts, circumstances: Circumstances): Sta
   if (report.health?.revision === revision && isOf(trial, report.health)) return judged(report.health, healthFactor);
   // An agent of an older version measures nothing: that it has served for so long is all there is.
   if (!report.measures) return by(sighting.sinceMs + trial.soakSeconds * 1000, SETTLED);
-  return by(trialEnd(sighting, trial), LOST);
+  // An agent that begins anew measures anew, and who is heard of for so long, and serves, is not silent.
+  const dueMs = measuredBy(sighting.heardMs, trial);
+  if (nowMs >= dueMs) return LOST;
+  return by(Math.min(dueMs, endMs), SETTLED);
 }
 
 /**
@@ -96,6 +102,16 @@ function awayUntil({ trial }: TrialFacts, { sighting, awaySinceMs, nowMs }: Circ
 /** When the agent must have told how it served. */
 function trialEnd({ sinceMs }: Sighting, { soakSeconds }: TrialTerms): number {
   return sinceMs + soakSeconds * 1000 + APPLY_MS + REPORT_MS;
+}
+
+/** From `sinceMs` on, though its process was replaced shortly before it had soaked. */
+function measuredBy(sinceMs: number, { soakSeconds }: TrialTerms): number {
+  return sinceMs + 2 * soakSeconds * 1000 + APPLY_MS + REPORT_MS;
+}
+
+/** However often its agent begins anew, it is not waited for any longer. */
+function hardEnd({ seenMs }: Sighting, trial: TrialTerms): number {
+  return measuredBy(measuredBy(seenMs, trial), trial);
 }
 
 /** Not of an earlier attempt at the same revision. An agent that says nothing of attempts is of a version that knows none. */
