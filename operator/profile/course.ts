@@ -88,7 +88,10 @@ export function courseOf(input: CourseInput): Course | undefined {
 
 function lossOf(good: string | undefined, renderings: Map<string, Renderings | undefined>, input: CourseInput) {
   if (good === undefined || renderingsOf(good, renderings, input) !== undefined) return undefined;
-  return input.world.revision(good) === undefined ? 'is not kept any more' : 'cannot be served as the cluster is now';
+  // What is not known yet, as at a start, is not lost.
+  const kind = verdictOf(good, input)?.kind;
+  if (kind === 'unknown') return undefined;
+  return kind === undefined ? 'is not kept any more' : 'cannot be served as the cluster is now';
 }
 
 /** Whether there is nothing new to write down; the words for a failure may change with every look. */
@@ -179,14 +182,18 @@ function give(
 function renderingsOf(
   name: string,
   renderings: Map<string, Renderings | undefined>,
-  { world, profile, judgeSpec }: CourseInput,
+  input: CourseInput,
 ): Renderings | undefined {
   if (renderings.has(name)) return renderings.get(name);
-  const revision = world.revision(name);
-  // What becomes of a part that is not valid is up to the mode of today.
-  const spec = revision?.specs[profile.spec.mode === 'Required' ? 'Required' : 'Preferred'];
-  const verdict = spec === undefined ? undefined : judgeSpec(spec, world.cluster);
+  const verdict = verdictOf(name, input);
   const meaning = verdict?.kind === 'rendered' ? verdict.renderings : undefined;
   renderings.set(name, meaning);
   return meaning;
+}
+
+/** Undefined where the revision is not kept. */
+function verdictOf(name: string, { world, profile, judgeSpec }: CourseInput): Verdict | undefined {
+  // What becomes of a part that is not valid is up to the mode of today.
+  const spec = world.revision(name)?.specs[profile.spec.mode === 'Required' ? 'Required' : 'Preferred'];
+  return spec === undefined ? undefined : judgeSpec(spec, world.cluster);
 }

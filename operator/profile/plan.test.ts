@@ -174,6 +174,7 @@ test('where what is good is gone, or its Service under Required, a change that f
   assert.deepEqual(fails(here, good, 'Canary'), ['RollingBack', undefined]);
   assert.deepEqual(fails(here, undefined, 'Canary'), ['Halted', 'is not kept any more']);
   assert.deepEqual(fails(gone, good, 'Canary'), ['Halted', 'cannot be served as the cluster is now']);
+  assert.deepEqual(fails({ kind: 'unknown' }, good, 'Canary'), ['RollingBack', undefined]);
   assert.deepEqual(fails(here, good, 'Halted'), ['RollingBack', undefined]);
   assert.deepEqual(fails(here, undefined, 'RolledBack')[0], 'RolledBack');
 });

@@ -256,6 +256,21 @@ const cases: Case[] = [
     give: ['n0000=new?'],
   },
   {
+    title: 'a canary that falls silent is followed by no other',
+    nodes: [at('a', 'new', { standing: lost }), ...many(39, 'old')],
+    before: canary,
+    phase: 'RollingBack',
+    give: ['a=old'],
+  },
+  {
+    title: 'one of two canaries is borne with',
+    nodes: [at('a', 'new', { standing: lost }), at('b', 'new', { standing: pending }), ...many(38, 'old')],
+    before: canary,
+    settings: { canary: { nodes: 2 } },
+    phase: 'Canary',
+    give: ['n0000=new?'],
+  },
+  {
     title: 'so many that fall silent are a failure',
     nodes: [at('a', 'new', { standing: lost }), at('b', 'new', { standing: lost }), ...many(18, 'old')],
     before: batch,

@@ -107,7 +107,11 @@ export function planRollout(input: RolloutInput): RolloutStep {
   const known = last !== undefined && FAILED.includes(last.phase) ? last : undefined;
   if (nodes.length === 0 && known === undefined && last?.phase !== 'Done')
     return { ...step('Idle', []), state: idleState(target, before) };
-  const failure = known ?? (target === good ? undefined : failureOf(nodes, target, good === undefined, allowed));
+  const { nodes: canaries } = settings.canary;
+  // So many that fall silent end it: the canary is not followed by another.
+  const bearable = last?.phase === 'Batch' || canaries === 0 ? allowed : Math.min(canaries, allowed);
+  const failure =
+    known ?? (target === good ? undefined : failureOf(nodes, target, good === undefined, allowed, bearable));
   if (failure !== undefined) {
     const why = { reason: failure.reason, message: failure.message };
     const isBack = known?.phase === 'RolledBack';
@@ -185,6 +189,7 @@ function failureOf(
   target: string,
   isFirst: boolean,
   allowed: number,
+  bearable: number,
 ): Failure | undefined {
   const silent: string[] = [];
   const unable: string[] = [];
@@ -215,7 +220,7 @@ function failureOf(
     return { reason: 'NotServing', message: `${unable.length} nodes. ${unable[0]}` };
   }
   const isHopeless = !isFirst && hopeful === 0;
-  if (fallen > 0 && (isHopeless || fallen >= allowed)) {
+  if (fallen > 0 && (isHopeless || fallen >= bearable)) {
     return { reason: 'NodesSilent', message: `${silent.slice(0, 3).join(', ')}: nothing was heard since` };
   }
   return undefined;

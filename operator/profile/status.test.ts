@@ -111,7 +111,7 @@ test('on trial a node is neither updated nor ready, however well it serves, and 
 });
 
 test('whatever an agent says, the API server takes the status, and the rest of each message is there', () => {
-  const failure = '☂'.repeat(32_768);
+  const failure = `${'☂'.repeat(100)}${'😀'.repeat(32_768)}`;
   const bypass = failure;
   const refused = { field: 'spec', message: failure };
   for (const plan of [
@@ -124,7 +124,10 @@ test('whatever an agent says, the API server takes the status, and the rest of e
     for (const said of [{ failure }, { ...serving, bypass }]) {
       const { conditions = [], rollout } = status({ plan, reports: { a: said, b: said } });
       for (const { message } of conditions) assert.ok(Buffer.byteLength(message) <= 32_768);
-      assert.ok((rollout?.message ?? '').length <= 1024);
+      assert.ok([...(rollout?.message ?? '')].length <= 1024);
+      assert.ok(
+        [rollout?.message ?? '', ...conditions.map(({ message }) => message)].every((text) => text.isWellFormed()),
+      );
     }
   }
   const stuck = { ...course('Halted', why), goodLost: 'is not kept any more' };

@@ -344,7 +344,9 @@ function named(all: Progress['failed'], { node, failure }: Progress['failed'][nu
 }
 
 function cut(words: string, most: number): string {
-  return words.length <= most ? words : `${words.slice(0, most - 1)}…`;
+  // By code points: the API server does not keep half of one.
+  const points = words.length <= most ? [] : [...words];
+  return points.length <= most ? words : `${points.slice(0, most - 1).join('')}…`;
 }
 
 /** At most three names, and how many more. */
