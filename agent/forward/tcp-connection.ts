@@ -23,6 +23,8 @@ const extraIdleTimeoutMs = 1_000;
 const keepalivePart = 0.6;
 /** What is ahead has been out for more than the way there and back and these few milliseconds: it holds up what is behind it. */
 const stuckAfterMs = 5;
+/** It may turn out to, when it has been out for so long. */
+const lateAfterMs = 2;
 /** A server that answers in any order holds nothing up; after this much silence its connection may be dead. */
 const silentAfterMs = 250;
 /** Weight of a new time in the smoothed one. */
@@ -147,11 +149,21 @@ export class TcpConnection {
   }
 
   look(nowMs: number): void {
-    const head = this.#head();
-    if (head === undefined) return;
     const limitMs = this.#owner.answersInAnyOrder ? silentAfterMs : stuckAfterMs;
+    if (this.#head() !== undefined) this.#stuck = this.#isOutFor(limitMs, nowMs);
+  }
+
+  /** What is ahead takes longer than the way and a usual answer: whoever comes may better go elsewhere. */
+  get isLate(): boolean {
+    return this.#isOutFor(lateAfterMs, this.#clock.nowMs());
+  }
+
+  /** The way there and back comes on top. */
+  #isOutFor(ms: number, nowMs: number): boolean {
+    const head = this.#head();
+    if (head === undefined) return false;
     const sinceMs = Math.max(head.batch.leftAtMs, this.#openedAtMs, this.#lastReplyAtMs);
-    this.#stuck = nowMs - sinceMs >= limitMs + (this.#owner.roundTripMs ?? usualRoundTripMs);
+    return nowMs - sinceMs >= ms + (this.#owner.roundTripMs ?? usualRoundTripMs);
   }
 
   /** What waits behind the slow one, and nowhere else. */

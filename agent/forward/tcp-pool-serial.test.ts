@@ -116,6 +116,26 @@ suite('towards a server that answers one after the other', () => {
     });
   }
 
+  test('a fast server that is late with an answer is asked over another connection before it counts as held up', async () => {
+    const { clock, ask, asked } = scene({ workMs: (name) => (isSlow(name) ? 1_000 : 0.02) });
+    for (let round = 0; round < 4; round += 1) {
+      const replies = names(`n${round}-`, 8).map((name) => ask(name));
+      await clock.advance(40);
+      await Promise.all(replies);
+    }
+    const replies = [ask('slow.example')];
+    const crowd = names('m', 24);
+    for (const name of crowd) {
+      replies.push(ask(name));
+      await clock.advance(0.25);
+    }
+    await clock.advance(1_100);
+    await Promise.all(replies);
+    // It is late after 3 ms, and counts as held up after 6.
+    const behind = crowd.filter((name) => asked(name) > 1).length;
+    ok(behind >= 8 && behind <= 14, `${behind} were behind the slow one`);
+  });
+
   test('a crowd of fast queries needs no more than four', async () => {
     const { clock, server, ask, asked } = scene({ workMs: () => 0.05 });
     const crowd = names('n', 1_000);

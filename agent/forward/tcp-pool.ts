@@ -145,8 +145,6 @@ class TcpPool implements ConnectionOwner {
    */
   #free(): TcpConnection | 'new' | undefined {
     let least: TcpConnection | undefined;
-    let oldest: TcpConnection | undefined;
-    const sharedBelow = this.#sharedBelow;
     let moving = 0;
     let stuck = 0;
     let opening = 0;
@@ -155,28 +153,30 @@ class TcpPool implements ConnectionOwner {
       if (connection.isStuck) stuck += 1;
       else if (connection.isUsable) {
         moving += 1;
-        if (oldest === undefined && connection.ahead < sharedBelow) oldest = connection;
         if (least === undefined || connection.ahead < least.ahead) least = connection;
       }
     }
-    if (stuck === 0 && oldest !== undefined) return oldest;
     const part = moving / (moving + stuck);
-    const little = Math.max(1, sharedBelow * part);
-    if (least !== undefined && least.ahead < little) return this.#oldest(little);
+    const oldest = this.#oldestWithLittle(part);
+    if (oldest !== undefined) return oldest;
     if (Math.max(moving, opening) < maxMoving && this.#connections.length < maxConnections) return 'new';
     if (least === undefined) return undefined;
     return least.ahead < Math.floor(least.maxAhead * part) ? least : undefined;
   }
 
+  #oldestWithLittle(part: number): TcpConnection | undefined {
+    const sharedBelow = this.#sharedBelow;
+    for (const connection of this.#connections) {
+      if (!connection.isUsable || connection.isStuck) continue;
+      const below = connection.isLate ? leastShared : sharedBelow;
+      if (connection.ahead < Math.max(1, below * part)) return connection;
+    }
+    return undefined;
+  }
+
   get #sharedBelow(): number {
     if (this.answerMs === undefined) return leastShared;
     return Math.max(leastShared, Math.min(mostShared, sharedMs / this.answerMs));
-  }
-
-  #oldest(little: number): TcpConnection | undefined {
-    return this.#connections.find(
-      (connection) => connection.isUsable && connection.ahead < little && !connection.isStuck,
-    );
   }
 
   #open(): TcpConnection {
