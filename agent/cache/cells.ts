@@ -55,11 +55,7 @@ export class Cells {
     this.count = count;
   }
 
-  get left(): number {
-    return this.count - this.taken;
-  }
-
-  /** Returns the first of as many linked cells, of which there are so many {@link left}; what they hold is of whoever had them before. */
+  /** Returns the first of as many linked cells, where so many are not {@link taken}; what they hold is of whoever had them before. */
   take(count: number): number {
     let first = 0;
     for (let taken = 0; taken < count; taken += 1) {

@@ -3,10 +3,13 @@
  * that ask again and again do not make a bad moment of the servers worse. Short, for servers that are back shall be asked.
  */
 import * as header from '../wire/header.ts';
+import { maxNameLength } from '../wire/name.ts';
 import type { PendingQuery } from '../wire/query.ts';
+import { fixedLength } from '../wire/question.ts';
 import { walkRecords } from '../wire/records.ts';
 import { fillsCache } from './cacheability.ts';
-import { Entry, passingCells } from './entry.ts';
+import { Cells, cellsOf } from './cells.ts';
+import { Entry } from './entry.ts';
 import type { CachePartition } from './response-cache.ts';
 
 const firstSeconds = 1;
@@ -14,7 +17,7 @@ const maxSeconds = 5;
 /** Failures with a longer pause between them do not follow one another. */
 const sequenceMs = 30_000;
 
-const passing = passingCells();
+const passing = new Cells(cellsOf(header.headerLength + maxNameLength + fixedLength));
 
 export function rememberFailure(cache: CachePartition, query: PendingQuery, rcode: number, nowMs: number): void {
   if (!fillsCache(query.type)) return;
