@@ -2,7 +2,7 @@
 import { parseEndpoint } from '../api/v1alpha1/address.ts';
 import type { ListenerConfig, NodeConfig, ServerBlockConfig } from '../api/v1alpha1/node-config.ts';
 import { patternSet } from '../api/v1alpha1/pattern.ts';
-import { isWithin } from '../api/v1alpha1/profile-rules.ts';
+import { isWithin } from '../api/v1alpha1/zone.ts';
 import { NxdomainCuts } from './cache/nxdomain-cuts.ts';
 import { prefixLength, type ResponseCache } from './cache/response-cache.ts';
 import { SnapshotReader, writeSnapshot } from './cache/snapshot.ts';

@@ -19,6 +19,7 @@ import { type Log, openLog } from './log.ts';
 import { Metrics } from './metrics.ts';
 import type { AgentOptions } from './options.ts';
 import { ReadyFile } from './readiness.ts';
+import { giveBackSpareMemory } from './spare-memory.ts';
 import type { Probed } from './trial/trial.ts';
 
 /** A socket that could not be opened, or a listener that stayed silent, is tried again. */
@@ -116,6 +117,7 @@ export class Control implements ConfigSink {
       await this.#resolvConf.start();
     }
     void this.#serveHealth();
+    giveBackSpareMemory(systemClock);
     await this.#source.start();
   }
 

@@ -30,6 +30,16 @@ export interface Libc {
   getsockopt(fd: number, level: number, option: number, octets: number): Buffer;
   /** What batches of datagrams need; undefined where this machine is not laid out as they are. */
   readonly batches: BatchCalls | undefined;
+  /** Undefined where the C library is not glibc. */
+  readonly memory: MemoryCalls | undefined;
+}
+
+/** What gives memory back to the kernel. */
+export interface MemoryCalls {
+  /** malloc_trim(3): what was freed, and what malloc keeps for later. */
+  trim(): void;
+  /** madvise(2) MADV_DONTNEED: pages of a file that are read again when they are touched; others would be lost. */
+  forget(address: number, octets: number): void;
 }
 
 /** Memory that stands still. Whoever has it frees it once neither the kernel nor anybody else uses it. */
@@ -73,6 +83,7 @@ export const linux = {
   levelSocket: 1,
   levelIp: 0,
   levelIpv6: 41,
+  levelTcp: 6,
   reuseAddress: 2,
   receiveBufferForce: 33,
   reusePort: 15,
@@ -88,12 +99,16 @@ export const linux = {
   ipTransparent: 19,
   ipv6Only: 26,
   ipv6Transparent: 75,
+  tcpUserTimeout: 18,
 } as const;
 
 const nonBlocking = 0o4000;
 const closeOnExec = 0o2000000;
 /** F_DUPFD_CLOEXEC. */
 const duplicateClosedOnExec = 1030;
+
+/** MADV_DONTNEED. */
+const doNotNeed = 4;
 
 /** BPF_RET | BPF_K. */
 const returnConstant = 0x06;
@@ -193,6 +208,16 @@ function batchCalls(koffi: Koffi, library: ReturnType<Koffi['load']>): BatchCall
   };
 }
 
+function memoryCalls(library: ReturnType<Koffi['load']>): MemoryCalls | undefined {
+  try {
+    const trim = library.func('int malloc_trim(size_t)');
+    const madvise = library.func('int madvise(uintptr_t, size_t, int)');
+    return { trim: () => void trim(0), forget: (address, octets) => void madvise(address, octets, doNotNeed) };
+  } catch {
+    return undefined;
+  }
+}
+
 function load(): Libc | { reason: string } {
   if (process.platform !== 'linux') return { reason: `this is ${process.platform}, not Linux` };
   try {
@@ -246,6 +271,7 @@ function load(): Libc | { reason: string } {
       getsockopt: (fd, level, option, size) =>
         filled(size, (octets, length) => getsockopt(fd, level, option, octets, length)),
       batches: koffi.sizeof('void *') === 8 && endianness() === 'LE' ? batchCalls(koffi, library) : undefined,
+      memory: memoryCalls(library),
     };
   } catch (error) {
     return { reason: `koffi cannot be loaded: ${(error as Error).message}` };

@@ -25,6 +25,8 @@ import { saveIntervalMs, WarmRestart } from './warm-restart.ts';
 /** Bytes of cached answers, over all server blocks. */
 const cacheBytes = 32 * 1024 * 1024;
 const workerRestartMs = 1_000;
+/** The worker has time: what it drops is collected early, in a new space of 1 MiB instead of 16. */
+const resourceLimits = { maxYoungGenerationSizeMb: 3 };
 /** How often the kernel is asked what it has lost. */
 const overrunsMs = 1_000;
 /** How long the worker may take for its end once nothing is served: it removes rules, where none are to stay, and writes the last logs. */
@@ -118,7 +120,7 @@ class Agent {
 
   #startWorker(): void {
     const workerData = { ...this.#options.controlData, startKey: this.#startKey };
-    const worker = new Worker(this.#options.control, { workerData });
+    const worker = new Worker(this.#options.control, { workerData, resourceLimits });
     this.#worker = worker;
     for (const notice of this.#notices) worker.postMessage(notice);
     worker.on('message', (message: ToServing) => this.#hear(message));

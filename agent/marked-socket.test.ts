@@ -85,6 +85,15 @@ suite('a marked socket', { skip: lack() }, () => {
 
   const descriptors = () => readdirSync('/proc/self/fd').length;
 
+  test('over TCP, loses a connection whose packets are not acknowledged', () => {
+    const libc = loadLibc();
+    assert.ok(isLibc(libc));
+    const socket = markedTcp(4, mark);
+    const { fd } = (socket as unknown as { _handle: { fd: number } })._handle;
+    assert.equal(libc.getsockopt(fd, linux.levelTcp, linux.tcpUserTimeout, 4).readUInt32LE(), 500);
+    socket.destroy();
+  });
+
   test('over TCP it connects, talks, closes one half, and reads the rest', async () => {
     const socket = tcp('127.0.0.2');
     socket.setNoDelay(true);

@@ -9,6 +9,12 @@ import { intOption, isLibc, type Libc, linux, loadLibc, SystemCallError, socketA
 
 export type IpFamily = 4 | 6;
 
+/**
+ * What was sent is acknowledged within this, or the connection is lost (RFC 5482; TCP_USER_TIMEOUT): the way to a server may vanish
+ * without a word. The kernel looks when it sends again, so that it is noticed after some 0.7 s.
+ */
+const unacknowledgedMs = 500;
+
 const wildcard: Record<IpFamily, string> = { 4: '0.0.0.0', 6: '::' };
 
 /**
@@ -70,6 +76,7 @@ function markedDescriptor(libc: Libc, family: IpFamily, type: number, mark: numb
   const fd = libc.socket(family === 6 ? linux.familyIpv6 : linux.familyIpv4, type, 0);
   return adopt(libc, fd, () => {
     libc.setsockopt(fd, linux.levelSocket, linux.mark, intOption(mark));
+    if (type === linux.stream) libc.setsockopt(fd, linux.levelTcp, linux.tcpUserTimeout, intOption(unacknowledgedMs));
     if (localAddress !== undefined) libc.bind(fd, socketAddress(localAddress, 0));
     return fd;
   });

@@ -1,4 +1,5 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import { CacheCount } from './cache-tally.ts';
 import { UpstreamCount, upstreamCounts } from './forward/upstream.ts';
@@ -121,4 +122,22 @@ test('every metric of ours has the prefix and a sentence of help', async () => {
   const typed = [...text.matchAll(/^# TYPE (\S+) /gm)].map(([, name = '']) => name);
   deepEqual(helped, typed);
   ok(helped.every((name) => name.startsWith('localdns_')));
+});
+
+test('an agent whom nobody asks does not wake to measure itself', () => {
+  const program = `
+    import { performance } from 'node:perf_hooks';
+    import { Metrics } from ${JSON.stringify(new URL('./metrics.ts', import.meta.url).href)};
+    const metrics = new Metrics('1.2.3');
+    const { loopCount } = performance.nodeTiming.uvMetricsInfo;
+    setTimeout(async () => {
+      const turns = performance.nodeTiming.uvMetricsInfo.loopCount - loopCount;
+      console.log(JSON.stringify({ turns, exposed: await metrics.expose() }));
+      process.exit();
+    }, 500);`;
+  const output = execFileSync(process.execPath, ['--input-type=module', '--eval', program], { encoding: 'utf8' });
+  const { turns, exposed } = JSON.parse(output) as { turns: number; exposed: string };
+  ok(turns < 10, `${turns} turns of the loop`);
+  ok(exposed.includes('localdns_nodejs_eventloop_lag_seconds '));
+  ok(!exposed.includes('lag_p99'), 'what nobody measured is not told');
 });

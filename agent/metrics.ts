@@ -20,6 +20,10 @@ const connectionsCut = [
 
 const rcodeNames = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED'];
 
+/** The longest time of a timer. */
+const neverMs = 2 ** 31 - 1;
+const delayFigures = ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'];
+
 export class Metrics {
   readonly #registry = new Registry();
   readonly #tallies: Record<TallyNotice['kind'], Tally[]> = {
@@ -33,7 +37,11 @@ export class Metrics {
   readonly serving: Gauge;
 
   constructor(version: string) {
-    collectDefaultMetrics({ register: this.#registry, prefix: 'localdns_' });
+    const prefix = 'localdns_';
+    // How late the loop of the worker is: to know, it would wake a hundred times a second, and nobody waits for it.
+    collectDefaultMetrics({ register: this.#registry, prefix, eventLoopMonitoringPrecision: neverMs });
+    for (const figure of delayFigures)
+      this.#registry.removeSingleMetric(`${prefix}nodejs_eventloop_lag_${figure}_seconds`);
     this.#fromListeners();
     this.#fromZones();
     this.#fromUpstreams();

@@ -5,7 +5,7 @@ import { heartbeatAnswer, heartbeatName, nonceDigits } from './policy/probe.ts';
 import * as header from './wire/header.ts';
 import { nameFromText } from './wire/name.ts';
 import { classChaos } from './wire/query.ts';
-import { writeUpstreamQuery } from './wire/upstream-query.ts';
+import { writeOwnQuery } from './wire/upstream-query.ts';
 
 const typeTxt = 16;
 
@@ -34,5 +34,5 @@ function chaosQuery(text: string): Buffer {
   const name = nameFromText(text);
   const typeAndClass = Buffer.from([0, typeTxt, 0, classChaos]);
   const question = Buffer.concat([Buffer.from(name, 'latin1'), typeAndClass]);
-  return writeUpstreamQuery({ flags: 0, question, dnssecOk: false });
+  return writeOwnQuery(question);
 }

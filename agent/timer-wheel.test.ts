@@ -7,6 +7,8 @@ const startMs = 1_000.25;
 let nowMs: number;
 let wheel: TimerWheel;
 let fired: string[];
+/** What is due once the sockets have been looked at. */
+let reading: (() => void)[];
 /** What wakes the wheel: one at a time. */
 let wake: { atMs: number; callback: () => void } | undefined;
 
@@ -14,6 +16,7 @@ function begin(atMs: number): void {
   nowMs = atMs;
   fired = [];
   wake = undefined;
+  reading = [];
   wheel = new TimerWheel(
     () => nowMs,
     (delayMs, callback) => {
@@ -25,6 +28,7 @@ function begin(atMs: number): void {
         },
       };
     },
+    (callback) => reading.push(callback),
   );
 }
 
@@ -35,6 +39,10 @@ function runDue(): void {
   const { callback } = wake;
   wake = undefined;
   callback();
+}
+
+function haveRead(): void {
+  for (const callback of reading.splice(0)) callback();
 }
 
 function step(ms: number): void {
@@ -108,6 +116,7 @@ test('after a long sleep all that is due fires, and what is not due waits on', (
   set('far', 30_000);
   nowMs += 10_000;
   runDue();
+  haveRead();
   assert.deepEqual(fired.sort(), ['a round later 10000', 'soon 10000']);
   step(20_001);
   assert.deepEqual(fired, ['a round later 10000', 'soon 10000', 'far 30001']);
@@ -135,4 +144,23 @@ test('an earlier timer than all others wakes the wheel in time; with none left i
   set('after the sleep', 2);
   step(3);
   assert.deepEqual(fired, ['near 106', 'after the sleep 10113']);
+});
+
+test('after a pause of the process what has arrived is read before a timer fires, and may cancel it', () => {
+  const answered = set('deadline', 50);
+  set('other', 60);
+  nowMs += 3_000;
+  runDue();
+  assert.deepEqual(fired, []);
+  answered.cancel();
+  assert.equal(wake, undefined);
+  haveRead();
+  assert.deepEqual(fired, ['other 3000']);
+});
+
+test('to be woken some milliseconds late is no pause', () => {
+  set('a', 50);
+  nowMs += 130;
+  runDue();
+  assert.deepEqual(fired, ['a 130']);
 });

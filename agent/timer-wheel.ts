@@ -30,10 +30,17 @@ function nodeTimer(delayMs: number, callback: () => void): Timer {
   return { cancel: () => clearTimeout(timer) };
 }
 
-/** Fires as Node's timers do: never early, in the order of time, and of those of one millisecond the oldest first. */
+/** Woken later than this, the process stood still: what it waited for may have come long ago. */
+const stoodStillMs = 100;
+
+/**
+ * Fires as Node's timers do: never early, in the order of time, and of those of one millisecond the oldest first. After a pause of the
+ * process what has arrived is read before anything is due.
+ */
 export class TimerWheel {
   readonly #nowMs: () => number;
   readonly #wakeAfter: typeof nodeTimer;
+  readonly #afterReading: (callback: () => void) => void;
   readonly #first: (WheelTimer | undefined)[] = new Array(slots).fill(undefined);
   readonly #last: (WheelTimer | undefined)[] = new Array(slots).fill(undefined);
   /** One bit for each slot that is not empty. */
@@ -46,10 +53,14 @@ export class TimerWheel {
   #wakeTick = Number.POSITIVE_INFINITY;
   #wake: Timer | undefined;
 
-  /** @param wakeAfter calls once, never early */
-  constructor(nowMs: () => number, wakeAfter = nodeTimer) {
+  /**
+   * @param wakeAfter calls once, never early
+   * @param afterReading calls once the sockets have been looked at
+   */
+  constructor(nowMs: () => number, wakeAfter = nodeTimer, afterReading: (callback: () => void) => void = setImmediate) {
     this.#nowMs = nowMs;
     this.#wakeAfter = wakeAfter;
+    this.#afterReading = afterReading;
     this.#doneTick = Math.floor(nowMs());
     this.#setAfterTick = this.#doneTick;
   }
@@ -95,7 +106,12 @@ export class TimerWheel {
   #wakeAt(tick: number, nowMs: number): void {
     this.#wake?.cancel();
     this.#wakeTick = tick;
-    this.#wake = this.#wakeAfter(Math.max(1, Math.ceil(tick - nowMs)), () => this.#turn());
+    this.#wake = this.#wakeAfter(Math.max(1, Math.ceil(tick - nowMs)), () => this.#woken());
+  }
+
+  #woken(): void {
+    if (this.#nowMs() - this.#wakeTick <= stoodStillMs) this.#turn();
+    else this.#afterReading(() => this.#turn());
   }
 
   #turn(): void {

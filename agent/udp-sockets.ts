@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { Forwarder, type ForwarderOptions } from './forward/forwarder.ts';
 import { type Outcome, refused } from './forward/outcome.ts';
 import type { Outgoing } from './forward/outgoing.ts';
-import type { PendingQuery } from './wire/query.ts';
+import type { DetachedQuery } from './wire/query.ts';
 
 /** Of the descriptors that the process may have. */
 const share = 0.5;
@@ -87,7 +87,7 @@ export class SocketBoundForwarder extends Forwarder {
     this.#onRefused = onRefused;
   }
 
-  override forward(query: PendingQuery, client: string, onEnd: (outcome: Outcome) => void): void {
+  override forward(query: DetachedQuery, client: string, onEnd: (outcome: Outcome) => void): void {
     const [sockets, need] = [this.#sockets, this.#need];
     if (need === 0) {
       super.forward(query, client, onEnd);

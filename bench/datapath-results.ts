@@ -15,7 +15,6 @@ export interface Samples {
 export const datapathResults = new ResultsPage<Samples>('datapath', report);
 
 function report({ circumstances: taken, rounds, cost, applyMs }: Samples): string {
-  const events = [...new Set(rounds.flat().map(eventOf))];
   const forwarding = dearer(cost);
   const all = cost.map((round) => ({ ...round, sending: 0 }));
   const [without, withTables, sending] = (['without', 'with', 'sending'] as const).map((key) =>
@@ -32,9 +31,7 @@ function report({ circumstances: taken, rounds, cost, applyMs }: Samples): strin
     'connection tracking for what the agent answered. `past the node` is the slowest answer to a client whose queries take no part of',
     'this: what the machine itself did meanwhile. Where several runs differ, all are given.',
     '',
-    '| event | kube-proxy | queries | lost | sent | slowest | past the node | ≥ 50 ms | connections ended | tracked | goals | met |',
-    '|---|---|---|---|---|---|---|---|---|---|---|---|',
-    ...events.map((event) => eventRow(rounds.flat().filter((row) => eventOf(row) === event))),
+    ...eventsTable(rounds.flat()),
     '',
     '## What the rules cost other traffic',
     '',
@@ -50,6 +47,16 @@ function report({ circumstances: taken, rounds, cost, applyMs }: Samples): strin
     `Commit ${taken.commit}; Node ${taken.node}; ${taken.machine}, load ${taken.load}; ${taken.takenAt.slice(0, 10)}.`,
     '',
   ].join('\n');
+}
+
+/** One line for each event, however often it was tried. */
+export function eventsTable(rows: readonly Row[]): string[] {
+  const events = [...new Set(rows.map(eventOf))];
+  return [
+    '| event | kube-proxy | queries | lost | sent | slowest | past the node | ≥ 50 ms | connections ended | tracked | goals | met |',
+    '|---|---|---|---|---|---|---|---|---|---|---|---|',
+    ...events.map((event) => eventRow(rows.filter((row) => eventOf(row) === event))),
+  ];
 }
 
 function eventOf({ event, proxy }: Row): string {

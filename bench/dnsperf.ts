@@ -1,9 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findProgram } from '../test/tools/find.ts';
 import type { RunFolder } from '../test/tools/run-folder.ts';
+
+/** Answers that came and were NOERROR; how many did not come. */
+export interface Ended {
+  answered: number;
+  lost: number;
+  perSecond: number;
+}
 
 let files = 0;
 
@@ -32,8 +39,22 @@ export class Load {
     if (pid !== undefined) folder.recordProcess(pid);
   }
 
-  /** Answers that came and were NOERROR; how many did not come. */
-  async ended(): Promise<{ answered: number; lost: number; perSecond: number }> {
+  /** The lines of a file of names. */
+  static namesIn(path: string): string[] {
+    return readFileSync(path, 'utf8').trimEnd().split('\n');
+  }
+
+  /** Of a load with `-v`: how long each answer took in microseconds, the fastest first. */
+  async latencies(): Promise<Ended & { micros: number[] }> {
+    const ended = await this.ended();
+    const micros: number[] = [];
+    for (const [, seconds] of this.#said.join('').matchAll(/^> NOERROR \S+ \S+ ([\d.]+)$/gm)) {
+      micros.push(Math.round(Number(seconds) * 1e6));
+    }
+    return { ...ended, micros: micros.sort((a, b) => a - b) };
+  }
+
+  async ended(): Promise<Ended> {
     await once(this.#child, 'close');
     const text = this.#said.join('');
     const number = (pattern: RegExp) => Number(pattern.exec(text)?.[1] ?? Number.NaN);

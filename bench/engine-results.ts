@@ -1,7 +1,6 @@
 /** The page of `npm run bench -- engine`, written from the kept samples. */
-import { ResultsPage } from './page.ts';
+import { ResultsPage, shareVerdict, spread } from './page.ts';
 import type { PolicyReading } from './policy-cost.ts';
-import { median } from './results.ts';
 import type { Circumstances } from './sample.ts';
 
 export interface MissReading {
@@ -72,7 +71,7 @@ function report({ circumstances: taken, misses, flood, memory, policies }: Engin
       )} | ${lost} |`;
     }),
     '',
-    ...Object.entries(goals).map(([server, goal]) => verdict(misses, server, goal)),
+    ...Object.entries(goals).map(([server, goal]) => shareVerdict(misses, server, goal)),
     '',
     '## Popular names while random ones flood in',
     '',
@@ -116,26 +115,10 @@ function report({ circumstances: taken, misses, flood, memory, policies }: Engin
   ].join('\n');
 }
 
-/** Within a round the machine is about the same for both, so the share is taken round by round. */
-function verdict(misses: readonly MissReading[], server: string, goal: number): string {
-  const cpu = (name: string) => misses.filter((reading) => reading.server === name).map(({ cpuMicros }) => cpuMicros);
-  const others = cpu(server);
-  const shares = cpu('LocalDNS').map((own, round) => own / (others[round] ?? Number.NaN));
-  const middle = median(shares.toSorted((a, b) => a - b)) ?? Number.NaN;
-  const met = middle <= goal ? 'met' : 'missed';
-  return `- LocalDNS takes ${spread(shares, '', 2)} of what ${server} takes; the goal, at most ${goal}, is ${met}.`;
-}
-
 function floodRow(flood: readonly FloodReading[], server: string, isFlooded: boolean): string {
   const own = flood.filter((reading) => reading.server === server && reading.isFlooded === isFlooded);
   const lost = own.reduce((sum, reading) => sum + reading.lost, 0);
   const sent = own.reduce((sum, reading) => sum + reading.sent, 0);
   const [p99, worst] = [own.map(({ p99Ms }) => p99Ms), own.map(({ worstMs }) => worstMs)];
   return `| ${server} | ${isFlooded ? 'yes' : 'no'} | ${spread(p99, 'ms')} | ${spread(worst, 'ms')} | ${lost} of ${sent} |`;
-}
-
-function spread(readings: readonly number[], unit: string, digits = 1): string {
-  const sorted = readings.toSorted((a, b) => a - b);
-  const text = (value: number | undefined) => (value ?? Number.NaN).toFixed(digits);
-  return `${text(median(sorted))}${unit === '' ? '' : ` ${unit}`} [${text(sorted[0])}, ${text(sorted.at(-1))}]`;
 }

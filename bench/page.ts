@@ -1,6 +1,7 @@
 /** A page of results is written from samples that are kept beside it, so that it can be written anew without another run. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { median } from './results.ts';
 
 export class ResultsPage<Samples> {
   readonly #name: string;
@@ -20,4 +21,24 @@ export class ResultsPage<Samples> {
     const kept = JSON.parse(readFileSync(path, 'utf8')) as Samples;
     writeFileSync(join(import.meta.dirname, `results-${this.#name}.md`), this.#report(kept));
   }
+}
+
+/** The median, and in brackets the lowest and the highest. */
+export function spread(readings: readonly number[], unit: string, digits = 1): string {
+  const sorted = readings.toSorted((a, b) => a - b);
+  const text = (value: number | undefined) => (value ?? Number.NaN).toFixed(digits);
+  return `${text(median(sorted))}${unit === '' ? '' : ` ${unit}`} [${text(sorted[0])}, ${text(sorted.at(-1))}]`;
+}
+
+/** What of another server's CPU ours takes. Within a round the machine is about the same for both, so it is taken round by round. */
+export function shareVerdict(
+  readings: readonly { server: string; cpuMicros: number }[],
+  server: string,
+  goal: number,
+): string {
+  const cpu = (name: string) => readings.filter((reading) => reading.server === name).map(({ cpuMicros }) => cpuMicros);
+  const others = cpu(server);
+  const shares = cpu('LocalDNS').map((own, round) => own / (others[round] ?? Number.NaN));
+  const met = (median(shares.toSorted((a, b) => a - b)) ?? Number.NaN) <= goal ? 'met' : 'missed';
+  return `- LocalDNS takes ${spread(shares, '', 2)} of what ${server} takes; the goal, at most ${goal}, is ${met}.`;
 }

@@ -8,7 +8,7 @@ import { byRendezvous } from '../agent/forward/rendezvous.ts';
 import { TcpPools } from '../agent/forward/tcp-pool.ts';
 import { promised } from '../agent/forward/transport.ts';
 import { nameFromText } from '../agent/wire/name.ts';
-import { writeUpstreamQuery } from '../agent/wire/upstream-query.ts';
+import { writeOwnQuery } from '../agent/wire/upstream-query.ts';
 import { CoreDns } from './coredns.ts';
 import { type Load, type Phase, poolsResults, type Spread } from './pools-results.ts';
 import { circumstances } from './sample.ts';
@@ -56,7 +56,7 @@ class SimulatedNode {
 
 function question(text: string): Buffer {
   const name = Buffer.from(nameFromText(text), 'latin1');
-  return writeUpstreamQuery({ flags: 0, question: Buffer.concat([name, Buffer.from([0, 1, 0, 1])]), dnssecOk: false });
+  return writeOwnQuery(Buffer.concat([name, Buffer.from([0, 1, 0, 1])]));
 }
 
 export async function benchPools(say: (line: string) => void): Promise<void> {

@@ -2,12 +2,14 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { benchDatapath, datapathBench } from './datapath.ts';
+import { benchE2e, e2eBench } from './e2e.ts';
 import { benchEngine, engineBench } from './engine.ts';
 import { memory } from './memory.ts';
 import { benchOperator, operatorBench } from './operator.ts';
 import { benchPools, poolsBench } from './pools.ts';
 import { writeResults } from './results.ts';
 import { type Bench, takeSample } from './sample.ts';
+import { benchSpeed, speedBench } from './speed.ts';
 import { start } from './start.ts';
 
 const benches: readonly Bench[] = [start, memory];
@@ -15,9 +17,11 @@ const benches: readonly Bench[] = [start, memory];
 /** They need built tools, other servers, or root, and write a page of their own: only where they are asked for. */
 const ownPages: Record<string, (say: (line: string) => void) => Promise<void>> = {
   [datapathBench]: benchDatapath,
+  [e2eBench]: benchE2e,
   [engineBench]: benchEngine,
   [operatorBench]: benchOperator,
   [poolsBench]: benchPools,
+  [speedBench]: benchSpeed,
 };
 
 async function main(): Promise<number> {

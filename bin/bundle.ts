@@ -4,9 +4,10 @@
  * Code that one program needs and another does not stays in a file of its own (splitting), so that the agent's serving
  * thread never loads what only the operator or the control thread imports. Needs no install script of esbuild.
  */
-import { globSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, globSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { build, type Metafile, type Plugin } from 'esbuild';
+import type { Software } from './software-list.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const dist = resolve(process.argv[2] ?? join(root, 'dist'));
@@ -25,7 +26,7 @@ const workerUrl = /new URL\((['"])([^'"]+\.ts)\1,\s*import\.meta\.url\)/g;
 /** Sources that other sources start as threads of their own. */
 function workerEntries(): string[] {
   const files = globSync('{agent,operator,cli,kube}/**/*.ts', { cwd: root }).filter(
-    (path) => !path.endsWith('.test.ts'),
+    (path) => !/\.(test|fake)\.ts$/.test(path),
   );
   return files.flatMap((path) => {
     const text = readFileSync(join(root, path), 'utf8');
@@ -59,6 +60,16 @@ const places: Plugin = {
   },
 };
 
+/** What zod says is always said in English; the other languages are a third of it. */
+const english: Plugin = {
+  name: 'english',
+  setup(bundler) {
+    bundler.onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, () => ({
+      contents: `export { default as en } from './en.js';`,
+    }));
+  },
+};
+
 async function main(): Promise<void> {
   rmSync(dist, { recursive: true, force: true });
   const entries = new Map([['localdns', 'cli/main.ts']]);
@@ -75,7 +86,7 @@ async function main(): Promise<void> {
     target: 'node24',
     banner: { js: commonJs },
     external,
-    plugins: [places],
+    plugins: [places, english],
     // Names stay, for stack traces that a person can read.
     minifyWhitespace: true,
     minifySyntax: true,
@@ -84,7 +95,9 @@ async function main(): Promise<void> {
     logLevel: 'warning',
   });
   const packages = bundledPackages(metafile);
-  writeFileSync(join(dist, 'LICENSES.txt'), licences(packages));
+  const shipped = [...packages, ...addons()];
+  writeFileSync(join(dist, 'LICENSES.txt'), licences(shipped));
+  writeFileSync(join(dist, 'software.json'), `${JSON.stringify(shipped.map(softwareOf), null, 1)}\n`);
   // The folder is a program of its own: nothing above it decides that these files are ES modules.
   writeFileSync(join(dist, 'package.json'), `${JSON.stringify({ name: 'localdns', version, type: 'module' })}\n`);
   report(metafile, packages);
@@ -99,15 +112,43 @@ function bundledPackages(metafile: Metafile): string[] {
   return [...new Set(names)].sort();
 }
 
+/**
+ * Copies what stays outside of the bundle, so that the folder is whole: of koffi what runs, and what there is of it for this
+ * machine. Returns the packages' folders.
+ */
+function addons(): string[] {
+  const modules = join(root, 'node_modules');
+  const natives = globSync('@koromix/koffi-*', { cwd: modules });
+  const folders = [...external, ...natives];
+  for (const folder of folders) {
+    const files = globSync('**/{package.json,index.js,*.cjs,LICENSE*,linux_*/*.node}', { cwd: join(modules, folder) });
+    for (const file of files.filter((path) => !/^(doc|vendor)\//.test(path))) {
+      cpSync(join(modules, folder, file), join(dist, 'node_modules', folder, file));
+    }
+  }
+  return folders.map((folder) => join('node_modules', folder));
+}
+
+interface Manifest {
+  name: string;
+  version: string;
+  license?: string;
+}
+
+function manifestOf(folder: string): Manifest {
+  return JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8')) as Manifest;
+}
+
+function softwareOf(folder: string): Software {
+  const { name, version, license } = manifestOf(folder);
+  return { kind: 'npm', name, version, license };
+}
+
 /** What the licences of the bundled packages ask for: that their text comes along. */
 function licences(packages: string[]): string {
   return packages
     .map((folder) => {
-      const { name, version, license } = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8')) as {
-        name: string;
-        version: string;
-        license?: string;
-      };
+      const { name, version, license } = manifestOf(folder);
       const files = readdirSync(join(root, folder)).filter((file) => /^(licen[cs]e|notice)/i.test(file));
       const texts = files.map((file) => readFileSync(join(root, folder, file), 'utf8').trim());
       return [`${name} ${version}: ${license ?? 'see below'}`, ...texts].join('\n\n');

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ancestors, isWithin, parseDomainName, reverseName } from './domain-name.ts';
+import { isWithin } from '../api/v1alpha1/zone.ts';
+import { ancestors, parseDomainName, reverseName } from './domain-name.ts';
 
 test('names are taken with or without the trailing dot, and in any script', () => {
   const names = ['www.corp.example.', '_sql._tcp.db', '.', 'münchen.example'].map(parseDomainName);

@@ -48,11 +48,6 @@ function withoutEmbeddedIPv4(address: string): string {
   return `${match[1]}${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
 }
 
-/** True for the domain itself and what is below it, by whole labels. Both in lower case. */
-export function isWithin(name: string, domain: string): boolean {
-  return domain === '.' || name === domain || name.endsWith(`.${domain}`);
-}
-
 /** What is above a name, nearest first, up to and without the root: a.b.c → b.c, c. */
 export function ancestors(name: string): string[] {
   const labels = name.split('.');

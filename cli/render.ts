@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { parseArgs } from 'node:util';
-import { canonicalAddress, isPrefix } from '../api/v1alpha1/address.ts';
+import { canonicalAddress } from '../api/v1alpha1/address.ts';
 import { optOut, profileLabel } from '../api/v1alpha1/labels.ts';
 import type { ServiceRef } from '../api/v1alpha1/local-answers.ts';
 import { type NodeConfig, revisionOf } from '../api/v1alpha1/node-config.ts';
@@ -115,7 +115,7 @@ function parseNode(value: unknown): NodeFacts | { errors: string[] } {
   const labels = Object.entries(metadata.labels ?? {});
   const bad = labels.find(([, label]) => typeof label !== 'string');
   if (bad !== undefined) return { errors: [`metadata.labels[${JSON.stringify(bad[0])}]: must be a string: quote it`] };
-  const podCIDRs = Array.isArray(spec?.podCIDRs) ? spec.podCIDRs.filter((cidr) => isPrefix(String(cidr))) : [];
+  const podCIDRs = Array.isArray(spec?.podCIDRs) ? spec.podCIDRs.filter((cidr) => typeof cidr === 'string') : [];
   return nodeFacts({ metadata: { name: metadata.name, labels: Object.fromEntries(labels) }, spec: { podCIDRs } });
 }
 

@@ -51,6 +51,8 @@ export class FakeApiServer {
   readonly #objects = new Map<string, Map<string, Stored>>();
   readonly #history: { version: number; plural: string; type: string; object: Stored }[] = [];
   readonly #watches = new Set<{ plural: string; response: ServerResponse }>();
+  /** Fields of specs that merge patches wrote, by the uid of the object. */
+  readonly #patched = new Map<string | undefined, readonly string[]>();
   /** Labels that server-side apply wrote, by object and manager: what is no longer named is removed. */
   readonly #ownedLabels = new Map<string, string[]>();
   #version = 100;
@@ -226,7 +228,17 @@ export class FakeApiServer {
     const { resourceVersion } = (seen.body?.metadata ?? {}) as { resourceVersion?: string };
     if (resourceVersion !== undefined && resourceVersion !== old.metadata.resourceVersion) {
       fail(response, 409, 'Conflict', 'the object has been modified', { name: seen.name });
-    } else reply(response, 200, this.put(seen.plural, mergePatch(structuredClone(old), seen.body) as Stored));
+    } else {
+      const fields = Object.keys(seen.body?.spec ?? {});
+      this.#patched.set(old.metadata.uid, [...(this.#patched.get(old.metadata.uid) ?? []), ...fields]);
+      reply(response, 200, this.put(seen.plural, mergePatch(structuredClone(old), seen.body) as Stored));
+    }
+  }
+
+  /** What an update wrote stays where an apply does not name it: to the API server these are two owners, under whatever manager. */
+  #patchedOf(old: Stored | undefined): object {
+    const fields = this.#patched.get(old?.metadata.uid) ?? [];
+    return Object.fromEntries(Object.entries(old?.spec ?? {}).filter(([field]) => fields.includes(field)));
   }
 
   #list(seen: Seen, objects: Stored[], response: ServerResponse): void {
@@ -279,7 +291,7 @@ export class FakeApiServer {
       }
       next.status = sent.status;
     } else {
-      if (sent.spec !== undefined) next.spec = sent.spec;
+      if (sent.spec !== undefined) next.spec = { ...this.#patchedOf(old), ...sent.spec };
       if (sent.metadata.ownerReferences !== undefined) next.metadata.ownerReferences = sent.metadata.ownerReferences;
       this.#applyLabels(`${seen.plural}/${key}/${seen.query.get('fieldManager')}`, next, sent.metadata.labels ?? {});
     }

@@ -75,16 +75,16 @@ const METADATA_ALONE = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;
 export class KubeClient {
   readonly #connection: Connection;
   readonly #transport: Transport;
-  readonly #pace: Pace | undefined;
+  readonly #pace: Pace;
   readonly #fieldManager: string;
   readonly #timeoutMs: number;
   readonly #onRequest: (verb: string, plural: string, code: string) => void;
 
   /** Throws what `access` throws: KubeconfigError when there is no usable kubeconfig. */
   constructor(options: KubeClientOptions) {
-    const { clock = systemClock, writesPerSecond } = options;
+    const { clock = systemClock, writesPerSecond = Number.POSITIVE_INFINITY } = options;
     this.#connection = new Connection(options.access, clock);
-    this.#pace = writesPerSecond === undefined ? undefined : new Pace(writesPerSecond, clock);
+    this.#pace = new Pace(writesPerSecond, clock);
     this.#transport = new Transport(this.#connection, options.userAgent, options.mayWrite ?? (() => true));
     this.#fieldManager = options.fieldManager;
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
@@ -96,9 +96,14 @@ export class KubeClient {
     return this.#connection.server;
   }
 
+  /** No write is begun any more, those that wait for their turn included; what is under way comes to its end. */
+  endWrites(): void {
+    this.#pace.close();
+  }
+
   /** Drops the kept connections; requests in flight break off. */
   close(): void {
-    this.#pace?.close();
+    this.endWrites();
     this.#connection.close();
   }
 
@@ -244,7 +249,7 @@ export class KubeClient {
   async #send(verb: string, resource: Resource, call: Call, name = ''): Promise<IncomingMessage> {
     const what = `${verb} ${resource.plural}${name === '' ? '' : ` ${name}`}`;
     try {
-      if (call.method !== 'GET') await this.#pace?.turn();
+      if (call.method !== 'GET') await this.#pace.turn();
       const answer = await this.#transport.send(call);
       const httpStatus = answer.statusCode ?? 0;
       if (httpStatus >= 300 || httpStatus < 200) {

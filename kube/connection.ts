@@ -4,12 +4,12 @@ import { Agent as HttpsAgent, type RequestOptions } from 'node:https';
 import type { ExecAuth } from '@kubernetes/client-node/dist/exec_auth.js';
 import type { Clock } from './clock.ts';
 import { KubeconfigError } from './errors.ts';
-import type { Access, TlsMaterial } from './kubeconfig.ts';
+import type { Access, Headers, TlsMaterial } from './kubeconfig.ts';
 
 /** What one request needs to reach the API server as us. */
 export interface Route {
   readonly server: URL;
-  readonly headers: Readonly<Record<string, string>>;
+  readonly headers: Headers;
   readonly agent: HttpAgent;
 }
 
@@ -79,13 +79,12 @@ export class Connection {
 
   async #routeFor(access: Access): Promise<Route> {
     const granted = await this.#granted(access);
-    const headers: Record<string, string> = {};
+    const headers: Record<string, string | string[]> = { ...access.impersonation };
     if (access.basic !== undefined) {
       const { username, password } = access.basic;
       headers.authorization = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
     }
     if (access.bearerToken !== undefined) headers.authorization = `Bearer ${access.bearerToken}`;
-    if (access.impersonateUser !== undefined) headers['impersonate-user'] = access.impersonateUser;
     Object.assign(headers, granted.headers);
     const server = new URL(access.server);
     return { server, headers, agent: granted.agent ?? this.#agentFor(server, { ...access.tls, ...granted.tls }) };
@@ -104,7 +103,7 @@ export class Connection {
         );
       } catch (error) {
         throw new KubeconfigError(
-          `the credential plugin of ${access.origin} failed: ${String(error).trim().split('\n')[0]}`,
+          `the credential plugin of ${access.origin} failed (${String(error).trim().split('\n')[0]}): run its command by hand, as the user and with the environment of this process`,
         );
       }
       return { headers: headersOf(options), tls: tlsOf(options) };

@@ -1,3 +1,4 @@
+import { kubeAddress } from '../api/v1alpha1/network.ts';
 import type { KubeObject } from './resource.ts';
 
 /** discovery.k8s.io/v1 EndpointSlice, as far as it is read here. */
@@ -20,8 +21,9 @@ export function keptOfSlice({ metadata, addressType, endpoints, ports }: Endpoin
   };
 }
 
-/** IP addresses; `ready` absent means ready (discovery.k8s.io/v1, EndpointConditions). */
+/** IP addresses in canonical form; `ready` absent means ready (discovery.k8s.io/v1, EndpointConditions). */
 export function readyAddresses({ addressType, endpoints }: EndpointSlice): string[] {
   if (addressType === 'FQDN') return [];
-  return (endpoints ?? []).flatMap(({ addresses, conditions }) => (conditions?.ready === false ? [] : addresses));
+  const ready = (endpoints ?? []).filter(({ conditions }) => conditions?.ready !== false);
+  return ready.flatMap(({ addresses }) => addresses.flatMap((address) => kubeAddress(address) ?? []));
 }

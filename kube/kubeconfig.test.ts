@@ -70,6 +70,22 @@ test('a pod uses its ServiceAccount, unless a kubeconfig is named', () => {
   assert.equal(readAccess({ path, env, serviceAccountFolder: folder }).server, 'https://10.0.0.1:6443');
 });
 
+test('who acts as somebody else is sent as kubectl sends it', async () => {
+  const user = {
+    ...{ as: 'jane', 'as-uid': '7', 'as-groups': ['system:masters', 'dev'] },
+    'as-user-extra': { 'Acme/Scope': ['one', 'two'] },
+  };
+  const path = write('as', kubeconfig({ token: 't', ...user }));
+  const { headers } = await new Connection(() => readAccess({ path, env: {} }), new FakeClock()).current();
+  assert.deepEqual(headers, {
+    authorization: 'Bearer t',
+    'impersonate-user': 'jane',
+    'impersonate-uid': '7',
+    'impersonate-group': ['system:masters', 'dev'],
+    'impersonate-extra-acme%2Fscope': ['one', 'two'],
+  });
+});
+
 test('what is missing or malformed is said in one line', () => {
   const cases: [string | undefined, RegExp][] = [
     [undefined, /no kubeconfig: pass --kubeconfig FILE, set KUBECONFIG/],
@@ -78,6 +94,7 @@ test('what is missing or malformed is said in one line', () => {
     [write('empty', ''), /empty is empty/],
     [write('no-context', { clusters: [] }), /no current-context/],
     [write('lost-cluster', { ...kubeconfig({}), clusters: [] }), /no cluster c with a server/],
+    [write('groups-alone', kubeconfig({ 'as-groups': ['dev'] })), /as-groups .* need a user: add `as`/],
     [write('lost-key', kubeconfig({ 'client-key': 'nowhere' })), /cannot read the client key .*nowhere: ENOENT/],
   ];
   for (const [path, message] of cases) {
@@ -132,6 +149,7 @@ test('a credential plugin is run for its token, and its failure is one line', as
   await assert.rejects(
     new Connection(() => entry(join(folder, 'none')), new FakeClock()).current(),
     (error) =>
-      error instanceof KubeconfigError && /credential plugin of test.yaml failed: .*ENOENT/.test(error.message),
+      error instanceof KubeconfigError &&
+      /credential plugin of test.yaml failed \(.*ENOENT.*\): run its command by hand/.test(error.message),
   );
 });

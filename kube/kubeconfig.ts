@@ -13,12 +13,15 @@ export interface Access {
   readonly tls: TlsMaterial;
   readonly bearerToken?: string;
   readonly basic?: { readonly username: string; readonly password: string };
-  readonly impersonateUser?: string;
+  /** Headers by which somebody acts as somebody else. */
+  readonly impersonation?: Headers;
   /** The user's `exec` entry: a credential plugin to run. */
   readonly exec?: { readonly userName: string; readonly entry: object };
   /** The context needs what only the whole client library does (OIDC and cloud auth providers, proxies). */
   readonly library?: { readonly yaml: string; readonly folder: string; readonly proxied: boolean };
 }
+
+export type Headers = Readonly<Record<string, string | string[]>>;
 
 export interface TlsMaterial {
   readonly ca?: string;
@@ -153,7 +156,7 @@ function accessOf(
   // The API convention: a token file, where given, takes precedence over the token beside it.
   const token = tokenFile === undefined ? text(u.token) : readText(resolve(folder, tokenFile), 'token file').trim();
   const username = text(u.username);
-  const impersonateUser = text(u.as);
+  const impersonation = impersonationOf(u);
   return {
     tls: {
       ...(ca === undefined ? {} : { ca }),
@@ -164,9 +167,33 @@ function accessOf(
     },
     ...(token === undefined ? {} : { bearerToken: token }),
     ...(username === undefined ? {} : { basic: { username, password: text(u.password) ?? '' } }),
-    ...(impersonateUser === undefined ? {} : { impersonateUser }),
+    ...(impersonation === undefined ? {} : { impersonation }),
     ...(u.exec instanceof Object ? { exec: { userName: user?.entry.name ?? '', entry: u.exec } } : {}),
   };
+}
+
+/** As kubectl sends it (Kubernetes documentation, "User impersonation"). Groups without a user mean nothing, and kubectl refuses them. */
+function impersonationOf(user: Record<string, unknown>): Headers | undefined {
+  const as = text(user.as);
+  const [groups = [], extra = {}] = [texts(user['as-groups']), user['as-user-extra']];
+  const uid = text(user['as-uid']);
+  if (as === undefined) {
+    if (groups.length === 0 && uid === undefined) return undefined;
+    throw new KubeconfigError('as-groups and as-uid of a kubeconfig need a user: add `as`');
+  }
+  const keys = Object.entries(extra ?? {}).map(([key, values]): [string, string[]] => {
+    return [`impersonate-extra-${encodeURIComponent(key.toLowerCase())}`, texts(values)];
+  });
+  return {
+    'impersonate-user': as,
+    ...(uid !== undefined && { 'impersonate-uid': uid }),
+    ...(groups.length > 0 && { 'impersonate-group': groups }),
+    ...Object.fromEntries(keys),
+  };
+}
+
+function texts(value: unknown): string[] {
+  return Array.isArray(value) ? value.flatMap((one) => text(one) ?? []) : [];
 }
 
 /** `<name>-data` (base64) wins over the file called `<name>`, as in kubectl. */

@@ -24,7 +24,7 @@ export class Pace {
     const waitMs = this.#dueMs - nowMs;
     this.#dueMs += this.#intervalMs;
     if (waitMs > 0) await sleep(this.#clock, waitMs, this.#abort.signal);
-    if (this.#abort.signal.aborted) throw new UnreachableError('not sent: this client is closed');
+    if (this.#abort.signal.aborted) throw new UnreachableError('not sent: this client writes no more');
   }
 
   close(): void {

@@ -29,6 +29,8 @@ export interface ObjectMeta {
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly ownerReferences?: readonly OwnerReference[];
+  /** Who changed what, and when each of them did so last. */
+  readonly managedFields?: readonly { readonly time?: string }[];
 }
 
 /** What every object has; `spec` and `status` are for the caller's own type. */
@@ -60,6 +62,13 @@ export function keyOf(metadata: ObjectMeta): string {
 }
 
 export const NODES: Resource = { group: '', version: 'v1', plural: 'nodes', kind: 'Node', namespaced: false };
+export const NAMESPACES: Resource = {
+  group: '',
+  version: 'v1',
+  plural: 'namespaces',
+  kind: 'Namespace',
+  namespaced: false,
+};
 export const SERVICES: Resource = { group: '', version: 'v1', plural: 'services', kind: 'Service', namespaced: true };
 /** Since Kubernetes 1.33; older API servers do not know it. */
 export const SERVICE_CIDRS: Resource = {

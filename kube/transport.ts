@@ -91,7 +91,7 @@ export class Transport {
   }
 
   #open(route: Route, call: Call): ClientRequest {
-    const headers: Record<string, string | number> = {
+    const headers: Record<string, string | number | string[]> = {
       accept: call.accept ?? 'application/json',
       'user-agent': this.#userAgent,
       ...route.headers,

@@ -61,3 +61,12 @@ test('what only an edit can help is an error', () => {
   complaints.reconcile('k', classify(new TerminalError('wrong')), undefined);
   assert.deepEqual(lines, ['error wrong']);
 });
+
+test('what the API server says of a profile is a line for each, and one that is away is one for all', () => {
+  const refused = classify(new ApiError(500, '', 'request is too large'));
+  for (const name of ['a', 'b', 'a']) complaints.reconcile(`profile/${name}`, refused, 100);
+  assert.equal(lines.length, 2);
+  const away = classify(new UnreachableError('away'));
+  for (const name of ['a', 'b']) complaints.reconcile(`profile/${name}`, away, 100);
+  assert.equal(lines.length, 3);
+});

@@ -40,7 +40,10 @@ export class Complaints {
       this.#log.debug({ ...factsOf(key), code, retryAfterMs }, message);
       return;
     }
-    const more = this.#unsaid(code);
+    // What the API server says of a profile is news to whoever wrote it: one whose status is refused has no other place.
+    const { profile } = factsOf(key);
+    const isOwn = profile !== undefined && code.startsWith('KUBE_API_');
+    const more = this.#unsaid(isOwn ? `${code} ${profile}` : code);
     if (more === undefined) return;
     const fields = {
       ...factsOf(key),
@@ -52,7 +55,7 @@ export class Complaints {
     else this.#log.warn(fields, message);
   }
 
-  /** How many failures of this code went unsaid since the last line; undefined where this one shall too. */
+  /** How many such failures went unsaid since the last line; undefined where this one shall too. */
   #unsaid(code: string): number | undefined {
     const nowMs = this.#clock.nowMs();
     const before = this.#failures.get(code);

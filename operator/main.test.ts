@@ -89,6 +89,26 @@ test('of two operators one acts, and the other is ready to: it does as soon as t
   await server.stop();
 });
 
+test('a leader that waits for its turns to write hands over at once, however seldom they come, and complains of nothing', async () => {
+  const server = new FakeApiServer([...operatorKinds, 'leases']);
+  const config = kubeconfig(await server.start());
+  const slow = operator('--kubeconfig', config, '--metrics', `127.0.0.1:${await freePort()}`, '--kube-api-qps=1');
+  const output = running?.output ?? assert.fail();
+  await until(() => lines().some(({ msg }) => msg === 'leading'));
+  operator('--kubeconfig', config, '--metrics', `127.0.0.1:${await freePort()}`);
+  await until(() => lines().some(({ msg }) => msg === 'ready'));
+  for (let at = 0; at < 20; at++) server.put('nodes', { metadata: { name: `n${at}` } });
+  const rollout = { maxUnavailable: '100%', canary: { nodes: 0 } };
+  server.put('localdnsprofiles', { metadata: { name: 'default' }, spec: { nodeSelector: {}, rollout } });
+  await until(() => server.all('localdnsnodes').length > 0);
+  const toldAt = performance.now();
+  slow.kill('SIGTERM');
+  await until(() => lines().some(({ msg }) => msg === 'leading'));
+  assert.ok(performance.now() - toldAt < 2_000, `${performance.now() - toldAt} ms`);
+  assert.doesNotMatch(output(), /KUBE_|"level":"error"/);
+  await server.stop();
+});
+
 test('a leader that loses the API server, and its Lease to another, does nothing until it leads again, and then what is due', async () => {
   const server = new FakeApiServer([...operatorKinds, 'leases']);
   const config = kubeconfig(await server.start());

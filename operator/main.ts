@@ -74,6 +74,8 @@ async function run(options: OperatorOptions, log: Log): Promise<number> {
 
   log.info({ signal: await stopped }, 'stopping');
   metrics.close();
+  // Who waits for a turn to write has begun nothing: whoever leads next does that, and would wait for us as long as we for our turns.
+  clients.main.endWrites();
   // The Lease is given back when all that we have begun has ended, and otherwise runs out: nobody meets a write of ours.
   const release = await within(STOP_MS, controller.stop());
   await within(RELEASE_MS, election.stop({ release }));
@@ -129,6 +131,8 @@ function assemble(
     events: new EventRecorder(client, clock, podName, (error) => log.debug({ err: error }, 'an event was not written')),
     queue,
     clock,
+    onRollout: (profile, { phase, target, reason }) =>
+      log.info({ profile, phase, revision: target, ...(reason !== undefined && { reason }) }, 'rollout'),
     onPlan: (nodes) => log.info({ nodes }, 'nodes differ from what they should have'),
     onThought: (cpuSeconds) => metrics.countThought(cpuSeconds),
   });

@@ -50,7 +50,7 @@ export class Metrics {
     });
     this.#durations = new Histogram({
       name: 'localdns_operator_reconcile_seconds',
-      help: 'How long reconciles took, by duty: plan, node, profile.',
+      help: 'How long reconciles took, by duty: plan, patterns, node, profile.',
       labelNames: ['duty'],
       buckets: secondsBuckets,
       registers: [this.#registry],

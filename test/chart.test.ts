@@ -1,87 +1,28 @@
 /** The chart as Helm renders it. Facts that carry weight, one by one: a snapshot would be approved without being read. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
-import { parse, parseAllDocuments } from 'yaml';
+import { parse } from 'yaml';
 import { parseAgentOptions } from '../agent/options.ts';
 import { crdFiles } from '../api/crds.ts';
 import { group, operatorManager, stateEnabled, stateLabel } from '../api/v1alpha1/labels.ts';
 import { defaultLeaseTiming } from '../operator/lease.ts';
 import { parseOperatorOptions } from '../operator/options.ts';
-import { lacking, toolPath } from './tools/find.ts';
+import {
+  type Container,
+  chart,
+  helm,
+  type Manifest,
+  only,
+  type PodSpec,
+  podOf,
+  render,
+  standard,
+  withHelm,
+} from './tools/chart.ts';
 
 const root = resolve(import.meta.dirname, '..');
-const chart = join(root, 'charts/localdns');
-const lacks = lacking(['helm']).map(({ message }) => message);
-const requireAll = process.env.LOCALDNS_TEST_REQUIRE === 'all';
-/** Without Helm these say what they lack; where nothing may be lacking, they fail for want of it. */
-const withHelm = { skip: lacks.length > 0 && !requireAll ? lacks.join('; ') : false };
-
-interface Rule {
-  apiGroups: string[];
-  resources: string[];
-  verbs: string[];
-  resourceNames?: string[];
-}
-
-interface Manifest {
-  kind: string;
-  metadata: { name: string; namespace?: string; labels?: Record<string, string>; annotations?: Record<string, string> };
-  spec: Record<string, unknown>;
-  rules?: Rule[];
-  roleRef?: { kind: string; name: string };
-  subjects?: { kind: string; name: string; namespace: string }[];
-}
-
-interface Container {
-  name: string;
-  image: string;
-  args: string[];
-  env?: { name: string; valueFrom?: { fieldRef?: { fieldPath: string } } }[];
-  ports?: { name: string; containerPort: number }[];
-  readinessProbe?: { exec?: { command: string[] }; httpGet?: { path: string; port: string } };
-  livenessProbe?: { httpGet?: { path: string; port: string } };
-  securityContext: Record<string, unknown>;
-  resources: Record<string, Record<string, string>>;
-  volumeMounts?: { name: string; mountPath: string; readOnly?: boolean }[];
-}
-
-interface PodSpec {
-  containers: Container[];
-  volumes?: { name: string; hostPath?: { path: string; type: string }; emptyDir?: object }[];
-  [field: string]: unknown;
-}
-
-function helm(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(toolPath('helm'), args, { encoding: 'utf8', cwd: root });
-  return { status, stdout, stderr };
-}
-
-function render(...flags: string[]): Manifest[] {
-  const { status, stdout, stderr } = helm('template', 'localdns', chart, '--namespace', 'localdns-system', ...flags);
-  assert.equal(status, 0, stderr);
-  return parseAllDocuments(stdout)
-    .map((document) => document.toJS() as Manifest | null)
-    .filter((manifest) => manifest !== null);
-}
-
-/** One rendering serves most tests. */
-const standard = withHelm.skip === false && lacks.length === 0 ? render() : [];
-
-function only(kind: string, manifests = standard): Manifest {
-  const [found, ...more] = manifests.filter((manifest) => manifest.kind === kind);
-  assert.ok(found !== undefined && more.length === 0, `exactly one ${kind}`);
-  return found;
-}
-
-function podOf(manifest: Manifest): { pod: PodSpec; container: Container } {
-  const pod = (manifest.spec.template as { spec: PodSpec }).spec;
-  const [container, ...more] = pod.containers;
-  assert.ok(container !== undefined && more.length === 0, 'exactly one container');
-  return { pod, container };
-}
 
 /** What a ServiceAccount may do, as sorted lines `where: group/resource verb`. */
 function permissions(account: string, manifests = standard): string[] {
@@ -208,7 +149,9 @@ test('network policies are read where somebody asks for it', withHelm, () => {
   const more = rights.filter((right) => !permissions('localdns-operator').includes(right));
   assert.deepEqual(
     more,
-    ['list', 'watch'].map((verb) => `cluster: networking.k8s.io/networkpolicies ${verb}`),
+    ['core/namespaces(kube-system)', 'networking.k8s.io/networkpolicies'].flatMap((what) =>
+      ['list', 'watch'].map((verb) => `cluster: ${what} ${verb}`),
+    ),
   );
   const argsOf = (manifests: Manifest[]) => podOf(only('Deployment', manifests)).container.args;
   const checking = argsOf(render('--set', 'operator.checkNetworkPolicies=true'));
@@ -274,6 +217,7 @@ test('the agent reads its arguments and its environment as they are meant', with
   const { container } = podOf(only('DaemonSet'));
   const fields = container.env?.map(({ name, valueFrom }) => [name, valueFrom?.fieldRef?.fieldPath]);
   assert.deepEqual(fields, [
+    ['NODE_OPTIONS', undefined],
     ['NODE_NAME', 'spec.nodeName'],
     ['HOST_IP', 'status.hostIP'],
   ]);
@@ -431,7 +375,7 @@ test('names, labels and image are for the person who installs to choose', withHe
   const manifests = render('--set', `fullnameOverride=dns,image.digest=${digest},extraLabels.team=network`);
   for (const { kind, metadata } of manifests) {
     assert.equal(metadata.labels?.team, 'network', `${kind} ${metadata.name}`);
-    if (kind !== 'CustomResourceDefinition') assert.match(metadata.name, /^dns-(agent|operator)(-events)?$/);
+    if (kind !== 'CustomResourceDefinition') assert.match(metadata.name, /^dns-(agent|operator|view|test)(-events)?$/);
   }
   assert.equal(podOf(only('DaemonSet', manifests)).container.image, `localdns@${digest}`);
 });

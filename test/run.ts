@@ -1,7 +1,7 @@
 /**
  * `npm test`: runs every tier for which this machine has what it takes, and says of the others what is lacking.
  *
- *     npm test                            all tiers
+ *     npm test                            all tiers but those that run by name alone
  *     npm test -- unit cluster            these tiers
  *     npm test -- agent/wire/name.test.ts these files
  *     npm test -- --nightly               the larger forms
@@ -49,7 +49,8 @@ async function main(): Promise<number> {
   const totals: Totals[] = [];
   if (isWanted('check')) totals.push(await check());
   for (const tier of tiers) {
-    const files = filesOf(tier).filter((file) => isWanted(tier.name) || wantedFiles.includes(file));
+    const isDue = tier.byName ? wantedTiers.includes(tier.name) : isWanted(tier.name);
+    const files = filesOf(tier).filter((file) => isDue || wantedFiles.includes(file));
     if (files.length === 0 && !wantedTiers.includes(tier.name)) continue;
     totals.push(await runTier(tier, files));
   }

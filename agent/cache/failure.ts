@@ -4,6 +4,7 @@
  */
 import * as header from '../wire/header.ts';
 import { maxNameLength } from '../wire/name.ts';
+import { copyOctets } from '../wire/octets.ts';
 import type { PendingQuery } from '../wire/query.ts';
 import { fixedLength } from '../wire/question.ts';
 import { walkRecords } from '../wire/records.ts';
@@ -32,10 +33,11 @@ export function rememberFailure(cache: CachePartition, query: PendingQuery, rcod
 
 /** An answer that no server has given; valid until the next one. */
 export function entryWithoutRecords(query: PendingQuery, rcode: number, nowMs: number, seconds: number): Entry {
-  const message = Buffer.alloc(header.headerLength + query.question.length);
+  const { questionIn, questionAt, questionLength } = query;
+  const message = Buffer.alloc(header.headerLength + questionLength);
   const counts = { question: 1, answer: 0, authority: 0, additional: 0 };
   header.writeHeader(message, 0, header.flag.response | (rcode & 0xf), counts);
-  query.question.copy(message, header.headerLength);
+  copyOctets(questionIn, questionAt, questionAt + questionLength, message, header.headerLength);
   const walk = walkRecords(message, message.length, query.type);
   if (walk === undefined) throw new Error('a message without records is whole');
   return Entry.of(message, walk, nowMs, seconds, 0, passing);

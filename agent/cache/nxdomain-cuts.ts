@@ -12,7 +12,7 @@
 import { LRUCache } from 'lru-cache';
 import * as header from '../wire/header.ts';
 import { type LocalRecord, writeLocalAnswer } from '../wire/local-answer.ts';
-import { nameAt, rootName } from '../wire/name.ts';
+import { isWithin, nameAt, rootName } from '../wire/name.ts';
 import { classIn, type PendingQuery } from '../wire/query.ts';
 import type { RecordWalk } from '../wire/records.ts';
 import { soaOf } from '../wire/soa.ts';
@@ -71,11 +71,4 @@ export class NxdomainCuts {
     }
     return 0;
   }
-}
-
-/** By whole labels: in wire form a name ends with a zone's only there, or within a label that holds such octets. */
-function isWithin(name: string, zone: string): boolean {
-  let at = 0;
-  while (name.length - at > zone.length) at += 1 + name.charCodeAt(at);
-  return name.slice(at) === zone;
 }

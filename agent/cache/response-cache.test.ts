@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { collectedOf, entryFor, firstLabelOf, block as partOf, questionFor } from '../../test/fake/cache-entry.ts';
+import {
+  collectedOf,
+  entryFor,
+  firstLabelOf,
+  octetsOf,
+  block as partOf,
+  questionFor,
+} from '../../test/fake/cache-entry.ts';
 import { type RecordWalk, walkRecords } from '../wire/records.ts';
 import { askForAnyType } from './by-name.ts';
 import { Entry } from './entry.ts';
@@ -161,8 +168,12 @@ test('questions that share a hash are told apart by their octets', () => {
     [1, 1, 0, 1],
     [0, 1, 0, 3],
   ]) {
-    const question = Buffer.concat([asked.question.subarray(0, -4), Buffer.from(changed)]);
-    assert.equal(part.lookup({ ...asked, nameHash: 7, questionIn: question }, false), undefined, `${changed}`);
+    const question = Buffer.concat([octetsOf(asked).subarray(0, -4), Buffer.from(changed)]);
+    assert.equal(
+      part.lookup({ ...asked, nameHash: 7, questionIn: question, questionAt: 0 }, false),
+      undefined,
+      `${changed}`,
+    );
   }
   for (const questionFlags of [1, 2]) assert.equal(part.lookup({ ...alike('one'), questionFlags }, false), undefined);
   part.drop(alike('one'), false);

@@ -1,7 +1,7 @@
 import { deepEqual, equal, match, notEqual, ok } from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { crc32 } from 'node:zlib';
-import { entryFor, namesIn, questionFor } from '../../test/fake/cache-entry.ts';
+import { entryFor, namesIn, octetsOf, questionFor } from '../../test/fake/cache-entry.ts';
 import { a, opt, query, questionName, read, reply, soa, type } from '../../test/fake/octets.ts';
 import { maxMessageLength } from '../wire/answer.ts';
 import { origin } from '../wire/edns.ts';
@@ -347,7 +347,7 @@ test('while a snapshot is written the cache is used, and nothing is left out but
 test('an answer with signatures comes back for those who ask for them, and for nobody else', () => {
   const cache = roomy();
   const signed = { ...questionFor('www.example'), questionFlags: 2 };
-  const { nameHash } = questionAt(Buffer.concat([signed.question, Buffer.of(2)]), 0, signed.questionLength);
+  const { nameHash } = questionAt(Buffer.concat([octetsOf(signed), Buffer.of(2)]), 0, signed.questionLength);
   const asked = { ...signed, nameHash, hash: mixed(nameHash, type.A) };
   cache.partition('aa').store(asked, false, entryFor('www.example', written.nowMs, 60, 0));
   const after = restored(snapshotOf(cache), later(0));

@@ -318,6 +318,18 @@ suite('the node as a source of configurations', () => {
     deepEqual(status()?.health, health);
   });
 
+  test('keeps it also where facts have changed meanwhile', async () => {
+    const trial = { soakSeconds: 600, probes: [], attempt: 2 };
+    const figures = { soakSeconds: 60, queries: 7, servFailPermille: 0, p99Micros: 0 };
+    const health = { ...figures, attempt: 2, profileRevision: 'p-1', measuredAt: '2026-01-01T00:00:00Z' };
+    put({ ...spec(usual), trial, profileRevision: 'p-1' });
+    const status0 = { health: { ...health, revision: 'v1-of-before' } };
+    api.put('localdnsnodes', { ...api.get('localdnsnodes', node), status: status0 } as never);
+    await start();
+    await eventually('the status', withinMs, () => status()?.appliedRevision === usual);
+    deepEqual(status()?.health, { ...health, revision: usual });
+  });
+
   test('measures anew what is tried anew, also where an agent before has told of the attempt before', async () => {
     const trial = { soakSeconds: 0, probes: ['www.example'] };
     put({ ...spec(usual), trial: { ...trial, attempt: 2 } });

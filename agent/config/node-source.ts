@@ -165,8 +165,7 @@ export class NodeSource implements ConfigSource {
   #putInForce(current: Current): void {
     this.#keep(current);
     const { revision, terms } = current;
-    const isMeasured = this.#following?.status.isMeasured(revision, terms?.attempt) ?? false;
-    this.#trial.inForce(revision, terms, isMeasured);
+    this.#trial.inForce(revision, terms, this.#following?.status.healthOf(revision, terms));
   }
 
   #tellHealth(health: NodeHealth): void {

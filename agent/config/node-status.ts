@@ -8,6 +8,7 @@ import type { KubeClient } from '../../kube/client.ts';
 import { ApiError } from '../../kube/errors.ts';
 import type { Outcome } from '../channel.ts';
 import type { Log } from '../log.ts';
+import type { Terms } from '../trial/trial.ts';
 import { localDnsNodes } from './node-source.ts';
 
 type Status = NonNullable<LocalDnsNode['status']>;
@@ -51,8 +52,13 @@ export class NodeStatus {
     this.#health = undefined;
   }
 
-  isMeasured(revision: string, attempt: number | undefined): boolean {
-    return this.#health?.revision === revision && (attempt === undefined || this.#health.attempt === attempt);
+  /** Undefined where it is not measured yet. What was measured with the facts of before is measured. */
+  healthOf(revision: string, { attempt, profileRevision }: Partial<Terms> = {}): NodeHealth | undefined {
+    const health = this.#health;
+    if (attempt !== undefined && health?.attempt !== attempt) return undefined;
+    const isThis =
+      attempt !== undefined && profileRevision !== undefined && health?.profileRevision === profileRevision;
+    return health?.revision === revision || isThis ? health : undefined;
   }
 
   /** Where there is no status yet, it goes with the first one. */

@@ -113,6 +113,18 @@ for (const [everyMs, flood] of [
   });
 }
 
+test('who asks for less than an equal part of the rate is served, beside the flood of another', async () => {
+  const clock = new FakeClock();
+  const budget = new Budget('vpc', { perSecond: 100, burst: 40 }, clock);
+  let refusals = 0;
+  for (let ms = 0; ms < 10_000; ms += 2) {
+    await clock.advance(2);
+    budget.take('flood');
+    if (ms % 22 === 0 && !budget.take('pod')) refusals += 1;
+  }
+  equal(refusals, 0);
+});
+
 test('of clients that all want more than there is each gets as much; one that is alone gets all', async () => {
   const clock = new FakeClock();
   const budget = new Budget('vpc', { perSecond: 100, burst: 4 }, clock);

@@ -9,6 +9,9 @@ export interface BudgetBounds {
 
 /** So much of the burst, in whole queries, is kept for clients that ask for less than an equal part, or come anew. */
 const keptPart = 1 / 4;
+/** So much of the rate is no client's own, so that whoever comes anew finds something left beside floods; more beside a single one. */
+const sparedPart = 1 / 20;
+const sparedByOne = 1 / 2;
 /** A client counts as one for so long after its last query. */
 const clientMs = 1_000;
 /** Clients that are told apart; above that those that asked last share what there is. */
@@ -54,8 +57,8 @@ export class Budget {
     const own = this.#bucketOf(client, nowMs);
     const clients = this.#clients.size;
     fill(this.#all, perSecond, burst, nowMs);
-    // One more than there are: whoever comes next finds something left, also beside a flood that was alone until then.
-    fill(own, perSecond / (clients + 1), Math.max(1, burst / clients), nowMs);
+    const spared = clients === 1 ? sparedByOne : sparedPart;
+    fill(own, (perSecond * (1 - spared)) / clients, Math.max(1, burst / clients), nowMs);
     if (this.#all.left < 1) return false;
     if (own.left < 1 && this.#all.left - 1 < this.#kept) return false;
     this.#all.left -= 1;

@@ -37,7 +37,8 @@ test('what ends makes room, and a client without queries is forgotten', () => {
   const shares = new ClientShares(8);
   equal(ask(shares, 'flood', 100), 6);
   equal(ask(shares, 'pod', 100), 2);
-  for (let query = 0; query < 6; query += 1) shares.leave('flood');
+  const flood = shares.enter('flood');
+  for (let query = 0; query < 7; query += 1) shares.leave(flood);
   equal(ask(shares, 'pod', 100), 4);
   deepEqual([shares.inFlight, shares.heldBy('flood')], [6, 0]);
 });
@@ -45,8 +46,7 @@ test('what ends makes room, and a client without queries is forgotten', () => {
 test('clients that are gone take no part of what is shared out', () => {
   const shares = new ClientShares(100);
   for (let client = 0; client < 20; client += 1) {
-    shares.enter(`gone${client}`);
-    shares.leave(`gone${client}`);
+    shares.leave(shares.enter(`gone${client}`));
   }
   equal(ask(shares, 'flood', 200), 75);
   equal(ask(shares, 'pod', 200), 25);

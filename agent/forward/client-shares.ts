@@ -1,11 +1,17 @@
 /** So much of the bound is kept for clients that have less than an equal part of it. */
 const keptPart = 1 / 4;
 
+/** What one client has in flight. */
+export interface ClientShare {
+  readonly client: string;
+  held: number;
+}
+
 /** The queries that clients have in flight, against one bound, so that one client's flood leaves room for the others. */
 export class ClientShares {
   readonly #bound: number;
   readonly #open: number;
-  readonly #held = new Map<string, number>();
+  readonly #held = new Map<string, ClientShare>();
   #inFlight = 0;
 
   /** @param bound in all; 0 for none */
@@ -28,18 +34,24 @@ export class ClientShares {
   }
 
   heldBy(client: string): number {
-    return this.#held.get(client) ?? 0;
+    return this.#held.get(client)?.held ?? 0;
   }
 
-  enter(client: string): void {
+  /** @returns what is to be given back to {@link leave} */
+  enter(client: string): ClientShare {
     this.#inFlight += 1;
-    this.#held.set(client, this.heldBy(client) + 1);
+    let share = this.#held.get(client);
+    if (share === undefined) {
+      share = { client, held: 0 };
+      this.#held.set(client, share);
+    }
+    share.held += 1;
+    return share;
   }
 
-  leave(client: string): void {
+  leave(share: ClientShare): void {
     this.#inFlight -= 1;
-    const left = this.heldBy(client) - 1;
-    if (left > 0) this.#held.set(client, left);
-    else this.#held.delete(client);
+    share.held -= 1;
+    if (share.held === 0) this.#held.delete(share.client);
   }
 }

@@ -10,6 +10,8 @@ export class FairQueue {
   }
 
   get next(): TcpQuery | undefined {
+    // Mostly nobody waits, and an iterator would be made to find that out.
+    if (this.isEmpty) return undefined;
     for (const [query] of this.#byClient.values()) return query;
     return undefined;
   }

@@ -1,9 +1,9 @@
 import type { Clock } from '../clock.ts';
 import { extendedError } from '../wire/edns.ts';
-import type { PendingQuery } from '../wire/query.ts';
+import type { DetachedQuery } from '../wire/query.ts';
 import { ClientShares } from './client-shares.ts';
 import { type Failed, notAsked, type Outcome, refused } from './outcome.ts';
-import { Race } from './race.ts';
+import { Race, type RaceTerms } from './race.ts';
 import type { Upstream } from './upstream.ts';
 import type { UpstreamPolicy } from './upstream-policy.ts';
 
@@ -29,10 +29,12 @@ export class Forwarder {
   readonly #policy: UpstreamPolicy;
   readonly #fallBackPolicy: UpstreamPolicy;
   readonly #shares: ClientShares;
+  readonly #terms: RaceTerms;
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
     this.#shares = new ClientShares(options.maxConcurrent);
+    this.#terms = { clock: options.clock, destination: options.destination, shares: this.#shares };
     this.#policy = options.policy();
     this.#fallBackPolicy = options.policy();
   }
@@ -47,8 +49,8 @@ export class Forwarder {
    * @param client on whose behalf, by address
    * @param onEnd told once, maybe before the return; the outcome's message is used again after that
    */
-  forward(query: PendingQuery, client: string, onEnd: (outcome: Outcome) => void): void {
-    const { upstreams, clock, destination } = this.#options;
+  forward(query: DetachedQuery, client: string, onEnd: (outcome: Outcome) => void): void {
+    const { upstreams, destination } = this.#options;
     const excess = this.#shares.excess(client);
     if (excess !== undefined) {
       onEnd(this.#refuse(excess, client));
@@ -58,16 +60,7 @@ export class Forwarder {
       onEnd(notAsked(extendedError.notReady, `no server of ${destination} is known`));
       return;
     }
-    const race = new Race(query, client, this.#order(), {
-      clock,
-      destination,
-      onEnd: (outcome) => {
-        this.#shares.leave(client);
-        onEnd(outcome);
-      },
-    });
-    this.#shares.enter(client);
-    race.begin();
+    new Race(query, client, this.#order(), this.#terms, onEnd).begin();
   }
 
   #refuse(excess: 'all' | 'share', client: string): Failed {

@@ -4,8 +4,9 @@ import { FakeClock } from '../../test/fake/clock.ts';
 import { ednsQuery } from '../../test/fake/octets.ts';
 import { FakeUpstreams } from '../../test/fake/upstream.ts';
 import { Accept, Query } from '../wire/query.ts';
+import { ClientShares } from './client-shares.ts';
 import type { Outcome } from './outcome.ts';
-import { Race } from './race.ts';
+import { deadlineMs, Race } from './race.ts';
 import { Upstream, UpstreamCount, upstreamCounts } from './upstream.ts';
 
 /** One server, asked over TCP, whose answer is cut off behind its header. */
@@ -22,7 +23,8 @@ function scene() {
   equal(query.parse(ednsQuery('a.example')), Accept.Yes);
   const outcomes: Outcome[] = [];
   const onEnd = (outcome: Outcome) => outcomes.push(outcome);
-  const race = new Race(query.detach(), '', [upstream], { clock, destination: 'somewhere', onEnd });
+  const shares = new ClientShares(0);
+  const race = new Race(query.detach(), '', [upstream], { clock, destination: 'somewhere', shares }, onEnd);
   return { clock, counts, upstream, race, outcomes };
 }
 
@@ -51,4 +53,18 @@ test('a bug in judging a reply ends that query, and is told as one', async () =>
   );
   await clock.advance(10_000);
   equal(outcomes.length, 1);
+});
+
+test('a query ends by its deadline, also where a transport tells nothing of what it was asked', async () => {
+  const { clock, upstream, race, outcomes } = scene();
+  mock.method(upstream, 'ask', () => {});
+  race.begin();
+  await clock.advance(deadlineMs - 1);
+  equal(outcomes.length, 0);
+  await clock.advance(1);
+  deepEqual(
+    outcomes.map((outcome) => outcome.kind === 'failed' && outcome.reason),
+    ['no server of somewhere answered'],
+  );
+  equal(clock.pending, 0);
 });

@@ -1,9 +1,10 @@
 import type { Clock, Timer } from '../clock.ts';
 import { extendedError } from '../wire/edns.ts';
 import * as header from '../wire/header.ts';
-import type { PendingQuery } from '../wire/query.ts';
+import type { DetachedQuery } from '../wire/query.ts';
 import { type RecordWalk, walkRecords } from '../wire/records.ts';
-import { hasOpt, withoutOpt, writeUpstreamQuery } from '../wire/upstream-query.ts';
+import { hasOpt, withoutOpt } from '../wire/upstream-query.ts';
+import type { ClientShare, ClientShares } from './client-shares.ts';
 import type { ExchangeError } from './exchange-error.ts';
 import { notAsked, type Outcome, servFail } from './outcome.ts';
 import type { Receiver, Upstream } from './upstream.ts';
@@ -14,12 +15,13 @@ export const deadlineMs = 2_000;
 const repeatMs = 500;
 const udpRepeats = 2;
 
-export interface RaceOptions {
+/** The same for all queries to one destination. */
+export interface RaceTerms {
   clock: Clock;
   /** The destination's name, for people. */
   destination: string;
-  /** Told once, maybe before {@link Race.begin} returns; the outcome's message is used again after that. */
-  onEnd: (outcome: Outcome) => void;
+  /** Where the client of a race is counted while it lasts. */
+  shares: ClientShares;
 }
 
 /**
@@ -29,19 +31,22 @@ export interface RaceOptions {
  * until it answers a probe.
  */
 export class Race implements Receiver {
-  readonly #query: PendingQuery;
+  readonly #query: DetachedQuery;
   readonly #client: string;
   readonly #order: readonly Upstream[];
-  readonly #clock: Clock;
+  readonly #terms: RaceTerms;
   readonly #onEnd: (outcome: Outcome) => void;
-  readonly #message: Buffer;
   readonly #endsAtMs: number;
-  readonly #deadline: Timer;
   /** Those of {@link #order} that are asked over UDP; known once all have had their turn. */
   #again: readonly Upstream[] | undefined;
   #turn = 0;
   #waiting = 0;
-  #hedge: Timer | undefined;
+  #share: ClientShare | undefined;
+  /** For the next server's turn, or for the end of all. */
+  #timer: Timer | undefined;
+  /** Who had the last turn, and when. */
+  #asked: Upstream | undefined;
+  #askedAtMs = 0;
   #hasEnded = false;
   /** Servers that were passed over for their silence, and when they were asked. */
   #silent: Map<Upstream, number> | undefined;
@@ -49,22 +54,25 @@ export class Race implements Receiver {
   #saidNoToEdns: Set<Upstream> | undefined;
   /** What the client is told if nothing better comes. */
   #worst: Outcome | undefined;
-  readonly #destination: string;
 
-  constructor(query: PendingQuery, client: string, order: readonly Upstream[], options: RaceOptions) {
-    const { clock, destination, onEnd } = options;
+  /** @param onEnd told once, maybe before {@link begin} returns; the outcome's message is used again after that */
+  constructor(
+    query: DetachedQuery,
+    client: string,
+    order: readonly Upstream[],
+    terms: RaceTerms,
+    onEnd: (outcome: Outcome) => void,
+  ) {
     this.#query = query;
     this.#client = client;
     this.#order = order;
-    this.#clock = clock;
-    this.#destination = destination;
+    this.#terms = terms;
     this.#onEnd = onEnd;
-    this.#message = writeUpstreamQuery(query);
-    this.#endsAtMs = clock.nowMs() + deadlineMs;
-    this.#deadline = clock.after(deadlineMs, () => this.#end(this.#unanswered()));
+    this.#endsAtMs = terms.clock.nowMs() + deadlineMs;
   }
 
   begin(): void {
+    this.#share = this.#terms.shares.enter(this.#client);
     this.#next();
   }
 
@@ -98,9 +106,9 @@ export class Race implements Receiver {
       else upstream.answeredWithoutEdnsAlone();
     }
     this.#waiting -= 1;
-    const { question, type } = this.#query;
+    const { questionLength, type } = this.#query;
     const walk =
-      header.questionCount(reply) === 1 ? walkRecords(reply, header.headerLength + question.length, type) : undefined;
+      header.questionCount(reply) === 1 ? walkRecords(reply, header.headerLength + questionLength, type) : undefined;
     const unusable = whyUnusable(reply, walk);
     if (walk === undefined || unusable !== undefined) {
       upstream.sentUnusable();
@@ -115,44 +123,64 @@ export class Race implements Receiver {
 
   failed(upstream: Upstream, code: ExchangeError['code'], reason: string): void {
     if (this.#hasEnded) return;
+    // A server's time ends with that of the whole query, and says nothing that the silence of all does not.
+    if (this.#terms.clock.nowMs() >= this.#endsAtMs) {
+      this.#end(this.#unanswered());
+      return;
+    }
     this.#waiting -= 1;
     this.#passOver(
       upstream,
       code === 'BUDGET'
         ? notAsked(extendedError.other, reason)
-        : // A timeout comes too late to be told: the deadline of the whole query ends before.
-          servFail(extendedError.networkError, `${upstream.server.address}: ${reason}`),
+        : servFail(extendedError.networkError, `${upstream.server.address}: ${reason}`),
     );
   }
 
   get #leftMs(): number {
-    return Math.max(1, this.#endsAtMs - this.#clock.nowMs());
+    return Math.max(1, this.#endsAtMs - this.#terms.clock.nowMs());
   }
 
   #next(): void {
-    this.#hedge?.cancel();
     let upstream = this.#at(this.#turn);
     while (upstream !== undefined && this.#failed?.has(upstream)) {
       this.#turn += 1;
       upstream = this.#at(this.#turn);
     }
     if (upstream === undefined) {
+      this.#asked = undefined;
       if (this.#waiting === 0) this.#end(this.#unanswered());
+      else this.#wait(deadlineMs, this.#terms.clock.nowMs());
       return;
     }
     this.#turn += 1;
     this.#waiting += 1;
-    const asked = upstream;
-    const askedAtMs = this.#clock.nowMs();
+    const nowMs = this.#terms.clock.nowMs();
+    this.#asked = upstream;
+    this.#askedAtMs = nowMs;
     const isLast = this.#turn >= this.#order.length;
-    this.#hedge = this.#clock.after(isLast ? repeatMs : asked.patienceMs, () => {
-      this.#silent ??= new Map();
-      if (!this.#silent.has(asked)) this.#silent.set(asked, askedAtMs);
-      this.#next();
-    });
+    this.#wait(isLast ? repeatMs : upstream.patienceMs, nowMs);
+    const { forUpstream } = this.#query;
+    const message = upstream.knowsEdns && !this.#isLastRepeat ? forUpstream : withoutOpt(forUpstream);
     // Last, for it may fail before it returns.
-    const message = asked.knowsEdns && !this.#isLastRepeat ? this.#message : withoutOpt(this.#message);
-    asked.ask(message, this.#endsAtMs - askedAtMs, this, this.#client);
+    upstream.ask(message, this.#endsAtMs - nowMs, this, this.#client);
+  }
+
+  /** One timer for both: to set one costs more than to look at the time when it goes off. */
+  #wait(delayMs: number, nowMs: number): void {
+    this.#timer?.cancel();
+    this.#timer = this.#terms.clock.after(Math.min(delayMs, this.#endsAtMs - nowMs), () => this.#timeIsUp());
+  }
+
+  #timeIsUp(): void {
+    const [asked, askedAtMs] = [this.#asked, this.#askedAtMs];
+    if (asked === undefined || this.#terms.clock.nowMs() >= this.#endsAtMs) {
+      this.#end(this.#unanswered());
+      return;
+    }
+    this.#silent ??= new Map();
+    if (!this.#silent.has(asked)) this.#silent.set(asked, askedAtMs);
+    this.#next();
   }
 
   /** Some servers, and what stands before them, drop what they cannot read: the last try is without EDNS. */
@@ -178,20 +206,22 @@ export class Race implements Receiver {
 
   #win(outcome: Outcome): void {
     if (this.#silent !== undefined) {
-      for (const [passedOver, sinceMs] of this.#silent) passedOver.silent(this.#message, sinceMs);
+      for (const [passedOver, sinceMs] of this.#silent) passedOver.silent(this.#query.forUpstream, sinceMs);
     }
     this.#end(outcome);
   }
 
   #unanswered(): Outcome {
-    return this.#worst ?? servFail(extendedError.noReachableAuthority, `no server of ${this.#destination} answered`);
+    return (
+      this.#worst ?? servFail(extendedError.noReachableAuthority, `no server of ${this.#terms.destination} answered`)
+    );
   }
 
   #end(outcome: Outcome): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
-    this.#deadline.cancel();
-    this.#hedge?.cancel();
+    this.#timer?.cancel();
+    if (this.#share !== undefined) this.#terms.shares.leave(this.#share);
     this.#onEnd(outcome);
   }
 }

@@ -52,6 +52,8 @@ export interface ConnectionOwner {
   roundTripMs: number | undefined;
   /** From one answer to the next over one connection, smoothed. */
   answerMs: number | undefined;
+  /** So many are answered over one connection, then the server closes it; Infinity where it does not. */
+  readonly queriesPerConnection: number;
   /** False for servers that cannot read the option edns-tcp-keepalive. */
   takesKeepalive: boolean;
   /** There may be room on a connection. */
@@ -77,6 +79,8 @@ export class TcpConnection {
   readonly #sent = new SentQueries();
   #received: Buffer = nothing;
   #asked = 0;
+  /** Queries that were answered over it. */
+  answers = 0;
   /** The latest query that has been answered, in the order of asking. */
   #answered = -1;
   /** How many that were asked before it have not been. */
@@ -183,6 +187,7 @@ export class TcpConnection {
     batch.ids.push(queryId);
     this.#sent.add(new Sent(queryId, query, batch, this.#asked, first));
     this.#asked += 1;
+    if (this.#asked >= this.#owner.queriesPerConnection) this.#draining = true;
     query.outOn += 1;
     query.latest = this;
   }
@@ -196,6 +201,11 @@ export class TcpConnection {
   /** A query of `sinceMs` had no answer in its time: without any answer since then the other end is gone without a word. */
   expired(sinceMs: number): void {
     if (this.#lastReplyAtMs < sinceMs) this.#close('the upstream is silent');
+  }
+
+  /** What is out and has not been answered elsewhere. */
+  *awaited(): Generator<TcpQuery, void> {
+    for (const { query } of this.#sent) if (!query.hasEnded) yield query;
   }
 
   carries(query: TcpQuery): boolean {
@@ -213,7 +223,7 @@ export class TcpConnection {
   }
 
   #isAwaited(): boolean {
-    for (const { query } of this.#sent) if (!query.hasEnded) return true;
+    for (const _ of this.awaited()) return true;
     return false;
   }
 
@@ -293,7 +303,7 @@ export class TcpConnection {
     if (workedMs !== undefined) this.#pace(workedMs / answers);
     this.#stuck = false;
     this.#suspect = false;
-    if (this.#draining && !this.#isAwaited()) this.#close('the upstream wants it closed');
+    if (this.#draining && !this.#isAwaited()) this.#close('the upstream takes no more queries on it');
     else this.#owner.progressed();
   }
 
@@ -319,6 +329,7 @@ export class TcpConnection {
       return;
     }
     this.#sent.delete(sent);
+    this.answers += 1;
     this.#note(sent);
     const { query } = sent;
     query.outOn -= 1;

@@ -14,14 +14,11 @@ function scene(habits: ServerHabits) {
   const server = new SerialServer(clock, habits);
   const pools = new TcpPools(clock, server.outgoing(roundTripMs));
   const elapsed = new Map<string, number>();
-  const ask = async (name: string, { client, mayRepeat }: { client?: string; mayRepeat?: () => boolean } = {}) => {
+  const ask = async (name: string, asking: { client?: string; mayRepeat?: () => boolean; forMs?: number } = {}) => {
+    const { client, mayRepeat, forMs = timeoutMs } = asking;
     const startedAtMs = clock.nowMs();
     const message = buildQuery({ name, id: 0 });
-    await promised(
-      (asker) => pools.ask({ address: '192.0.2.1', port: 53 }, message, timeoutMs, asker),
-      client,
-      mayRepeat,
-    );
+    await promised((asker) => pools.ask({ address: '192.0.2.1', port: 53 }, message, forMs, asker), client, mayRepeat);
     elapsed.set(name, clock.nowMs() - startedAtMs);
   };
   const asked = (name: string) => server.received.filter((query) => query.name === name).length;
@@ -185,6 +182,81 @@ suite('towards a server that answers one after the other', () => {
       await lost;
     }
     equal(server.accepted, 1);
+  });
+
+  for (const closesAfter of [1, 3, 10]) {
+    test(`a server that closes a connection after ${closesAfter} answers costs no client one, and is soon known`, async () => {
+      const { clock, server, ask } = scene({ closesAfter });
+      for (let round = 0; round < 20; round += 1) {
+        const before = server.received.length;
+        const replies = names(`n${round}-`, 9).map((name) => ask(name));
+        await clock.advance(50);
+        await Promise.all(replies);
+        if (round >= 10) equal(server.received.length - before, 9);
+      }
+    });
+  }
+
+  test('a connection that is lost twice behind the same number of answers was no accident, but that is forgotten', async () => {
+    const { clock, server, ask } = scene({ closesAfter: 2 });
+    const crowd = async (stem: string) => {
+      const replies = names(stem, 8).map((name) => ask(name));
+      await clock.advance(50);
+      await Promise.all(replies);
+    };
+    for (const stem of ['a', 'b', 'c']) await crowd(stem);
+    server.closesAfter = Number.POSITIVE_INFINITY;
+    const known = server.accepted;
+    await crowd('d');
+    equal(server.accepted - known, 4);
+    await clock.advance(600_000);
+    await crowd('e');
+    equal(server.accepted - known, 5);
+  });
+
+  test('a server that closed a connection once, as it ends, is asked as before', async () => {
+    const { clock, server, ask } = scene({ closesAfter: 5 });
+    for (const count of [8, 20]) {
+      const replies = names(`n${count}-`, count).map((name) => ask(name));
+      await clock.advance(2);
+      server.closesAfter = Number.POSITIVE_INFINITY;
+      await clock.advance(50);
+      await Promise.all(replies);
+    }
+    equal(server.received.length, 28);
+    // The one that was closed, and as many as such a crowd has anyway.
+    ok(server.accepted <= 4, `${server.accepted} connections`);
+  });
+
+  test('that a server answered in another order is forgotten with its last connection', async () => {
+    const { clock, server, ask, elapsed } = scene({ inAnyOrder: true, workMs: (name) => (isSlow(name) ? 100 : 0) });
+    const once = ['slow.example', 'fast.example'].map((name) => ask(name));
+    await clock.advance(200);
+    await Promise.all(once);
+    await clock.advance(10_000);
+    equal(server.connections.size, 0);
+    server.inAnyOrder = false;
+    const again = ['slow1.example', 'fast1.example'].map((name) => ask(name));
+    await clock.advance(200);
+    await Promise.all(again);
+    ok((elapsed.get('fast1.example') ?? timeoutMs) <= 14, `${elapsed.get('fast1.example')} ms`);
+  });
+
+  test('each query that is never answered ends in its time, also one that waits for a connection, and then nothing is left', async () => {
+    const { clock, server, ask } = scene({ workMs: () => Number.POSITIVE_INFINITY });
+    const ends: string[] = [];
+    for (const name of names('slow', 40)) {
+      const startedAtMs = clock.nowMs();
+      // With 32 connections that all hang the others wait.
+      const forMs = server.accepted < 32 ? timeoutMs : 500;
+      ask(name, { forMs }).catch(() => ends.push(`${clock.nowMs() - startedAtMs} of ${forMs}`));
+      await clock.advance(10);
+    }
+    await clock.advance(timeoutMs);
+    deepEqual(ends, [...Array(8).fill('500 of 500'), ...Array(32).fill('2000 of 2000')]);
+    await clock.advance(100);
+    equal(server.connections.size, 0);
+    equal(server.received.length, 32);
   });
 
   test('a slow query may hold up others as often as it comes', async () => {

@@ -24,6 +24,11 @@ const sharedMs = 1;
  */
 const movesPerQuery = 0.1;
 const maxMovesSaved = 64;
+/** A query survives a lost connection once, and more often where the server had answered others on it: it will get there. */
+const maxLosses = 1;
+const maxLossesBehindAnswers = 4;
+/** A server that closes connections after so many queries may be another one after this. */
+const queriesPerConnectionMs = 600_000;
 /** Endpoints come and go: with so many, what is known about those that nobody asks is forgotten. */
 const maxPools = 64;
 /** How often connections are looked at while queries wait. */
@@ -44,6 +49,11 @@ class TcpPool implements ConnectionOwner {
   /** Without a connection so far. */
   readonly #waiting = new FairQueue();
   #movesSaved = maxMovesSaved;
+  /** Queries that were answered over the connection that was lost last, and until when that tells how many ever are. */
+  #answersBeforeLoss = 0;
+  #isLimitedUntilMs = Number.NEGATIVE_INFINITY;
+  /** No query that is out or waits expires before. */
+  #firstExpiryMs = Number.POSITIVE_INFINITY;
   #looks = false;
   #closed = false;
 
@@ -54,9 +64,9 @@ class TcpPool implements ConnectionOwner {
   }
 
   ask(message: Buffer, timeoutMs: number, asker: Asker): void {
-    const query = new TcpQuery(message, asker);
+    const query = new TcpQuery(message, asker, this.#clock.nowMs(), timeoutMs);
     this.#movesSaved = Math.min(maxMovesSaved, this.#movesSaved + movesPerQuery);
-    query.timer = this.#clock.after(timeoutMs, () => this.#expire(query, timeoutMs));
+    this.#firstExpiryMs = Math.min(this.#firstExpiryMs, query.expiresAtMs);
     // Who waits already goes before.
     if (!this.#waiting.isEmpty || !this.#place(query)) this.#wait(query);
   }
@@ -80,22 +90,35 @@ class TcpPool implements ConnectionOwner {
   }
 
   /**
-   * A connection that is lost under a query costs one retry, which the client does not see (RFC 7766 §6.2.4). A server that
+   * A connection that is lost under a query costs a retry, which the client does not see (RFC 7766 §6.2.4). A server that
    * cannot be reached at all costs none: the caller knows others.
    */
   closed(connection: TcpConnection, unanswered: TcpQuery[], reason: string): void {
     this.#connections.splice(this.#connections.indexOf(connection), 1);
     const wasLost = connection.isEstablished && unanswered.length > 0;
+    if (wasLost) this.#learnLimit(connection.answers);
+    const most = connection.answers > 0 ? maxLossesBehindAnswers : maxLosses;
     if (wasLost) for (const other of [...this.#connections]) if (other.isEstablished) other.suspect();
     const others = this.#connections.some(({ isEstablished, isUsable }) => isEstablished && isUsable);
     for (const query of unanswered) {
-      const again = !this.#closed && !query.wasLost && (connection.isEstablished || others) && query.mayRepeat();
-      query.wasLost = true;
+      const again = !this.#closed && query.losses < most && (connection.isEstablished || others) && query.mayRepeat();
+      query.losses += 1;
       if (!again) query.fail('NETWORK', reason);
       else if (!this.#place(query)) this.#wait(query);
     }
     if (!connection.isEstablished && !others) this.#failWaiting(reason);
     else if (!this.#closed) this.progressed();
+  }
+
+  /** RFC 7766 §6.2.3: servers may bound the queries of a connection. Twice in a row the same number is no accident. */
+  #learnLimit(answers: number): void {
+    const isLimit = answers > 0 && answers === this.#answersBeforeLoss;
+    this.#isLimitedUntilMs = isLimit ? this.#clock.nowMs() + queriesPerConnectionMs : Number.NEGATIVE_INFINITY;
+    this.#answersBeforeLoss = answers;
+  }
+
+  get queriesPerConnection(): number {
+    return this.#clock.nowMs() < this.#isLimitedUntilMs ? this.#answersBeforeLoss : Number.POSITIVE_INFINITY;
   }
 
   movePaid(): void {
@@ -119,11 +142,28 @@ class TcpPool implements ConnectionOwner {
     this.#lookSoon();
   }
 
-  #expire(query: TcpQuery, timeoutMs: number): void {
-    const sinceMs = this.#clock.nowMs() - timeoutMs;
-    this.#waiting.remove(query);
-    query.fail('TIMEOUT', `no reply over TCP within ${Math.round(timeoutMs)} ms`);
-    for (const connection of [...this.#connections]) if (connection.carries(query)) connection.expired(sinceMs);
+  /** At the looks, for a timer of each query would cost more than the rest of it here; most queries are long answered by then. */
+  #expire(nowMs: number): void {
+    if (nowMs < this.#firstExpiryMs) return;
+    this.#firstExpiryMs = Number.POSITIVE_INFINITY;
+    for (const query of [...this.#waiting]) {
+      if (!this.#hasExpired(query, nowMs)) continue;
+      this.#waiting.remove(query);
+      query.expire();
+    }
+    for (const connection of [...this.#connections]) {
+      for (const query of [...connection.awaited()]) {
+        if (!this.#hasExpired(query, nowMs)) continue;
+        query.expire();
+        for (const carrier of [...this.#connections]) if (carrier.carries(query)) carrier.expired(query.askedAtMs);
+      }
+    }
+  }
+
+  #hasExpired({ expiresAtMs }: TcpQuery, nowMs: number): boolean {
+    if (expiresAtMs <= nowMs) return true;
+    this.#firstExpiryMs = Math.min(this.#firstExpiryMs, expiresAtMs);
+    return false;
   }
 
   /** False where it has to wait. */
@@ -184,6 +224,7 @@ class TcpPool implements ConnectionOwner {
     if (this.#connections.length === 0) {
       this.roundTripMs = undefined;
       this.answerMs = undefined;
+      this.answersInAnyOrder = false;
     }
     const opened = new TcpConnection(this.#server, this.#clock, this.#outgoing, this.#sessions, this);
     this.#connections.push(opened);
@@ -194,13 +235,15 @@ class TcpPool implements ConnectionOwner {
   #lookSoon(): void {
     if (this.#looks) return;
     this.#looks = true;
-    this.#clock.after(lookEveryMs, () => setImmediate(() => this.#look()));
+    const delayMs = Math.min(lookEveryMs, this.#firstExpiryMs - this.#clock.nowMs());
+    this.#clock.after(delayMs, () => setImmediate(() => this.#look()));
   }
 
   #look(): void {
     this.#looks = false;
     if (this.#closed) return;
     const nowMs = this.#clock.nowMs();
+    this.#expire(nowMs);
     for (const connection of this.#connections) connection.look(nowMs);
     this.#moveHeld();
     this.progressed();

@@ -1,12 +1,11 @@
-import type { Timer } from '../clock.ts';
 import type { ExchangeError } from './exchange-error.ts';
 import type { Asker } from './transport.ts';
 
 /** One query over TCP. It may be out on more than one connection: the first answer is the answer. */
 export class TcpQuery {
   readonly message: Buffer;
-  /** Its connection was lost; a query survives that once. */
-  wasLost = false;
+  /** Connections that were lost under it. */
+  losses = 0;
   /** It was sent again because a slow one was before it. */
   wasMoved = false;
   /** The connection that it was sent over last. */
@@ -14,17 +13,23 @@ export class TcpQuery {
   /** Connections that may still bring the answer. */
   outOn = 0;
   hasEnded = false;
-  /** Set by whoever gave it its time. */
-  timer: Timer | undefined;
+  readonly askedAtMs: number;
+  readonly #timeoutMs: number;
   readonly #asker: Asker;
 
-  constructor(message: Buffer, asker: Asker) {
+  constructor(message: Buffer, asker: Asker, askedAtMs: number, timeoutMs: number) {
     this.message = message;
+    this.askedAtMs = askedAtMs;
+    this.#timeoutMs = timeoutMs;
     this.#asker = asker;
   }
 
   get client(): string {
     return this.#asker.client;
+  }
+
+  get expiresAtMs(): number {
+    return this.askedAtMs + this.#timeoutMs;
   }
 
   mayRepeat(): boolean {
@@ -36,17 +41,16 @@ export class TcpQuery {
   }
 
   answer(reply: Buffer): void {
-    this.#end();
+    this.hasEnded = true;
     this.#asker.answered(reply);
   }
 
   fail(code: ExchangeError['code'], reason: string): void {
-    this.#end();
+    this.hasEnded = true;
     this.#asker.failed(code, reason);
   }
 
-  #end(): void {
-    this.hasEnded = true;
-    this.timer?.cancel();
+  expire(): void {
+    this.fail('TIMEOUT', `no reply over TCP within ${Math.round(this.#timeoutMs)} ms`);
   }
 }

@@ -46,6 +46,27 @@ test('each answer goes to whom its query came from, in one call', () => {
   assert.equal(kernel.sent.length, 2);
 });
 
+test('each packet is what came last at its place, whatever lengths came there and elsewhere before', () => {
+  const { kernel, datagrams } = scene();
+  for (const lengths of [
+    [1, 2],
+    [127, 128],
+    [128, 127],
+    [200, 1],
+    [130, 72],
+    [2, 1],
+    [72, 2],
+  ]) {
+    const texts = lengths.map((length, place) => 'abcdefg'[(length + place) % 7]?.repeat(length) ?? '');
+    kernel.incoming = texts.map((text) => ({ from: from(1024), text }));
+    datagrams.receive(5, ipv4);
+    assert.deepEqual(
+      texts.map((_, place) => datagrams.packet(place).toString()),
+      texts,
+    );
+  }
+});
+
 test('more than a batch, and answers of several sockets, leave in the order in which they were given', () => {
   const { kernel, datagrams, sender, texts } = scene();
   const [one, other] = [sender(5), sender(6)];

@@ -5,9 +5,8 @@
 import { extendedError } from '../wire/edns.ts';
 import * as header from '../wire/header.ts';
 import { writeLocalAnswer } from '../wire/local-answer.ts';
-import { nameFromText } from '../wire/name.ts';
+import { isWithin, nameFromText } from '../wire/name.ts';
 import { classIn } from '../wire/query.ts';
-import { Suffixes } from '../wire/suffixes.ts';
 import { addressRecords, writeRecords } from './local-records.ts';
 import type { Policy } from './policy.ts';
 
@@ -22,16 +21,21 @@ const why = { local: needsZone, 'home.arpa': needsZone, invalid: '', onion: '' }
 /** @param zones that are configured: what is theirs is asked of their servers */
 export function specialNames(zones: readonly string[]): Policy {
   const special = ['localhost', 'invalid', 'onion', 'local', 'home.arpa'] as const;
-  const names = new Suffixes(new Map(special.map((name) => [nameFromText(name), name])));
-  const ends = special.map(nameFromText);
+  const domains = special.map((name) => ({
+    name,
+    domain: nameFromText(name),
+    letter: name.charCodeAt(name.length - 1),
+  }));
   const configured = zones.filter((zone) => zone !== '.').map(nameFromText);
-  const served = new Suffixes(new Map(configured.map((name) => [name, true])));
   const loopback = addressRecords(['127.0.0.1', '::1'], loopbackTtlSeconds);
   return (query, out, limit) => {
-    // Every packet comes by here: the suffix is looked for label by label only where it may be found.
-    if (query.class !== classIn || !ends.some((end) => query.name.endsWith(end))) return 0;
-    const name = names.longest(query.name);
-    if (name === undefined || served.longest(query.name) !== undefined) return 0;
+    if (query.class !== classIn) return 0;
+    // Every packet comes by here: its last letter tells that most names are none of these.
+    const letter = query.name.charCodeAt(query.name.length - 2);
+    let name: (typeof special)[number] | undefined;
+    for (const one of domains) if (one.letter === letter && isWithin(query.name, one.domain)) name = one.name;
+    if (name === undefined) return 0;
+    for (const zone of configured) if (isWithin(query.name, zone)) return 0;
     if (name === 'localhost') return writeRecords(out, query, limit, loopback);
     // RFC 8375 §4: its parent tells that it is not signed, and whoever validates has to hear that.
     if (query.name === homeArpa && query.type === typeDs) return 0;

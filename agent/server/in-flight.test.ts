@@ -1,14 +1,14 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
-import { questionFor } from '../../test/fake/cache-entry.ts';
-import type { PendingQuery } from '../wire/query.ts';
+import { octetsOf, questionFor } from '../../test/fake/cache-entry.ts';
+import type { DetachedQuery } from '../wire/query.ts';
 import { InFlight } from './in-flight.ts';
 import type { Zone } from './plan.ts';
 import { Resolution } from './resolution.ts';
 
-const resolutionOf = (query: PendingQuery) => new Resolution(query, {} as Zone, undefined);
+const resolutionOf = (query: DetachedQuery) => new Resolution(query, {} as Zone, undefined, []);
 /** Whatever the name, as if all hashes led to one place. */
-const alike = (name: string): PendingQuery => ({ ...questionFor(name), hash: 7 });
+const alike = (name: string): DetachedQuery => ({ ...questionFor(name), hash: 7 });
 
 test('a question that is out is found by an equal one, whatever its case, and by no other', () => {
   const inFlight = new InFlight();
@@ -31,11 +31,14 @@ test('questions that share a hash are told apart by name, type, class and flags'
   );
   const asked = alike('one');
   // The type 65 is no letter.
-  const ofType = (type: number) => Buffer.concat([asked.question.subarray(0, -4), Buffer.of(0, type, 0, 1)]);
-  const other = resolutionOf({ ...asked, questionIn: ofType(65) });
+  const ofType = (type: number) => ({
+    questionIn: Buffer.concat([octetsOf(asked).subarray(0, -4), Buffer.of(0, type, 0, 1)]),
+    questionAt: 0,
+  });
+  const other = resolutionOf({ ...asked, ...ofType(65) });
   inFlight.add(other);
-  equal(inFlight.find({ ...asked, questionIn: ofType(97) }), undefined);
-  equal(inFlight.find({ ...asked, questionIn: ofType(65) }), other);
+  equal(inFlight.find({ ...asked, ...ofType(97) }), undefined);
+  equal(inFlight.find({ ...asked, ...ofType(65) }), other);
   equal(inFlight.find({ ...asked, questionFlags: 2 }), undefined);
 });
 

@@ -1,6 +1,7 @@
 import type { Entry } from '../cache/entry.ts';
 import type { Timer } from '../clock.ts';
-import type { PendingQuery } from '../wire/query.ts';
+import type { ClientShare } from '../forward/client-shares.ts';
+import type { DetachedQuery, PendingQuery } from '../wire/query.ts';
 import type { Zone } from './plan.ts';
 import type { Reply } from './server.ts';
 
@@ -12,8 +13,8 @@ export class Waiter {
   /** What it gets where the servers have nothing better in time. */
   readonly stale: Entry | undefined;
   timer: Timer | undefined;
-  /** It waits for what another one has asked, and is counted as such. */
-  isSharing = false;
+  /** Where it waits for what another one has asked: it is counted as such. */
+  sharing: ClientShare | undefined;
   #hasEnded = false;
 
   constructor(query: PendingQuery, reply: Reply, startedAtMs: number, stale: Entry | undefined) {
@@ -34,17 +35,18 @@ export class Waiter {
 
 /** One question that is asked of the servers, on behalf of all who wait for it, or of nobody where an answer is made anew. */
 export class Resolution {
-  readonly query: PendingQuery;
+  readonly query: DetachedQuery;
   readonly zone: Zone;
   /** Serves on where nothing better comes, if it is still there. */
   readonly known: Entry | undefined;
-  readonly waiters: Waiter[] = [];
+  readonly waiters: Waiter[];
   /** Next of those whose questions lead to the same place in {@link InFlight}. */
   chained: Resolution | undefined;
 
-  constructor(query: PendingQuery, zone: Zone, known: Entry | undefined) {
+  constructor(query: DetachedQuery, zone: Zone, known: Entry | undefined, waiters: Waiter[]) {
     this.query = query;
     this.zone = zone;
     this.known = known;
+    this.waiters = waiters;
   }
 }

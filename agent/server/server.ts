@@ -183,7 +183,7 @@ export class Server {
 
   /** Behind the answer; once for all who would. */
   #refresh(query: Query, zone: Zone, entry: Entry, { client }: Reply): void {
-    if (zone.inFlight.find(query) === undefined) this.#begin(new Resolution(query.detach(), zone, entry), client);
+    if (zone.inFlight.find(query) === undefined) this.#begin(new Resolution(query.detach(), zone, entry, []), client);
   }
 
   /**
@@ -199,9 +199,7 @@ export class Server {
       this.#share(shared, waiter, zone);
       return;
     }
-    const resolution = new Resolution(query, zone, stale);
-    resolution.waiters.push(waiter);
-    this.#begin(resolution, reply.client);
+    this.#begin(new Resolution(query, zone, stale, [waiter]), reply.client);
   }
 
   /** An equal question costs the servers nothing, but the memory of whoever waits: that has a bound, and each client its share. */
@@ -213,8 +211,7 @@ export class Server {
       this.#tellFailure(waiter, zone, tooManyWait);
       return;
     }
-    this.#sharing.enter(client);
-    waiter.isSharing = true;
+    waiter.sharing = this.#sharing.enter(client);
     bump(zone.counts, ZoneCount.coalesced);
     shared.waiters.push(waiter);
   }
@@ -284,7 +281,7 @@ export class Server {
 
   #ends(waiter: Waiter): boolean {
     if (!waiter.end()) return false;
-    if (waiter.isSharing) this.#sharing.leave(waiter.reply.client);
+    if (waiter.sharing !== undefined) this.#sharing.leave(waiter.sharing);
     bumpWait(this.#counts, this.#clock.nowMs() - waiter.startedAtMs);
     return true;
   }
@@ -313,7 +310,7 @@ export class Server {
       this.#log.privateAnswer({ zone: zone.name, name: nameToText(query.name), ...found });
     }
     if (found?.isBlocked) return withhold(zone.cache, query, walk, zone.bounds, nowMs);
-    const questionEnd = header.headerLength + query.question.length;
+    const questionEnd = header.headerLength + query.questionLength;
     evenTtls(message, walk, questionEnd);
     boundTtls(message, walk, zone.bounds);
     const exception = zone.searchPath?.learn(query, message, walk);

@@ -6,7 +6,7 @@ import { nameFromText } from '../wire/name.ts';
 import { u16 } from '../wire/octets.ts';
 import { classIn } from '../wire/query.ts';
 import { walkRecords } from '../wire/records.ts';
-import { writeUpstreamQuery } from '../wire/upstream-query.ts';
+import { writeOwnQuery } from '../wire/upstream-query.ts';
 import type { Probed } from './trial.ts';
 
 /** Asks this node's own listener; rejects where no answer comes. */
@@ -43,7 +43,7 @@ async function complaintOf(name: string, ask: AskListener): Promise<string | und
       try {
         const wire = Buffer.from(nameFromText(name), 'latin1');
         const question = Buffer.concat([wire, Buffer.from([0, type, 0, classIn])]);
-        const reply = await ask(writeUpstreamQuery({ flags: 0, question, dnssecOk: false }));
+        const reply = await ask(writeOwnQuery(question));
         return judge(reply, header.headerLength + question.length, type);
       } catch (error) {
         return (error as Error).message;

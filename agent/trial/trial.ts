@@ -38,8 +38,6 @@ interface Course {
   terms: Terms | undefined;
   /** It has been measured, or is being measured. */
   isOver: boolean;
-  /** That was before this agent started. */
-  isRemembered: boolean;
   /** How it served, once that is measured. */
   told: NodeHealth | undefined;
 }
@@ -70,9 +68,9 @@ export class Trial {
 
   /**
    * This revision is in force, or still is; it is on trial where there are terms.
-   * @param isMeasured its health is known already, from before a restart
+   * @param measured its health, where that is known already from before a restart
    */
-  inForce(revision: string, terms: Terms | undefined, isMeasured: boolean): void {
+  inForce(revision: string, terms: Terms | undefined, measured: NodeHealth | undefined): void {
     if (this.#looking === undefined) this.#look();
     const course = this.#courseOf(revision, terms);
     if (terms?.attempt !== undefined && course.terms !== undefined && terms.attempt !== course.terms.attempt) {
@@ -80,8 +78,10 @@ export class Trial {
       course.isOver = false;
       course.told = undefined;
     }
-    course.isOver ||= isMeasured;
-    course.isRemembered ||= isMeasured;
+    course.isOver ||= measured !== undefined;
+    course.told ??= measured;
+    // Facts have changed while no agent was there.
+    if (measured !== undefined && measured.revision !== revision) this.#tellAgain(course);
     course.terms = terms;
     if (terms === undefined) course.begun = undefined;
     else course.begun ??= this.#now();
@@ -93,15 +93,17 @@ export class Trial {
     if (course?.revision === revision) return course;
     if (course !== undefined && isSameTrial(course.terms, terms)) {
       course.revision = revision;
-      // Of what was measured before a restart nothing is at hand to tell again.
-      if (course.isRemembered) course.isOver = false;
-      course.isRemembered = false;
-      if (course.told !== undefined) this.#parts.onHealth({ ...course.told, revision });
+      this.#tellAgain(course);
       return course;
     }
-    const open = { begun: undefined, terms: undefined, isOver: false, isRemembered: false, told: undefined };
+    const open = { begun: undefined, terms: undefined, isOver: false, told: undefined };
     this.#course = { revision, applied: this.#now(), ...open };
     return this.#course;
+  }
+
+  /** Of a trial that is over, with the revision that is in force now. */
+  #tellAgain({ told, revision }: Course): void {
+    if (told !== undefined) this.#parts.onHealth({ ...told, revision });
   }
 
   /** Nothing is in force: what comes next has no past. */
@@ -135,8 +137,9 @@ export class Trial {
     this.#ending = this.#parts.clock.after(Math.max(0, leftMs), () => void this.#measure(course, begun, terms));
   }
 
-  async #measure(course: Course, begun: Look, { probes: names, attempt }: Terms): Promise<void> {
+  async #measure(course: Course, begun: Look, terms: Terms): Promise<void> {
     course.isOver = true;
+    const { probes: names, attempt, profileRevision } = terms;
     const { wallMs, onHealth } = this.#parts;
     const { atMs, figures } = this.#now();
     const before = this.#past.window(course.applied, atMs - begun.atMs);
@@ -145,6 +148,7 @@ export class Trial {
     if (this.#course !== course) return;
     course.told = {
       revision: course.revision,
+      ...(profileRevision !== undefined && { profileRevision }),
       ...(attempt !== undefined && { attempt }),
       soakSeconds: Math.floor((atMs - begun.atMs) / 1000),
       ...told(between(begun.figures, figures)),

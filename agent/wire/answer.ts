@@ -2,7 +2,7 @@
 import { type EdnsAnswer, maxUdpSize, minUdpSize, optLength, writeEdns } from './edns.ts';
 import { leaveOutExtras } from './extras.ts';
 import * as header from './header.ts';
-import { setU16 } from './octets.ts';
+import { copyOctets, setU16 } from './octets.ts';
 import { Accept, type PendingQuery } from './query.ts';
 
 /** RFC 1035 §4.2.2: what a TCP length can say. */
@@ -35,11 +35,11 @@ export function writeEmptyAnswer(
   from = -1,
   extraFlags = 0,
 ): number {
-  const { question } = query;
-  const counts = { question: question.length > 0 ? 1 : 0, answer: 0, authority: 0, additional: query.edns ? 1 : 0 };
+  const { questionIn, questionAt, questionLength } = query;
+  const counts = { question: questionLength > 0 ? 1 : 0, answer: 0, authority: 0, additional: query.edns ? 1 : 0 };
   header.writeHeader(out, query.id, answerFlags(query, code) | extraFlags, counts);
-  question.copy(out, header.headerLength);
-  const end = header.headerLength + question.length;
+  copyOctets(questionIn, questionAt, questionAt + questionLength, out, header.headerLength);
+  const end = header.headerLength + questionLength;
   if (!query.edns) return end;
   const said = { extendedRcode: code >> 4, extendedError: info, extraText, origin: from };
   // Over TCP there is more room, and nothing that needs it.
@@ -74,7 +74,7 @@ export function finishAnswer(
   const room = query.edns ? limit - optLength : limit;
   // A server without EDNS has filled all that there is: its answer is worth more than our OPT record.
   if (wholeEnd > room && limit === maxMessageLength) return wholeEnd;
-  const end = wholeEnd <= room ? wholeEnd : leaveOutExtras(out, header.headerLength + query.question.length, room);
+  const end = wholeEnd <= room ? wholeEnd : leaveOutExtras(out, header.headerLength + query.questionLength, room);
   if (end === 0) {
     const { extendedError, extraText, origin } = said;
     return writeEmptyAnswer(

@@ -29,7 +29,7 @@ export interface LocalAnswer {
 export function writeLocalAnswer(out: Buffer, query: PendingQuery, limit: number, answer: LocalAnswer): number {
   const { rcode = header.rcode.noError, records = [], authority, extendedError = -1, extraText = '' } = answer;
   writeEmptyAnswer(out, query, rcode);
-  let at = header.headerLength + query.question.length;
+  let at = header.headerLength + query.questionLength;
   const write = (owner: number, { type, ttlSeconds, data }: LocalRecord) => {
     setU16(out, at, owner);
     setU16(out, at + 2, type);

@@ -118,3 +118,12 @@ export function nameAt(message: Buffer, at: number): string {
   }
   return name + rootName;
 }
+
+/** By whole labels: in wire form a name ends with a zone's only there, or within a label that holds such octets. */
+export function isWithin(name: string, zone: string): boolean {
+  if (!name.endsWith(zone)) return false;
+  const zoneAt = name.length - zone.length;
+  let at = 0;
+  while (at < zoneAt) at += 1 + name.charCodeAt(at);
+  return at === zoneAt;
+}

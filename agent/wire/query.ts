@@ -5,8 +5,9 @@
 import { dnssecOkBit, type EdnsAsked, minUdpSize, optionCode, typeOpt } from './edns.ts';
 import * as header from './header.ts';
 import { copyCanonicalName, maxNameLength, skipName } from './name.ts';
-import { copyOctets, u8, u16 } from './octets.ts';
+import { u8, u16 } from './octets.ts';
 import { fixedLength, hashName, mixed, type Question } from './question.ts';
+import { writeUpstreamQuery } from './upstream-query.ts';
 
 /** What to do with a packet. */
 export const Accept = {
@@ -31,18 +32,25 @@ const typeAxfr = 252;
 /** More records than any query has: an OPT and a transaction signature (RFC 8945 §5.1) stand in the additional section. */
 const maxAdditional = 2;
 
-/** A query as it waits for its answer: a copy, independent of the packet. */
+/** What of a query its upstream servers are told. */
+export type Asked = Pick<PendingQuery, 'flags' | 'questionIn' | 'questionAt' | 'questionLength' | 'dnssecOk'>;
+
+/** What is known of a query when it is answered. */
 export interface PendingQuery extends EdnsAsked, Question {
   readonly id: number;
   readonly flags: number;
-  /** Octets of the question as the client spelled it: name, type, class. */
-  readonly question: Buffer;
   readonly name: string;
   readonly type: number;
   readonly class: number;
   readonly edns: boolean;
   /** Largest UDP answer that the client takes. */
   readonly udpSize: number;
+}
+
+/** A query as it waits for its answer. Its question stands in what is sent upstream, so that it is copied once. */
+export interface DetachedQuery extends PendingQuery {
+  /** Without an id. */
+  readonly forUpstream: Buffer;
 }
 
 const nobody = Buffer.alloc(0);
@@ -55,6 +63,7 @@ export class Query implements PendingQuery {
   name = '';
   type = 0;
   class = 0;
+  /** 0: none could be read. */
   questionEnd = 0;
   questionFlags = 0;
   hash = 0;
@@ -72,10 +81,6 @@ export class Query implements PendingQuery {
 
   readonly #scratch = Buffer.alloc(maxNameLength + 5);
 
-  get question(): Buffer {
-    return this.packet.subarray(header.headerLength, this.questionEnd);
-  }
-
   get questionIn(): Buffer {
     return this.packet;
   }
@@ -85,7 +90,7 @@ export class Query implements PendingQuery {
   }
 
   get questionLength(): number {
-    return this.questionEnd - header.headerLength;
+    return this.questionEnd === 0 ? 0 : this.questionEnd - header.headerLength;
   }
 
   get nsid(): Buffer {
@@ -180,16 +185,14 @@ export class Query implements PendingQuery {
   }
 
   /** A copy that outlives the packet. */
-  detach(): PendingQuery {
-    const question = Buffer.allocUnsafe(this.questionLength);
-    copyOctets(this.packet, header.headerLength, this.questionEnd, question, 0);
+  detach(): DetachedQuery {
+    const forUpstream = writeUpstreamQuery(this);
     return {
       id: this.id,
       flags: this.flags,
-      question,
-      questionIn: question,
-      questionAt: 0,
-      questionLength: question.length,
+      questionIn: forUpstream,
+      questionAt: header.headerLength,
+      questionLength: this.questionLength,
       questionFlags: this.questionFlags,
       hash: this.hash,
       nameHash: this.nameHash,
@@ -202,6 +205,7 @@ export class Query implements PendingQuery {
       asksOrigin: this.asksOrigin,
       nsid: this.nsid,
       keepaliveMs: this.keepaliveMs,
+      forUpstream,
     };
   }
 }

@@ -39,7 +39,9 @@ export const reasons = {
   // Degraded
   nodesFailed: 'NodesFailed',
   agentTooOld: 'AgentTooOld',
+  agentTooNew: 'AgentTooNew',
   rolloutFailed: 'RolloutFailed',
+  lateNodesFailed: 'LateNodesFailed',
   clusterDnsNotFound: 'ClusterDNSNotFound',
   notIntercepting: 'NodesNotIntercepting',
   healthy: 'Healthy',
@@ -49,6 +51,7 @@ export const reasons = {
   // NetworkPolicyConflict
   queriesDropped: 'QueriesDropped',
   noneFound: 'NoneFound',
+  policiesUnread: 'NetworkPoliciesUnread',
   // LocalDnsNode, ConfigApplied
   applied: 'Applied',
   refused: 'Refused',
@@ -111,9 +114,11 @@ export function nextCondition(
   nowMs: number,
 ): Condition {
   const before = old.find((condition) => condition.type === next.type);
-  const lastTransitionTime =
-    before?.status === next.status
-      ? before.lastTransitionTime
-      : new Date(nowMs).toISOString().replace(/\.\d{3}Z$/, 'Z');
+  const lastTransitionTime = before?.status === next.status ? before.lastTransitionTime : timestamp(nowMs);
   return { ...next, lastTransitionTime };
+}
+
+/** As the API writes times: metav1.Time has no fractions. */
+export function timestamp(ms: number): string {
+  return new Date(ms).toISOString().replace(/\.\d{3}Z$/, 'Z');
 }

@@ -28,12 +28,24 @@ export const nodeSpec = z
           .describe(
             'Of which rollout of the profile it is. A revision that is tried anew is measured anew, and what was found of it before counts no more.',
           ),
+        late: z
+          .boolean()
+          .optional()
+          .describe(
+            'The node came when the rollout was over. That it fails keeps the revision from others that come late.',
+          ),
+        joined: z
+          .boolean()
+          .optional()
+          .describe(
+            'The node was served nothing before, and joined while the rollout was under way. How it fares counts against the revision only where more of these fare ill than may be on trial.',
+          ),
       })
       .optional()
       .describe('How the agent tries the configuration. Left out where the node is not judged by it.'),
     writtenAt: withKeywords(z.string(), { format: 'date-time' })
       .optional()
-      .describe('When the operator gave the node this revision.'),
+      .describe('When the operator gave the node this revision of the profile.'),
     withdrawnAt: withKeywords(z.string(), { format: 'date-time' })
       .optional()
       .describe(
@@ -65,6 +77,11 @@ const figures = {
 export const nodeHealth = z
   .strictObject({
     revision: z.string().max(64).describe('The revision that was measured.'),
+    profileRevision: z
+      .string()
+      .max(253)
+      .optional()
+      .describe('The revision of the profile that it was rendered from, as the spec names it.'),
     attempt: count().optional().describe('The attempt of the trial that it was measured for.'),
     soakSeconds: count().describe('How many seconds it was measured for.'),
     ...figures,
@@ -117,7 +134,7 @@ export interface LocalDnsNode {
     profile: string;
     revision: string;
     profileRevision?: string;
-    trial?: { soakSeconds: number; probes: string[]; attempt?: number | undefined };
+    trial?: { soakSeconds: number; probes: string[]; attempt?: number | undefined; joined?: boolean | undefined };
     writtenAt?: string;
     withdrawnAt?: string;
     config: unknown;

@@ -17,7 +17,7 @@ export const maxStatesInAll = 65_536;
 /** So that a smaller one may follow one that had no room. */
 const maxLooked = maxStatesInAll + 4 * maxStates;
 
-/** What has been made of a text; the operator asks again whenever it looks at a profile, an agent at each configuration. */
+/** What has been made of a text, the one asked for last at the end: an agent asks again at each configuration, the operator at each edit. */
 const known = new Map<string, PatternMachine | Refusal>();
 const maxKnown = 2 * maxPatterns;
 
@@ -33,10 +33,10 @@ class Refusal {
 }
 
 function machineOf(text: string): PatternMachine | Refusal {
-  const before = known.get(text);
-  if (before !== undefined) return before;
-  if (known.size >= maxKnown) known.clear();
-  const made = make(text);
+  const made = known.get(text) ?? make(text);
+  known.delete(text);
+  const [oldest] = known.keys();
+  if (known.size >= maxKnown && oldest !== undefined) known.delete(oldest);
   known.set(text, made);
   return made;
 }

@@ -27,40 +27,84 @@ export type Settled =
   /** Something is not known yet: what is in force stays. */
   | { readonly kind: 'unknown' };
 
-/** `spec` must have passed validateProfileSpec. */
-export function settleParts(spec: ProfileSpec, serviceTarget: (ref: ServiceRef) => ServiceTarget): Settled {
-  if (spec.redirects === undefined || spec.mode === 'Disabled') return { kind: 'settled', spec, leftOut: [] };
+/** What the patterns of one redirect come to. */
+export interface RedirectPatterns {
+  /** Those that are left. */
+  readonly good: readonly string[] | undefined;
+  readonly errors: readonly FieldError[];
+  /** Without its exception it would take what it shall not. */
+  readonly isLost: boolean;
+}
+
+/** Of each redirect, in their order. Pattern by pattern: there may be thousands, of some milliseconds each. `spec` must have passed validateProfileSpec. */
+export function* judgedPatterns({ mode, redirects = [] }: ProfileSpec): Generator<undefined, RedirectPatterns[]> {
+  const parts: RedirectPatterns[] = [];
+  if (mode === 'Disabled') return parts;
   const budget = new PatternBudget();
+  for (const [at, { match, except }] of redirects.entries()) {
+    const errors: FieldError[] = [];
+    const good: string[] = [];
+    for (const [of, text] of (match.patterns ?? []).entries()) {
+      const message = budget.error(text);
+      if (message === undefined) good.push(text);
+      else errors.push({ field: `${fieldOf(at)}.match.patterns[${of}]`, message });
+      yield undefined;
+    }
+    let isLost = false;
+    for (const [of, text] of (except?.patterns ?? []).entries()) {
+      const message = budget.error(text);
+      if (message !== undefined) {
+        isLost = true;
+        const field = `${fieldOf(at)}.except.patterns[${of}]`;
+        errors.push({ field, message: `${message}; without it there is no redirect` });
+      }
+      yield undefined;
+    }
+    parts.push({ good: match.patterns && good, errors, isLost });
+  }
+  return parts;
+}
+
+export function patternsOf({ mode, redirects = [] }: ProfileSpec): number {
+  if (mode === 'Disabled') return 0;
+  const counts = redirects.map(({ match, except }) => (match.patterns?.length ?? 0) + (except?.patterns?.length ?? 0));
+  return counts.reduce((sum, count) => sum + count, 0);
+}
+
+/**
+ * `spec` must have passed validateProfileSpec.
+ * @param patterns what they come to, where that is known already
+ */
+export function settleParts(
+  spec: ProfileSpec,
+  serviceTarget: (ref: ServiceRef) => ServiceTarget,
+  patterns: readonly RedirectPatterns[] = atOnce(judgedPatterns(spec)),
+): Settled {
+  if (spec.redirects === undefined || spec.mode === 'Disabled') return { kind: 'settled', spec, leftOut: [] };
   const parts = spec.redirects.map((redirect, at) =>
-    settleRedirect(redirect, `spec.redirects[${at}]`, serviceTarget, budget),
+    settleRedirect(redirect, fieldOf(at), serviceTarget, patterns[at]),
   );
   if (parts.includes('unknown')) return { kind: 'unknown' };
   const known = parts.filter((part) => part !== 'unknown');
-  const errors = known.flatMap((part) => part.errors);
-  if (spec.mode === 'Required' && errors.length > 0) return { kind: 'refused', errors };
+  const leftOut = known.flatMap((part) => part.errors);
+  if (spec.mode === 'Required' && leftOut.length > 0) return { kind: 'refused', errors: leftOut };
   const redirects = known.flatMap(({ redirect }) => redirect ?? []);
-  return { kind: 'settled', spec: { ...spec, redirects }, leftOut: errors };
+  return { kind: 'settled', spec: { ...spec, redirects }, leftOut };
 }
 
 interface Part {
   /** Undefined where nothing is left of it. */
   redirect: RedirectSpec | undefined;
-  errors: FieldError[];
+  errors: readonly FieldError[];
 }
 
 function settleRedirect(
   redirect: RedirectSpec,
   field: string,
   serviceTarget: (ref: ServiceRef) => ServiceTarget,
-  budget: PatternBudget,
+  { good, errors, isLost }: RedirectPatterns = none,
 ): Part | 'unknown' {
-  const { match, except, target } = redirect;
-  const inMatch = patternErrors(match.patterns, `${field}.match`, budget);
-  // Without its exception it would take what it shall not.
-  const inExcept = patternErrors(except?.patterns, `${field}.except`, budget);
-  const whole = inExcept.map((error) => ({ ...error, message: `${error.message}; without it there is no redirect` }));
-  const errors = [...inMatch, ...whole];
-
+  const { match, target } = redirect;
   const found: ServiceTarget =
     target.serviceRef === undefined
       ? { kind: 'addresses', addresses: target.addresses ?? [] }
@@ -69,20 +113,22 @@ function settleRedirect(
   if (found.kind === 'unusable') {
     return { redirect: undefined, errors: [...errors, { field: `${field}.target.serviceRef`, message: found.reason }] };
   }
-  const patterns = match.patterns?.filter((_, at) => !inMatch.some((error) => error.field === patternField(field, at)));
-  const names = { ...match, ...(patterns && { patterns }) };
+  const names = { ...match, ...(good && { patterns: [...good] }) };
   const isEmpty = Object.values(names).every((list) => (list ?? []).length === 0);
-  if (isEmpty || whole.length > 0) return { redirect: undefined, errors };
+  if (isEmpty || isLost) return { redirect: undefined, errors };
   return { redirect: { ...redirect, match: names, target: { addresses: [...found.addresses] } }, errors };
 }
 
-function patternErrors(patterns: readonly string[] | undefined, field: string, budget: PatternBudget): FieldError[] {
-  return (patterns ?? []).flatMap((text, at) => {
-    const message = budget.error(text);
-    return message === undefined ? [] : [{ field: `${field}.patterns[${at}]`, message }];
-  });
+const none: RedirectPatterns = { good: undefined, errors: [], isLost: false };
+
+/** For whoever has nothing else to do meanwhile. */
+export function atOnce<Result>(steps: Generator<undefined, Result>): Result {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
 }
 
-function patternField(field: string, at: number): string {
-  return `${field}.match.patterns[${at}]`;
+function fieldOf(at: number): string {
+  return `spec.redirects[${at}]`;
 }

@@ -10,6 +10,7 @@ import { optOut } from './labels.ts';
 import type { ProfileSpec } from './profile.ts';
 import { domainNamePattern } from './schema.ts';
 import { tlsPort, type UpstreamSpec } from './upstreams.ts';
+import { isWithin } from './zone.ts';
 
 export interface Rule {
   rule: string;
@@ -29,11 +30,6 @@ export const defaultListeners = {
   cluster: { addresses: ['169.254.10.11', 'fdcd:6c64:6e73::11'], interceptClusterDNS: true, tracked: false },
   node: { addresses: ['169.254.10.10', 'fdcd:6c64:6e73::10'], interceptNodeResolvers: true, tracked: false },
 };
-
-/** True for the zone itself and what is below it, by whole labels: `notcluster.local` is not within `cluster.local`. */
-export function isWithin(zone: string, domain: string): boolean {
-  return zone === domain || zone.endsWith(`.${domain}`);
-}
 
 /** Where a zone of a map is forwarded, by its own field or by the defaults that product documentation gives. */
 export function effectiveDestination(spec: ProfileSpec, map: Overrides, zone: string): string {

@@ -119,6 +119,8 @@ function describe(issue: Issue): string {
       return `${got} is too small: should be at least ${issue.minimum}${issue.origin === 'array' || issue.origin === 'string' ? ` ${issue.origin === 'array' ? 'items' : 'characters'}` : ''}`;
     case 'too_big':
       return `too large: should be at most ${issue.maximum}${issue.origin === 'array' ? ' items' : issue.origin === 'string' ? ' characters' : ''}`;
+    case 'invalid_key':
+      return `its name is ${issue.issues.map(describe).join(', ')}`;
     case 'invalid_format':
       return `${got} is malformed: it should match ${'pattern' in issue ? issue.pattern : issue.format}`;
     default:

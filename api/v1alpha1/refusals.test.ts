@@ -10,6 +10,7 @@ import { formatFieldError, parseProfile, validateProfileSpec } from './profile-v
 
 const to = (forwardDestination: string) => ({ forwardDestination });
 const server = (...servers: string[]) => ({ upstreams: [{ name: 'a', servers }] });
+const longZone = `${`${'a'.repeat(49)}.`.repeat(5)}abcd`;
 const zone =
   'zones are lower-case domain names without a trailing dot, such as corp.example, or "." for everything else';
 const toVnet =
@@ -170,6 +171,12 @@ for (const [title, spec, ...lines] of [
     'a network that is none',
     { protection: { rebind: { mode: 'Enforce', extraPrefixes: ['203.0.113.0'] } } },
     'spec.protection.rebind.extraPrefixes[0]: prefixes are networks, such as 203.0.113.0/24 or 2001:db8::/32',
+  ],
+  [
+    'a zone whose name is too long',
+    { kubeDNSOverrides: { [longZone]: {} } },
+    `spec.kubeDNSOverrides["${longZone}"]: its name is too large: should be at most 253 characters`,
+    `spec.kubeDNSOverrides["${longZone}"]: ${zone}`,
   ],
   [
     'a cache that is too small',

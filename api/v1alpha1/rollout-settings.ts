@@ -87,6 +87,9 @@ export const rolloutPhases = [
 ] as const;
 export type RolloutPhase = (typeof rolloutPhases)[number];
 
+/** More than that on trial at once are in very large clusters alone; there those that remain are as telling. */
+export const maxSilent = 50;
+
 export const rolloutStatus = z
   .strictObject({
     phase: z
@@ -108,13 +111,28 @@ export const rolloutStatus = z
       .describe('The revision that all nodes had last, and that a rollback returns to.'),
     updated: count().optional().describe('Nodes that carry the target, on trial or not.'),
     onTrial: count().optional().describe('Of these, nodes on which it is not decided yet whether it is good.'),
-    reason: z.string().max(64).optional().describe('Why the target failed, in one word.'),
+    reason: z
+      .string()
+      .max(64)
+      .optional()
+      .describe('Why the target failed, in one word. Of a rollout that is Done: on nodes that came late.'),
     message: z.string().max(1024).optional().describe('Why the target failed, and on which node.'),
     attempt: count()
       .optional()
       .describe(
         'Which rollout of the profile this is, from 1 on: every target is another, and so is every time that it is tried anew.',
       ),
+    silent: withKeywords(z.array(z.string().max(253)).max(maxSilent), {
+      listType: 'set',
+      description:
+        'Nodes that have gone away, fallen silent or stopped serving while they tried the target. At most 50 of them.',
+    }).optional(),
+    gone: count()
+      .optional()
+      .describe('How many such nodes are not there any more, as where machines that fail are replaced.'),
+    goneAt: withKeywords(z.string(), { format: 'date-time' })
+      .optional()
+      .describe('Since when the last of them is not. What went late is forgotten a day after that.'),
     startedAt: withKeywords(z.string(), { format: 'date-time' })
       .optional()
       .describe('When the rollout of the target began.'),

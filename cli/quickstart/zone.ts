@@ -4,7 +4,8 @@
  */
 import { isIPv4 } from 'node:net';
 import { canonicalAddress } from '../../api/v1alpha1/address.ts';
-import { ancestors, isWithin, reverseName } from '../domain-name.ts';
+import { isWithin } from '../../api/v1alpha1/zone.ts';
+import { ancestors, reverseName } from '../domain-name.ts';
 import type { Rcode, ResourceRecord } from '../message.ts';
 import type { Service, ServiceList } from './services-file.ts';
 

@@ -25,6 +25,7 @@ test('both families of addresses are taken, and the word None of a headless Serv
   assert.deepEqual(facts({ clusterIP: '10.0.0.1', clusterIPs: ['10.0.0.1', 'fd00::1'] }), ['10.0.0.1', 'fd00::1']);
   assert.deepEqual(facts({ clusterIP: '10.0.0.1' }), ['10.0.0.1']);
   assert.deepEqual(facts({ clusterIP: 'None', clusterIPs: ['None'] }), []);
+  assert.deepEqual(facts({ clusterIP: '010.096.0.10' }), ['10.96.0.10']);
 });
 
 test('its pods are those that it selects, or as they are labelled everywhere', () => {

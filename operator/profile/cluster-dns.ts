@@ -1,4 +1,5 @@
 import { clusterDnsLabel } from '../../api/v1alpha1/labels.ts';
+import { kubeAddress } from '../../api/v1alpha1/network.ts';
 import type { NodeConfig } from '../../api/v1alpha1/node-config.ts';
 import type { KubeObject } from '../../kube/resource.ts';
 
@@ -31,7 +32,7 @@ export function serviceFacts({ metadata, spec }: Service): ServiceFacts {
     name: metadata.name,
     createdAt: metadata.creationTimestamp ?? '',
     // A headless Service has the word None where others have addresses: its endpoints are all there is.
-    clusterIPs: addresses.filter((address) => address !== 'None' && address !== ''),
+    clusterIPs: addresses.flatMap((address) => kubeAddress(address) ?? []),
     // One without a selector has its endpoints from elsewhere: they are likely to be named as everywhere.
     selector: spec?.selector ?? { [clusterDnsLabel.key]: clusterDnsLabel.value },
   };

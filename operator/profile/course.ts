@@ -1,9 +1,13 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
+import type { ServiceTarget } from '../../api/v1alpha1/profile-parts.ts';
+import type { FieldError } from '../../api/v1alpha1/profile-validation.ts';
 import { type DefaultedRollout, defaultedRollout } from '../../api/v1alpha1/rollout-settings.ts';
 import { isOfPast, type NodeFacts, placeOf, type TrialTerms, type WrittenFacts } from './facts.ts';
-import type { Judge, Verdict } from './judge.ts';
+import type { ClusterFacts, Judge, Verdict } from './judge.ts';
 import type { World } from './plan.ts';
-import { attemptOf, planRollout, type RolloutNode, type RolloutState, type RolloutStep } from './rollout.ts';
+import { planRollout, type RolloutState, type RolloutStep } from './rollout.ts';
+import { attemptOf, type RolloutNode } from './rollout-node.ts';
 import { sighting } from './sightings.ts';
 import { APPLY_MS, type Standing, standingOf } from './trial.ts';
 import { isReadable, type Renderings, renderingFor } from './versions.ts';
@@ -97,6 +101,7 @@ function lossOf(good: string | undefined, renderings: Map<string, Renderings | u
 /** Whether there is nothing new to write down; the words for a failure may change with every look. */
 export function isSameState(a: RolloutState, b: RolloutState | undefined): boolean {
   const isSame = a.phase === b?.phase && a.target === b.target && a.good === b.good;
+  if (!isDeepStrictEqual(a.silent, b?.silent) || a.gone !== b?.gone || a.goneAt !== b?.goneAt) return false;
   return isSame && a.reason === b.reason && a.startedAt === b.startedAt && attemptOf(a) === attemptOf(b);
 }
 
@@ -128,7 +133,8 @@ function seenNode(node: NodeFacts, { world, profile, target, meaning, settings, 
   const rendering = meaning && renderingFor(written?.report.configVersions, meaning);
   // An agent that reads nothing of what we write is as good as away: it blocks nobody, and gets the revision once it is upgraded.
   const isReachable = node.isReachable && (meaning === undefined || rendering !== undefined);
-  const common = { name: node.name, zone, pool, isReachable, awaySinceMs: node.awaySinceMs, isServing };
+  const { awaySinceMs, createdAtMs, isLeaving } = node;
+  const common = { name: node.name, zone, pool, isReachable, awaySinceMs, createdAtMs, isLeaving, isServing };
   if (gift?.profile === name && !hasCome(gift, own)) {
     gifts.set(node.name, gift);
     // However long the API server takes for it: that is no word about the node.
@@ -136,7 +142,8 @@ function seenNode(node: NodeFacts, { world, profile, target, meaning, settings, 
     return { ...common, carries: gift.revision, ...judgedBy(gift.trial), standing, isSame: false };
   }
   if (own === undefined) {
-    return { ...common, carries: undefined, ...judgedBy(undefined), standing: SETTLED, isSame: false };
+    const before = { isServing: written?.report.isServing ?? false, isServedByOther: written !== undefined };
+    return { ...common, ...before, carries: undefined, ...judgedBy(undefined), standing: SETTLED, isSame: false };
   }
   // An operator of before revisions wrote it: what it is of is not known, but that its configuration may be the same.
   const carries = own.profileRevision ?? '';
@@ -146,7 +153,7 @@ function seenNode(node: NodeFacts, { world, profile, target, meaning, settings, 
     ...judgedBy(isReadable(own.revision, own.report.configVersions) ? own.trial : undefined),
     standing: standingOf(own, {
       sighting: world.sighting(node.name) ?? sighting(undefined, undefined, own, world.nowMs),
-      awaySinceMs: node.awaySinceMs,
+      ...{ awaySinceMs, hereSinceMs: node.hereSinceMs },
       ...{ healthFactor: settings.healthFactor, nowMs: world.nowMs },
     }),
     isSame: carries !== target && own.revision === rendering?.revision,
@@ -158,8 +165,9 @@ export function hasCome({ revision, trial }: Pick<Gift, 'revision' | 'trial'>, o
   return own?.profileRevision === revision && (trial === undefined || own.trial?.attempt === trial.attempt);
 }
 
-function judgedBy(trial: TrialTerms | undefined): Pick<RolloutNode, 'isJudged' | 'attempt'> {
-  return { isJudged: trial !== undefined, attempt: trial?.attempt };
+function judgedBy(trial: TrialTerms | undefined): Pick<RolloutNode, 'isJudged' | 'attempt' | 'hasJoined' | 'isLate'> {
+  const { attempt, joined, late } = trial ?? {};
+  return { isJudged: trial !== undefined, attempt, hasJoined: joined, isLate: late };
 }
 
 function give(
@@ -172,8 +180,9 @@ function give(
 ): void {
   const soakSeconds = state.phase === 'Canary' ? canary.soakSeconds : Math.min(canary.soakSeconds, BATCH_SOAK_SECONDS);
   const trial = { soakSeconds, probes, attempt: state.attempt };
-  for (const { node, revision, isTrial } of given) {
-    gifts.set(node, { profile, revision, trial: isTrial ? trial : undefined, givenAtMs: nowMs });
+  for (const { node, revision, isTrial, hasJoined, isLate } of given) {
+    const terms = { ...trial, ...(hasJoined && { joined: true }), ...(isLate && { late: true }) };
+    gifts.set(node, { profile, revision, trial: isTrial ? terms : undefined, givenAtMs: nowMs });
     carried.set(node, revision);
   }
 }
@@ -192,8 +201,37 @@ function renderingsOf(
 }
 
 /** Undefined where the revision is not kept. */
-function verdictOf(name: string, { world, profile, judgeSpec }: CourseInput): Verdict | undefined {
+function verdictOf(name: string, input: CourseInput): Verdict | undefined {
+  const { world, profile, judgeSpec } = input;
+  const specs = world.revision(name)?.specs;
+  if (specs === undefined) return undefined;
   // What becomes of a part that is not valid is up to the mode of today.
-  const spec = world.revision(name)?.specs[profile.spec.mode === 'Required' ? 'Required' : 'Preferred'];
-  return spec === undefined ? undefined : judgeSpec(spec, world.cluster);
+  if (profile.spec.mode !== 'Required') return judgeSpec(specs.Preferred, world.cluster);
+  const verdict = judgeSpec(specs.Required, world.cluster);
+  const serviceTarget = verdict.kind === 'refused' ? lastKnown(name, verdict.errors, input) : undefined;
+  return serviceTarget === undefined ? verdict : judgeSpec(specs.Preferred, { ...world.cluster, serviceTarget });
+}
+
+/**
+ * All or nothing decides about what is new. What nodes carry already follows the rest of the cluster, whatever becomes of one Service: its
+ * redirects lead to where they led before. Undefined where no node carries the revision.
+ */
+function lastKnown(
+  revision: string,
+  errors: readonly FieldError[],
+  { world, profile, nodes }: CourseInput,
+): ClusterFacts['serviceTarget'] | undefined {
+  const carried = nodes
+    .map(({ name }) => world.written(name))
+    .find((written) => written?.profile === profile.metadata.name && written.profileRevision === revision);
+  const config = carried === undefined ? undefined : world.configOf(carried.revision);
+  if (config === undefined) return undefined;
+  const failed = new Set(errors.map(({ field }) => field));
+  const known = new Map<string, ServiceTarget>();
+  for (const [at, { name, target }] of (world.revision(revision)?.specs.Required.redirects ?? []).entries()) {
+    if (target.serviceRef === undefined || !failed.has(`spec.redirects[${at}].target.serviceRef`)) continue;
+    const addresses = config.redirects?.find((redirect) => redirect.name === name)?.addresses;
+    if (addresses !== undefined) known.set(JSON.stringify(target.serviceRef), { kind: 'addresses', addresses });
+  }
+  return (ref) => known.get(JSON.stringify(ref)) ?? world.cluster.serviceTarget(ref);
 }

@@ -1,7 +1,7 @@
 import { type Condition, type nodeConditions, reasons } from '../../api/v1alpha1/conditions.ts';
 import { profileLabel, stateLabel } from '../../api/v1alpha1/labels.ts';
 import type { LocalDnsNode, NodeHealth } from '../../api/v1alpha1/node.ts';
-import { revisionOf } from '../../api/v1alpha1/node-config.ts';
+import { type NodeConfig, revisionOf } from '../../api/v1alpha1/node-config.ts';
 import type { KubeObject } from '../../kube/resource.ts';
 
 /**
@@ -15,6 +15,12 @@ export interface NodeFacts {
   readonly isReachable: boolean;
   /** Since when it is not ready; undefined where it is, 0 where that is not said. */
   readonly awaySinceMs?: number | undefined;
+  /** Since when it is ready; undefined where it is not, or where that is not said. */
+  readonly hereSinceMs?: number | undefined;
+  /** 0 where it is not said. */
+  readonly createdAtMs: number;
+  /** Somebody takes it out of the cluster, or may: it goes away by itself. */
+  readonly isLeaving: boolean;
   readonly podCIDRs: readonly string[];
 }
 
@@ -26,9 +32,16 @@ interface NodeCondition {
 
 /** core/v1 Node, as far as it is read here. */
 export interface Node extends KubeObject {
-  readonly spec?: { readonly podCIDRs?: readonly string[] };
+  readonly spec?: {
+    readonly podCIDRs?: readonly string[];
+    readonly unschedulable?: boolean;
+    readonly taints?: readonly { readonly key: string }[];
+  };
   readonly status?: { readonly conditions?: readonly NodeCondition[] };
 }
+
+/** What autoscalers put on a node that they are about to remove. */
+const leavingTaints = ['ToBeDeletedByClusterAutoscaler', 'karpenter.sh/disrupted'];
 
 export function nodeFacts({ metadata, spec, status }: Node): NodeFacts {
   const ready = status?.conditions?.find(({ type }) => type === 'Ready');
@@ -40,6 +53,12 @@ export function nodeFacts({ metadata, spec, status }: Node): NodeFacts {
     labels: metadata.labels ?? {},
     isReachable,
     awaySinceMs: isReachable ? undefined : timeOf(ready?.lastTransitionTime),
+    hereSinceMs: isReachable ? timeOf(ready?.lastTransitionTime) || undefined : undefined,
+    createdAtMs: timeOf(metadata.creationTimestamp),
+    isLeaving:
+      spec?.unschedulable === true ||
+      metadata.deletionTimestamp !== undefined ||
+      (spec?.taints?.some(({ key }) => leavingTaints.includes(key)) ?? false),
     podCIDRs: spec?.podCIDRs ?? [],
   };
 }
@@ -90,6 +109,8 @@ export interface WrittenFacts {
   readonly trial: TrialTerms | undefined;
   /** 0 where it is not said. */
   readonly writtenAtMs: number;
+  /** When anything of it was changed last, by whomever; undefined where that is not said. */
+  readonly touchedAtMs?: number | undefined;
   /** Since when the node shall not be served any more; undefined where it shall. */
   readonly withdrawnAtMs: number | undefined;
   /** No query is led to its agent, which listens nowhere: by what it said of the spec that stands there now, or it never said anything. */
@@ -110,6 +131,10 @@ export interface TrialTerms {
   readonly probes: readonly string[];
   /** Undefined where an operator wrote it that did not count them. */
   readonly attempt?: number | undefined;
+  /** The node was served nothing before, and joined while the rollout was under way. */
+  readonly joined?: boolean | undefined;
+  /** It was given that when the rollout was over. */
+  readonly late?: boolean | undefined;
 }
 
 /** What the node's agent said last. */
@@ -117,6 +142,8 @@ export interface AgentReport {
   /** The revision in force on the node, or '' where there is none yet. */
   readonly appliedRevision: string;
   readonly isServing: boolean;
+  /** Since when it serves, or does not, by the clock of its node; undefined where that is not said. */
+  readonly changedMs?: number | undefined;
   /** The configuration that stands there now is refused. */
   readonly isRefused: boolean;
   /** The agent is of a version that reports its health. */
@@ -142,6 +169,7 @@ export function writtenFacts({ metadata, spec, status }: LocalDnsNode & KubeObje
     profileRevision: spec.profileRevision,
     trial: spec.trial,
     writtenAtMs: timeOf(spec.writtenAt),
+    touchedAtMs: Math.max(0, ...(metadata.managedFields ?? []).map(({ time }) => timeOf(time))) || undefined,
     withdrawnAtMs: spec.withdrawnAt === undefined ? undefined : timeOf(spec.withdrawnAt),
     isIntact: rememberedRevision(spec.config) === spec.revision,
     hasLeft: hasLeft(status, metadata.generation ?? 0),
@@ -175,6 +203,12 @@ function rememberedRevision(config: unknown): string {
   return revision;
 }
 
+/** The configuration that was seen with this revision; undefined where none is remembered. */
+export function configOf(revision: string): NodeConfig | undefined {
+  for (const [text, known] of revisions) if (known === revision) return JSON.parse(text) as NodeConfig;
+  return undefined;
+}
+
 function agentReport(
   status: LocalDnsNode['status'],
   generation: number | undefined,
@@ -194,6 +228,7 @@ function agentReport(
   return {
     appliedRevision: status?.appliedRevision ?? '',
     isServing: serving?.status === 'True',
+    changedMs: timeOf(serving?.lastTransitionTime) || undefined,
     isRefused,
     measures: status?.configVersions !== undefined,
     health: status?.health,

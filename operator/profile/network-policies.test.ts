@@ -1,12 +1,24 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type NetworkPolicy, type PolicyConflict, policyConflicts, policyFacts } from './network-policies.ts';
+import {
+  type DnsPods,
+  type NetworkPolicy,
+  type PolicyConflict,
+  type PolicyFacts,
+  PolicyQuestion,
+  policyFacts,
+} from './network-policies.ts';
 
 type Spec = NonNullable<NetworkPolicy['spec']>;
 type Rule = NonNullable<Spec['egress']>[number];
 
 const address = '169.254.10.11';
-const clusterDns = { namespace: 'kube-system', labels: { 'k8s-app': 'kube-dns' } };
+const clusterDns: DnsPods = {
+  namespace: 'kube-system',
+  namespaceLabels: { 'kubernetes.io/metadata.name': 'kube-system', team: 'platform' },
+  labels: { 'k8s-app': 'kube-dns' },
+  addresses: ['10.244.7.9'],
+};
 const ipBlock = (cidr: string, ...except: string[]) => ({ ipBlock: { cidr, except } });
 const port53 = [
   { protocol: 'UDP', port: 53 },
@@ -20,7 +32,17 @@ function policy(name: string, egress: readonly Rule[], rest: Partial<Spec> = {},
   return policyFacts({ metadata: { name, namespace }, spec: { podSelector: {}, egress, ...rest } });
 }
 
-function found(...egress: Rule[]): PolicyConflict[] {
+async function policyConflicts(
+  policies: readonly PolicyFacts[],
+  dnsPods: DnsPods,
+  addresses: readonly string[],
+): Promise<readonly PolicyConflict[]> {
+  const finding = await new PolicyQuestion(dnsPods, addresses).answer(policies, async () => {});
+  assert.deepEqual(finding.kind === 'known' && finding.unread, []);
+  return finding.kind === 'known' ? finding.conflicts : [];
+}
+
+function found(...egress: Rule[]): Promise<readonly PolicyConflict[]> {
   return policyConflicts([policy('p', egress)], clusterDns, [address]);
 }
 
@@ -32,7 +54,7 @@ for (const [title, rule] of [
   ['all pods', { to: [{ namespaceSelector: {} }], ports: port53 }],
   [
     'a namespace by the label that people gave it',
-    { ...toDns, to: [{ namespaceSelector: { matchLabels: { name: 'kube-system' } } }] },
+    { ...toDns, to: [{ namespaceSelector: { matchLabels: { team: 'platform' } } }] },
   ],
   [
     'pods by an expression',
@@ -55,8 +77,14 @@ for (const [title, rule] of [
     'these pods, and a network that leaves the address out',
     { to: [dnsPods, ipBlock('169.254.0.0/16', '169.254.10.0/24')], ports: port53 },
   ],
+  [
+    'these pods, and a network that leaves the address out in octets with leading zeros',
+    { to: [dnsPods, ipBlock('169.254.0.0/16', '169.254.010.0/24')], ports: port53 },
+  ],
+  ['a network that they are in', { to: [ipBlock('10.244.0.0/16')], ports: port53 }],
+  ['these pods, and what is no network', { to: [dnsPods, ipBlock('169.254.10.11')], ports: port53 }],
 ] as [string, Rule][]) {
-  test(`a policy that lets pods ask ${title} is in the way`, () => assert.deepEqual(found(rule), conflict));
+  test(`a policy that lets pods ask ${title} is in the way`, async () => assert.deepEqual(await found(rule), conflict));
 }
 
 for (const [title, rules] of [
@@ -69,20 +97,29 @@ for (const [title, rules] of [
   ['lets everything out', [toDns, {}]],
   ['lets port 53 out to everybody', [toDns, { ports: port53 }]],
   ['lets port 53 out to everybody, with an empty list of peers', [toDns, { to: [], ports: port53 }]],
+  [
+    'is about pods of a namespace with a label that theirs has not',
+    [{ ...toDns, to: [{ namespaceSelector: { matchLabels: { name: 'kube-system' } } }] }],
+  ],
+  ['is about a network that leaves their own out', [{ to: [ipBlock('10.0.0.0/8', '10.244.0.0/16')], ports: port53 }]],
+  ['is about a network that they are in, on other ports', [{ to: [ipBlock('10.0.0.0/8')], ports: [{ port: 443 }] }]],
   ['names the address', [{ to: [dnsPods, ipBlock('169.254.10.11/32')], ports: port53 }]],
+  ['names a network that it is in, in octets with leading zeros', [toDns, { to: [ipBlock('169.254.010.0/024')] }]],
+  ['names a network that it is in, written as IPv6', [toDns, { to: [ipBlock('::ffff:169.254.10.0/120')] }]],
+  ['names a network that it is in, beside what is none', [toDns, { to: [ipBlock('x/8'), ipBlock('169.254.0.0/16')] }]],
   ['names a network that it is in', [toDns, { to: [ipBlock('169.254.0.0/16')], ports: port53 }]],
 ] as [string, Rule[]][]) {
-  test(`a policy that ${title} is not`, () => assert.deepEqual(found(...rules), []));
+  test(`a policy that ${title} is not`, async () => assert.deepEqual(await found(...rules), []));
 }
 
-test('a protocol that may go to the pods and not to the address is in the way', () => {
+test('a protocol that may go to the pods and not to the address is in the way', async () => {
   const overUdp = { to: [ipBlock('169.254.10.11/32')], ports: [{ protocol: 'UDP', port: 53 }] };
-  assert.deepEqual(found(toDns, overUdp), conflict);
+  assert.deepEqual(await found(toDns, overUdp), conflict);
   // The protocol of a port is TCP where none is given (networking.k8s.io/v1, NetworkPolicyPort).
-  assert.deepEqual(found(toDns, overUdp, { to: [ipBlock('169.254.10.11/32')], ports: [{ port: 53 }] }), []);
+  assert.deepEqual(await found(toDns, overUdp, { to: [ipBlock('169.254.10.11/32')], ports: [{ port: 53 }] }), []);
 });
 
-test('an address has no ports with names', () => {
+test('an address has no ports with names', async () => {
   const named = {
     to: [ipBlock('0.0.0.0/0')],
     ports: [
@@ -90,21 +127,25 @@ test('an address has no ports with names', () => {
       { protocol: 'TCP', port: 'dns-tcp' },
     ],
   };
-  assert.deepEqual(found(toDns, named), conflict);
+  assert.deepEqual(await found(toDns, named), conflict);
 });
 
-test('within the namespace of cluster DNS its pods need no selector of namespaces', () => {
+test('within the namespace of cluster DNS its pods need no selector of namespaces', async () => {
   const own = policy('p', [{ ...toDns, to: [{ podSelector: dnsPods.podSelector }] }], {}, 'kube-system');
-  assert.deepEqual(policyConflicts([own], clusterDns, [address]), [{ ...conflict[0], policy: 'kube-system/p' }]);
-  const network = policy('p', [{ ...toDns, to: [ipBlock('10.0.0.0/8')] }], {}, 'kube-system');
-  assert.deepEqual(policyConflicts([network], clusterDns, [address]), []);
+  assert.deepEqual(await policyConflicts([own], clusterDns, [address]), [{ ...conflict[0], policy: 'kube-system/p' }]);
+  const network = policy('p', [{ ...toDns, to: [ipBlock('192.0.2.0/24')] }], {}, 'kube-system');
+  assert.deepEqual(await policyConflicts([network], clusterDns, [address]), []);
 });
 
-test('policies add up: for all pods of a namespace, and for the same pods, and not for others', () => {
+test('policies add up: for all pods of a namespace, and for the same pods, and not for others', async () => {
   const web = { podSelector: { matchLabels: { app: 'web' } } };
   const other = { podSelector: { matchLabels: { app: 'other' } } };
   const allowed = [{ to: [ipBlock('169.254.10.11/32')] }];
+  const narrower = { podSelector: { matchLabels: { app: 'web', tier: 'front' } } };
+  const expressed = { podSelector: { matchExpressions: [{ key: 'app', operator: 'In' as const, values: ['web'] }] } };
   const cases: [string, Partial<Spec>, string, number][] = [
+    ['for the same, in other words', expressed, 'shop', 0],
+    ['for some of them', narrower, 'shop', 1],
     ['for all', {}, 'shop', 0],
     ['for the same', web, 'shop', 0],
     ['for others', other, 'shop', 1],
@@ -112,38 +153,90 @@ test('policies add up: for all pods of a namespace, and for the same pods, and n
   ];
   for (const [title, rest, namespace, conflicts] of cases) {
     const both = [policy('p', [toDns], web), policy('q', allowed, rest, namespace)];
-    assert.equal(policyConflicts(both, clusterDns, [address]).length, conflicts, title);
+    assert.equal((await policyConflicts(both, clusterDns, [address])).length, conflicts, title);
   }
+  const more = [policy('p', [toDns], narrower), policy('q', allowed, web)];
+  assert.deepEqual(await policyConflicts(more, clusterDns, [address]), []);
 });
 
-test('every address that lacks is named, in both families, and policies come by name', () => {
+test('every address that lacks is named, in both families, and policies come by name', async () => {
   const addresses = ['fdcd:6c64:6e73::11', '169.254.10.11', '10.96.0.10'];
   const some = { to: [ipBlock('fdcd:6c64:6e73::/64')] };
   const policies = [policy('z', [toDns]), policy('a', [toDns], { podSelector: { matchLabels: { app: 'a' } } })];
-  assert.deepEqual(policyConflicts(policies, clusterDns, addresses), [
+  assert.deepEqual(await policyConflicts(policies, clusterDns, addresses), [
     { policy: 'shop/a', cidrs: ['10.96.0.10/32', '169.254.10.11/32', 'fdcd:6c64:6e73::11/128'] },
     { policy: 'shop/z', cidrs: ['10.96.0.10/32', '169.254.10.11/32', 'fdcd:6c64:6e73::11/128'] },
   ]);
-  assert.deepEqual(policyConflicts([policy('z', [toDns, some])], clusterDns, addresses)[0]?.cidrs, [
+  assert.deepEqual((await policyConflicts([policy('z', [toDns, some])], clusterDns, addresses))[0]?.cidrs, [
     '10.96.0.10/32',
     '169.254.10.11/32',
   ]);
 });
 
-test('a policy that is about what comes in is not in the way, and opens no way out either', () => {
+test('a policy that is about what comes in is not in the way, and opens no way out either', async () => {
   const types = (...policyTypes: string[]) => ({ policyTypes });
   const about = (...policyTypes: string[]) =>
     policyConflicts([policy('p', [toDns], types(...policyTypes))], clusterDns, [address]);
-  assert.deepEqual(about('Ingress'), []);
-  assert.deepEqual(about('Ingress', 'Egress'), conflict);
+  assert.deepEqual(await about('Ingress'), []);
+  assert.deepEqual(await about('Ingress', 'Egress'), conflict);
   const open = policy('open', [{}], types('Ingress'));
-  assert.deepEqual(policyConflicts([policy('p', [toDns]), open], clusterDns, [address]), conflict);
+  assert.deepEqual(await policyConflicts([policy('p', [toDns]), open], clusterDns, [address]), conflict);
 });
 
-test('the pods of cluster DNS are known by the labels by which their Service selects them', () => {
+test('the pods of cluster DNS are known by the labels by which their Service selects them', async () => {
   const labels = { 'app.kubernetes.io/name': 'coredns', 'app.kubernetes.io/instance': 'dns' };
   const byName = { ...kubeSystem, podSelector: { matchLabels: { 'app.kubernetes.io/name': 'coredns' } } };
   const named = policy('p', [{ to: [byName], ports: port53 }]);
-  assert.deepEqual(policyConflicts([named], { namespace: 'kube-system', labels }, [address]), conflict);
-  assert.deepEqual(policyConflicts([named], clusterDns, [address]), []);
+  assert.deepEqual(await policyConflicts([named], { ...clusterDns, labels }, [address]), conflict);
+  assert.deepEqual(await policyConflicts([named], clusterDns, [address]), []);
+});
+
+test('who asks by a network of pods misses no address of the other family', async () => {
+  const byNetwork = policy('p', [{ to: [ipBlock('10.244.0.0/16')], ports: port53 }]);
+  const addresses = [address, 'fdcd:6c64:6e73::11'];
+  assert.deepEqual(await policyConflicts([byNetwork], clusterDns, addresses), conflict);
+  const open = { to: [ipBlock('0.0.0.0/0')], ports: port53 };
+  assert.deepEqual(await policyConflicts([policy('p', [open])], clusterDns, addresses), []);
+});
+
+test('a policy about the pods of cluster DNS alone is not in the way', async () => {
+  const rule = { to: [{ podSelector: {} }] };
+  const about = (podSelector: object, namespace = 'kube-system') =>
+    policyConflicts([policy('p', [rule], { podSelector }, namespace)], clusterDns, [address]);
+  assert.deepEqual(await about({ matchLabels: { 'k8s-app': 'kube-dns', tier: 'x' } }), []);
+  assert.equal((await about({ matchLabels: { 'k8s-app': 'metrics' } })).length, 1);
+  assert.equal((await about({})).length, 1);
+  const elsewhere = policy('p', [toDns], { podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } } });
+  assert.deepEqual(await policyConflicts([elsewhere], clusterDns, [address]), conflict);
+});
+
+test('a policy that cannot be understood costs itself alone', async () => {
+  const spec = { podSelector: {}, egress: [{ to: [dnsPods], ports: 'all of them' }] } as unknown as Spec;
+  const odd = policyFacts({ metadata: { name: 'odd', namespace: 'shop' }, spec });
+  const finding = await new PolicyQuestion(clusterDns, [address]).answer([odd, policy('p', [toDns])], async () => {});
+  assert.deepEqual(finding, { kind: 'known', conflicts: conflict, unread: ['shop/odd'] });
+});
+
+test('a policy is looked at once for as long as it stays as it is', async (t) => {
+  const read = t.mock.method(JSON, 'parse');
+  const question = new PolicyQuestion(clusterDns, [address]);
+  const policies = [policy('p', [toDns]), policy('q', [toDns])];
+  for (const _ of [1, 2, 3]) await question.answer(policies, async () => {});
+  assert.equal(read.mock.callCount(), 2);
+  await question.answer([...policies.slice(1), policy('p', [toDns])], async () => {});
+  assert.equal(read.mock.callCount(), 3);
+});
+
+test('among thousands of networks and policies others have their turn', async () => {
+  let pauses = 0;
+  const pause = async (): Promise<void> => {
+    pauses += 1;
+  };
+  const blocks = Array.from({ length: 3_000 }, (_, at) => ipBlock(`10.${at >> 8}.${at & 255}.0/24`));
+  const long = ['a', 'b', 'c'].map((name) => policy(name, [{ to: blocks }]));
+  await new PolicyQuestion(clusterDns, [address]).answer(long, pause);
+  assert.equal(pauses, 3);
+  const many = Array.from({ length: 4_000 }, (_, at) => policy(`p${at}`, []));
+  await new PolicyQuestion(clusterDns, [address]).answer(many, pause);
+  assert.equal(pauses, 5);
 });

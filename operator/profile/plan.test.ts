@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LocalDnsProfile, ProfileSpec } from '../../api/v1alpha1/profile.ts';
 import type { ServiceTarget } from '../../api/v1alpha1/profile-parts.ts';
+import { isSameState } from './course.ts';
 import { type NodeFacts, nodeFacts, type WrittenFacts } from './facts.ts';
 import { type ClusterFacts, maxConfigBytes, rememberingJudge } from './judge.ts';
 import { makePlan, type Plan, type World } from './plan.ts';
@@ -26,6 +27,7 @@ function plan(profiles: LocalDnsProfile[], nodes: NodeFacts[], more: Partial<Wor
     sighting: () => undefined,
     cluster,
     revision: () => undefined,
+    configOf: () => undefined,
     gifts: new Map(),
     nowMs: 0,
   };
@@ -228,6 +230,86 @@ test('the canary soaks as long as it is told to, a batch for a moment, and both 
   ]);
 });
 
+test('who joins a rollout is marked as such in its trial, and who carries that mark is taken for it', () => {
+  const { name: good } = stored({ searchPath: 'Spec' });
+  const p = profile('p', { rollout: { canary: { soakSeconds: 5 } } });
+  const target = revisionName(p, {});
+  const joined = { ...carrying(target), name: 'j', trial: { soakSeconds: 5, probes: [], attempt: 1, joined: true } };
+  const look = (there: readonly WrittenFacts[]) =>
+    plan([p], [node('n', 'p'), node('j', 'p')], {
+      written: (name) => there.find((one) => one.name === name),
+      revision: () => stored({ searchPath: 'Spec' }),
+      state: () => ({ phase: 'Batch', target, good, startedAt: 's' }),
+    });
+  const { trial } = look([carrying(good)]).gifts.get('j') ?? {};
+  assert.deepEqual(trial, { soakSeconds: 5, probes: [], attempt: 1, joined: true });
+  // It has said nothing yet, and the other need not wait for it.
+  assert.equal(look([carrying(good), joined]).gifts.get('n')?.revision, target);
+});
+
+test('whom another profile served joins no rollout, and is judged in its turn', () => {
+  const { name: good } = stored({ searchPath: 'Spec' });
+  const p = profile('p', { rollout: { canary: { soakSeconds: 5 } } });
+  const target = revisionName(p, {});
+  const { gifts } = plan([p], [node('n', 'p'), node('o', 'p')], {
+    written: (name) => ({ ...carrying(target), name, ...(name === 'o' && { profile: 'q' }) }),
+    revision: () => stored({ searchPath: 'Spec' }),
+    state: () => ({ phase: 'Batch', target, good, startedAt: 's' }),
+  });
+  assert.deepEqual(
+    [...gifts].map(([name, { trial }]) => [name, trial]),
+    [['o', { soakSeconds: 5, probes: [], attempt: 1 }]],
+  );
+});
+
+test('who comes when a rollout is over is marked as such, and only who carries that mark fails as one that came late', () => {
+  const { name: good } = stored({ searchPath: 'Spec' });
+  const p = profile('p', { rollout: { canary: { soakSeconds: 5 } } });
+  const target = revisionName(p, {});
+  const look = (there: WrittenFacts) =>
+    plan([p], [node('n', 'p')], {
+      written: () => there,
+      state: () => ({ phase: 'Done', target, good: target, startedAt: 's' }),
+    });
+  const trial = { soakSeconds: 5, probes: [], attempt: 1 };
+  assert.deepEqual(look(carrying(good)).gifts.get('n')?.trial, { ...trial, late: true });
+  const { report } = carrying(target);
+  const refuses = (late?: boolean): string | undefined => {
+    const refusing = { ...report, isRefused: true, failure: 'too new' };
+    const there = { ...carrying(target), trial: { ...trial, late }, report: refusing };
+    return look(there).profiles.get('p')?.course?.state.reason;
+  };
+  assert.deepEqual([refuses(), refuses(true)], [undefined, 'ConfigRefused']);
+});
+
+test('that a node fell silent is written down before anybody else is given anything', () => {
+  const { name: good } = stored({ searchPath: 'Spec' });
+  const p = profile('p', { rollout: { maxUnavailable: 2 } });
+  const target = revisionName(p, {});
+  const trial = { soakSeconds: 600, probes: [], attempt: 1 };
+  const silent = { ...carrying(target), trial, report: { ...carrying(target).report, appliedRevision: '' } };
+  const seen = { sinceMs: 0, seenMs: 0, heardMs: 0, awaited: [], behindSinceMs: 0, downSinceMs: undefined };
+  const look = (more: Partial<RolloutState>) =>
+    plan([p], [node('n', 'p'), node('m', 'p'), node('o', 'p')], {
+      written: (name) => (name === 'n' ? silent : { ...carrying(good), name }),
+      sighting: () => seen,
+      nowMs: 60_000,
+      revision: () => stored({ searchPath: 'Spec' }),
+      state: () => ({ phase: 'Canary', target, good, startedAt: 's', ...more }),
+    }).profiles.get('p')?.course;
+  const course = look({});
+  assert.deepEqual([course?.isNews, course?.state.silent], [true, ['n']]);
+  assert.equal(look({ silent: ['n'] })?.isNews, false);
+  assert.equal(look({ silent: ['n'], gone: 1 })?.isNews, true);
+});
+
+test('so it is with what is gone, and since when', () => {
+  const state: RolloutState = { phase: 'Done', target: 't', gone: 1, goneAt: '2026-01-01T00:00:00Z' };
+  assert.equal(isSameState(state, { ...state }), true);
+  assert.equal(isSameState(state, { ...state, gone: 2 }), false);
+  assert.equal(isSameState(state, { ...state, goneAt: '2026-01-01T00:00:01Z' }), false);
+});
+
 test('a configuration that is too large is told, and not rolled out', () => {
   const blockedDomains = Array.from({ length: 1024 }, (_, at) => ({ domain: `${'a'.repeat(60)}.${at}.example` }));
   const outcome = plan([profile('p', { blockedDomains })], [node('n', 'p')]);
@@ -330,4 +412,124 @@ test('networks of pods and Services are rendered for protection.privateReverse',
   });
   const intent = intents.get('n');
   assert.deepEqual(intent?.kind === 'serve' && intent.config.privateReverse, { exceptRanges: ['10.244.0.0/16'] });
+});
+
+const deletedAt = '2026-01-01T00:00:00Z';
+const deletedAtMs = Date.parse(deletedAt);
+/** What becomes of a node of a deleted profile so long after the deletion, and of whom that profile says that it waits for. */
+function inherited(nodes: NodeFacts[], afterMs: number, others: LocalDnsProfile[], more: Partial<World> = {}) {
+  const leaving = profile('p', {});
+  leaving.metadata.deletionTimestamp = deletedAt;
+  const nowMs = deletedAtMs + afterMs;
+  const written = (name: string) => ({ ...carrying('p-1'), name });
+  const outcome = plan([leaving, ...others], nodes, { written, nowMs, ...more });
+  const heirs = outcome.profiles.get('p')?.heirs.map((heir) => [heir.profile, heir.nodes.join(), heir.untilMs]);
+  return { kind: kinds(outcome).n, heirs };
+}
+
+test('what was of a deleted profile is taken from a node at once where nobody is to serve it, whatever its label says', () => {
+  assert.deepEqual(inherited([node('n', 'typo')], 0, []), { kind: 'unserve', heirs: [] });
+  const kept = plan([], [node('n', 'typo')], { written: () => carrying('p-1') });
+  assert.deepEqual(kinds(kept), { n: 'keep' });
+});
+
+for (const [title, spec] of [
+  ['is paused', { rollout: { paused: true } }],
+  ['was never accepted', { kubeDNSOverrides: { '.': { forwardDestination: 'nowhere' } } }],
+] as const) {
+  test(`a node of a deleted profile waits a minute for one that ${title}, and no longer`, () => {
+    const heir = profile('heir', { nodeSelector: {}, ...spec });
+    const awaited = { kind: 'keep', heirs: [['heir', 'n', deletedAtMs + 60_000]] };
+    assert.deepEqual(inherited([node('n')], 59_000, [heir]), awaited);
+    assert.deepEqual(inherited([node('n')], 60_000, [heir]), { kind: 'unserve', heirs: [] });
+  });
+}
+
+test('a node of a deleted profile waits for a rollout that is under way, and for what is not known yet', () => {
+  const heir = profile('heir', { nodeSelector: {}, rollout: { maxUnavailable: 1, canary: { nodes: 1 } } });
+  const many = ['m', 'n'].map((name) => node(name));
+  const first = inherited(many, 1e9, [heir]);
+  assert.deepEqual(first, { kind: 'keep', heirs: [['heir', 'n', undefined]] });
+  const ref = { namespace: 'emulator', name: 'cloud' };
+  const redirects = [{ name: 'r', match: { suffixes: ['r.example'] }, target: { serviceRef: ref } }];
+  const unknown = inherited([node('n')], 1e9, [profile('heir', { nodeSelector: {}, redirects })]);
+  assert.deepEqual(unknown, { kind: 'keep', heirs: [['heir', 'n', undefined]] });
+});
+
+test('a node of a deleted profile does not wait for a rollout in which nothing moves any more', () => {
+  const heir = profile('heir', { nodeSelector: {} });
+  // Its agent reads nothing of what is written: the rollout has nobody to go on with.
+  const then = carrying('p-1');
+  const written = (name: string) => ({ ...then, name, report: { ...then.report, configVersions: [99] } });
+  assert.deepEqual(inherited([node('n')], 60_000, [heir], { written }), { kind: 'unserve', heirs: [] });
+});
+
+test('what a node was given is not forgotten while it is found out what an edit means', () => {
+  const ref = { namespace: 'emulator', name: 'cloud' };
+  const redirects = [{ name: 'r', match: { suffixes: ['r.example'] }, target: { serviceRef: ref } }];
+  const gift = { profile: 'p', revision: 'p-1', trial: undefined, givenAtMs: 0 };
+  const gifts = new Map(['n', 'other'].map((name) => [name, { ...gift, profile: name === 'n' ? 'p' : 'q' }]));
+  const outcome = plan([profile('p', { redirects })], [node('n', 'p'), node('other', 'p')], { gifts });
+  assert.deepEqual([...outcome.gifts.keys()], ['n']);
+});
+
+test('what nodes carry follows the cluster under Required too when one Service is gone: that redirect leads where it led', () => {
+  const spec: ProfileSpec = {
+    mode: 'Required',
+    redirects: [{ name: 'service', match: { suffixes: ['example'] }, target: service }],
+  };
+  const { name: target } = stored(spec);
+  const moved = { clusterDns: { ...clusterDns, addresses: ['10.96.0.77'] }, ranges: [], serviceTarget: () => gone };
+  const look = (more: Partial<World>) =>
+    plan([profile('p', spec)], [node('n', 'p')], {
+      cluster: moved,
+      written: () => carrying(target),
+      revision: (name) => (name === target ? stored(spec) : undefined),
+      state: () => ({ phase: 'Done', target, good: target, startedAt: 's' }),
+      ...more,
+    });
+  const redirect = { name: 'service', match: {}, addresses: ['10.96.0.50'], ttlSeconds: 1, otherTypes: 'NoData' };
+  const carriedConfig = { redirects: [redirect] } as unknown as ReturnType<World['configOf']>;
+  const outcome = look({ configOf: (revision) => (revision === 'v1-then' ? carriedConfig : undefined) });
+  const intent = outcome.intents.get('n');
+  assert.ok(intent?.kind === 'serve');
+  assert.deepEqual(intent.config.clusterDNS.addresses, ['10.96.0.77']);
+  assert.deepEqual(intent.config.redirects?.[0]?.addresses, ['10.96.0.50']);
+  const fields = outcome.profiles.get('p')?.errors.map(({ field }) => field);
+  assert.deepEqual(fields, ['spec.redirects[0].target.serviceRef']);
+  // It was left out, as under Preferred: nobody begins with it now.
+  const without = look({ configOf: () => ({ redirects: [] }) }).intents.get('n');
+  assert.ok(without?.kind === 'serve');
+  assert.equal(without.config.redirects, undefined);
+  assert.deepEqual(kinds(look({})), { n: 'keep' });
+});
+
+test('a Service with too many endpoints costs its redirect alone, and under Required the field is named', () => {
+  const crowd: ServiceTarget = {
+    kind: 'addresses',
+    addresses: Array.from({ length: 6_000 }, (_, at) => `10.1.${at >> 8}.${at & 255}`),
+  };
+  const small: ServiceTarget = { kind: 'addresses', addresses: ['10.96.0.50'] };
+  const facts = { ...cluster, serviceTarget: ({ name }: { name: string }) => (name === 'cloud' ? crowd : small) };
+  const other = { serviceRef: { namespace: 'emulator', name: 'other' } };
+  const spec: ProfileSpec = {
+    redirects: [
+      { name: 'a', match: { suffixes: ['a.example'] }, target: other },
+      { name: 'b', match: { suffixes: ['b.example'] }, target: service },
+    ],
+  };
+  const judge = rememberingJudge();
+  const preferred = judge(spec, facts);
+  assert.ok(preferred.kind === 'rendered');
+  assert.deepEqual(
+    preferred.config.redirects?.map(({ name }) => name),
+    ['a'],
+  );
+  assert.match(preferred.leftOut[0]?.message ?? '', /^Service emulator\/cloud has so many addresses/);
+  const required = judge({ ...spec, mode: 'Required' }, facts);
+  assert.ok(required.kind === 'refused');
+  assert.deepEqual(
+    [required.reason, ...required.errors.map(({ field }) => field)],
+    ['TooLarge', 'spec.redirects[1].target.serviceRef'],
+  );
 });

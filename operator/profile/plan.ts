@@ -3,14 +3,15 @@ import { reasons } from '../../api/v1alpha1/conditions.ts';
 import type { NodeConfig } from '../../api/v1alpha1/node-config.ts';
 import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
 import type { FieldError } from '../../api/v1alpha1/profile-validation.ts';
-import { type Course, courseOf, type Gift } from './course.ts';
+import { type Course, courseOf, type Gift, hasCome } from './course.ts';
 import type { NodeFacts, WrittenFacts } from './facts.ts';
 import { type ClusterFacts, type Judge, judge } from './judge.ts';
 import { type RevisionFacts, rememberingNames } from './revisions.ts';
 import type { RolloutState } from './rollout.ts';
 import { type Conflict, isLeaving, select } from './select.ts';
 import type { Sighting } from './sightings.ts';
-import { type Renderings, renderingFor, tooOld } from './versions.ts';
+import { type Misfit, misfit, type Renderings, renderingFor } from './versions.ts';
+import { heirHasMs } from './withdrawal.ts';
 
 /** What shall be done about one node. */
 export type Intent =
@@ -44,11 +45,20 @@ export interface ProfilePlan {
   /** The same in every format of configurations: what nodes are measured by. */
   readonly revisions: readonly string[];
   /** Nodes whose agents read nothing of what is written, and why that is so. */
-  readonly tooOld: ReadonlyMap<string, string>;
+  readonly misfits: ReadonlyMap<string, Misfit>;
   readonly selected: readonly string[];
+  /** Of a profile that is being deleted: who is to serve those of its nodes that have not been taken out or over yet. */
+  readonly heirs: readonly Heir[];
   readonly conflict: Conflict | undefined;
   /** How far its newest revision has come; undefined where nothing can be said. */
   readonly course: Course | undefined;
+}
+
+export interface Heir {
+  readonly profile: string;
+  readonly nodes: readonly string[];
+  /** When they are waited for no longer; undefined while its rollout is under way. */
+  readonly untilMs: number | undefined;
 }
 
 /** What everybody shall have: the outcome of one look at all profiles and all nodes. */
@@ -69,6 +79,8 @@ export interface World {
   readonly sighting: (node: string) => Sighting | undefined;
   readonly cluster: ClusterFacts;
   readonly revision: (name: string) => RevisionFacts | undefined;
+  /** The configuration of a node's revision, where it was seen. */
+  readonly configOf: (revision: string) => Pick<NodeConfig, 'redirects'> | undefined;
   /** Where the rollout of a profile stands, as it was written down last. */
   readonly state: (profile: LocalDnsProfile) => RolloutState | undefined;
   readonly gifts: ReadonlyMap<string, Gift>;
@@ -93,14 +105,14 @@ export function makePlan(world: World, judgeSpec: Judge = judge, nameOf = rememb
   const gifts = new Map<string, Gift>();
   for (const profile of profiles) {
     const { name } = profile.metadata;
-    if (isLeaving(profile)) {
-      plans.set(name, leavingPlan(profile, world));
-      continue;
-    }
+    if (isLeaving(profile)) continue;
     const mine = selected.get(name) ?? [];
     const verdict = judgeSpec(profile.spec, cluster);
     const course = courseOf({ world, profile, nodes: mine, verdict, judgeSpec, nameOf });
     for (const node of mine) {
+      const underWay = world.gifts.get(node.name);
+      // What it means is found out aside: what is on its way meanwhile is not forgotten.
+      if (verdict.kind === 'unknown' && underWay?.profile === name) gifts.set(node.name, underWay);
       if (verdict.kind === 'disabled') intents.set(node.name, UNSERVE);
       const carried = course?.carried.get(node.name);
       const renderings = carried === undefined ? undefined : course?.renderings.get(carried);
@@ -123,39 +135,101 @@ export function makePlan(world: World, judgeSpec: Judge = judge, nameOf = rememb
       revision: verdict.kind === 'rendered' ? verdict.revision : undefined,
       isDisabled: verdict.kind === 'disabled',
       revisions: (meaning ?? []).map(({ revision }) => revision),
-      tooOld:
-        verdict.kind === 'rendered' ? tooOldOf(mine, world.written, verdict.renderings) : new Map<string, string>(),
+      misfits:
+        verdict.kind === 'rendered' ? misfitsOf(mine, world.written, verdict.renderings) : new Map<string, Misfit>(),
       selected: mine.map((node) => node.name),
+      heirs: [],
       conflict: conflicts.get(name),
       course,
     });
   }
+  for (const profile of profiles.filter(isLeaving)) {
+    const held = nodes.flatMap(({ name }) => (world.written(name)?.profile === profile.metadata.name ? [name] : []));
+    const kept = held.filter((name) => intents.get(name) === KEEP);
+    const heirOf = (node: string): string | undefined => {
+      const choice = choices.get(node);
+      return choice?.kind === 'profile' ? choice.profile : undefined;
+    };
+    const heirs = heirsOf(Map.groupBy(kept, heirOf), { profile, plans, nowMs: world.nowMs });
+    const waiting = new Set(heirs.flatMap((heir) => heir.nodes));
+    for (const name of kept) if (!waiting.has(name)) intents.set(name, UNSERVE);
+    plans.set(profile.metadata.name, leavingPlan(held, heirs));
+  }
   return { intents, profiles: plans, gifts, missing };
 }
 
-function tooOldOf(
+/** It carries something else, or what stands there was tampered with, or belongs to a node of the past. */
+export function isConfigDue(
+  intent: Intent & { kind: 'serve' },
+  node: NodeFacts,
+  written: WrittenFacts | undefined,
+): boolean {
+  if (written?.revision !== intent.revision || written.profileRevision !== intent.profileRevision) return true;
+  if (written.withdrawnAtMs !== undefined) return true;
+  if (intent.gift !== undefined && !hasCome(intent.gift, written)) return true;
+  return !written.isIntact || written.profile !== intent.profile || written.ownerUid !== node.uid;
+}
+
+/** Without any change, time alone may decide something then. */
+export function lookAgainAtMs({ profiles }: Plan): number | undefined {
+  const due = [...profiles.values()].flatMap(({ course, heirs }) => [
+    course?.lookAgainAtMs,
+    ...heirs.map(({ untilMs }) => untilMs),
+  ]);
+  const known = due.filter((atMs) => atMs !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
+}
+
+function misfitsOf(
   nodes: readonly NodeFacts[],
   written: World['written'],
   renderings: Renderings,
-): ReadonlyMap<string, string> {
+): ReadonlyMap<string, Misfit> {
   return new Map(
-    nodes.flatMap(({ name }): [string, string][] => {
+    nodes.flatMap(({ name }): [string, Misfit][] => {
       const { configVersions, agentVersion = '' } = written(name)?.report ?? {};
       if (configVersions === undefined || renderingFor(configVersions, renderings) !== undefined) return [];
-      return [[name, tooOld(agentVersion, configVersions, renderings)]];
+      return [[name, misfit(agentVersion, configVersions, renderings)]];
     }),
   );
 }
 
 /** Of a profile that is being deleted: the nodes that still have its configuration, whoever serves them next. */
-function leavingPlan({ metadata }: LocalDnsProfile, { nodes, written }: World): ProfilePlan {
-  const held = nodes.filter(({ name }) => written(name)?.profile === metadata.name);
+function leavingPlan(held: readonly string[], heirs: readonly Heir[]): ProfilePlan {
   return {
     ...{ errors: [], refusal: reasons.invalid, leftOut: [], isUnknown: false, revision: undefined, isDisabled: true },
-    ...{ selected: held.map(({ name }) => name), conflict: undefined, course: undefined },
-    ...{ revisions: [], tooOld: new Map<string, string>() },
+    ...{ selected: held, heirs, conflict: undefined, course: undefined },
+    ...{ revisions: [], misfits: new Map<string, Misfit>() },
   };
 }
+
+/** Those that are still waited for. A node that nobody is to serve, and that has to keep nothing but what goes away, is waited for by nobody. */
+function heirsOf(
+  kept: ReadonlyMap<string | undefined, readonly string[]>,
+  {
+    profile: { metadata },
+    plans,
+    nowMs,
+  }: { profile: LocalDnsProfile; plans: ReadonlyMap<string, ProfilePlan>; nowMs: number },
+): Heir[] {
+  const deletedAtMs = Date.parse(metadata.deletionTimestamp ?? '');
+  return [...kept].flatMap(([profile, nodes]): Heir[] => {
+    const plan = profile === undefined ? undefined : plans.get(profile);
+    if (profile === undefined || plan === undefined) return [];
+    const forMs = heirHasMs(plan.isUnknown || isUnderWay(plan.course), deletedAtMs, nowMs);
+    if (forMs === 0) return [];
+    return [{ profile, nodes, untilMs: Number.isFinite(forMs) ? nowMs + forMs : undefined }];
+  });
+}
+
+/** It gives nodes more by itself: by what they report, or by time alone. */
+function isUnderWay(course: Course | undefined): boolean {
+  if (course === undefined || course.isNews) return course !== undefined;
+  const isAwaited = course.gifts.size > 0 || course.lookAgainAtMs !== undefined;
+  return isAwaited && stepping.includes(course.state.phase);
+}
+
+const stepping: readonly RolloutState['phase'][] = ['Canary', 'Batch', 'RollingBack'];
 
 const UNSERVE: Intent = { kind: 'unserve' };
 const KEEP: Intent = { kind: 'keep' };

@@ -20,3 +20,14 @@ test('a node that joins a network of pods changes nothing', () => {
   assert.deepEqual(clusterRanges([], more, []), few);
   assert.deepEqual(clusterRanges([], nodes('10.0.0.0/9', '10.7.9.0/24'), []), ['10.0.0.0/9', '10.7.0.0/16']);
 });
+
+test('what the API server takes as a network is read as it means it, and what it is not is left out', () => {
+  const odd = nodes('010.5.0.0/24', '::ffff:10.6.0.0/120', 'none', '10.0.0.0/33');
+  assert.deepEqual(clusterRanges([['010.96.0.0/012', 'x']], odd, []), ['10.5.0.0/16', '10.6.0.0/16', '10.96.0.0/12']);
+});
+
+test('what is wider than any private network is no network of pods', () => {
+  const wide = nodes('0.0.0.0/0', '10.0.0.0/7', '::/0', 'fc00::/6');
+  assert.deepEqual(clusterRanges([], wide, []), []);
+  assert.deepEqual(clusterRanges([], nodes('10.0.0.0/8', 'fc00::/7'), []), ['10.0.0.0/8', 'fc00::/7']);
+});

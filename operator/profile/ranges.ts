@@ -1,6 +1,5 @@
 /** Networks in which the cluster itself gives addresses away: of them its DNS knows names. */
-import { isIPv4 } from 'node:net';
-import { canonicalAddress } from '../../api/v1alpha1/address.ts';
+import { formatNetwork, kubeNetwork, type Network, widened } from '../../api/v1alpha1/network.ts';
 import type { KubeObject } from '../../kube/resource.ts';
 import type { NodeFacts } from './facts.ts';
 
@@ -18,7 +17,13 @@ const podBits = { 4: 16, 6: 48 } as const;
 /** Without ServiceCIDR objects (before Kubernetes 1.33) the address of cluster DNS is all there is: as wide as networks of Services are. */
 const serviceBits = { 4: 12, 6: 108 } as const;
 
-type Bits = Readonly<Record<4 | 6, number>>;
+/**
+ * Fewer bits than the widest of the private networks has (10.0.0.0/8, fc00::/7), and it is none that pods are in: one Node that says so
+ * would take all names of addresses out of what is kept from the upstreams, on all nodes.
+ */
+const leastPodBits = { 4: 8, 6: 7 } as const;
+
+type Bits = Readonly<Record<Network['family'], number>>;
 
 /** Sorted, without repetition. */
 export function clusterRanges(
@@ -29,8 +34,10 @@ export function clusterRanges(
   const given = [...serviceCidrs].flat();
   const ofServices =
     given.length > 0
-      ? given.map((cidr) => widened(cidr, { 4: 32, 6: 128 }))
-      : clusterDnsAddresses.map((address) => widened(`${address}/128`, serviceBits));
+      ? given.flatMap((cidr) => written(cidr))
+      : clusterDnsAddresses.flatMap((address) =>
+          written(`${address}/${address.includes(':') ? 128 : 32}`, serviceBits),
+        );
   const ofPods = [...nodes].flatMap(({ podCIDRs }) => ofNode(podCIDRs));
   return [...new Set([...ofServices, ...ofPods])].sort();
 }
@@ -41,30 +48,15 @@ const known = new WeakMap<readonly string[], readonly string[]>();
 function ofNode(podCIDRs: readonly string[]): readonly string[] {
   let found = known.get(podCIDRs);
   if (found === undefined) {
-    found = podCIDRs.map((cidr) => widened(cidr, podBits));
+    found = podCIDRs.flatMap((cidr) => written(cidr, podBits, leastPodBits));
     known.set(podCIDRs, found);
   }
   return found;
 }
 
-/** The network with at most so many bits, in canonical form. */
-function widened(cidr: string, most: Bits): string {
-  const [address = '', bitsText = ''] = cidr.split('/');
-  const family = isIPv4(address) ? 4 : 6;
-  const bits = Math.min(Number(bitsText), most[family]);
-  const [unit, separator, radix] = family === 4 ? ([8, '.', 10] as const) : ([16, ':', 16] as const);
-  const parts = family === 4 ? address.split('.').map(Number) : groupsOf(address);
-  const kept = parts.map((part, at) => {
-    const free = Math.min(unit, Math.max(0, (at + 1) * unit - bits));
-    return Math.floor(part / 2 ** free) * 2 ** free;
-  });
-  return `${canonicalAddress(kept.map((part) => part.toString(radix)).join(separator))}/${bits}`;
-}
-
-function groupsOf(address: string): number[] {
-  const [head = '', tail] = canonicalAddress(address).split('::');
-  const before = head === '' ? [] : head.split(':');
-  const behind = tail === undefined || tail === '' ? [] : tail.split(':');
-  const zeros = Array.from({ length: 8 - before.length - behind.length }, () => '0');
-  return [...before, ...(tail === undefined ? [] : zeros), ...behind].map((group) => Number.parseInt(group, 16));
+/** The network of at most so many bits, in canonical form; nothing where there is no such network. */
+function written(cidr: string, most: Bits = { 4: 32, 6: 128 }, least: Bits = { 4: 0, 6: 0 }): string[] {
+  const network = kubeNetwork(cidr);
+  if (network === undefined || network.bits < least[network.family]) return [];
+  return [formatNetwork(widened(network, most[network.family]))];
 }

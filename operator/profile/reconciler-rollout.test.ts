@@ -1,6 +1,7 @@
 /** A rollout through the reconciler, against an API server in memory: what is written, and in which order. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import type { Condition } from '../../api/v1alpha1/conditions.ts';
 import { operatorManager, profileLabel } from '../../api/v1alpha1/labels.ts';
 import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
 import type { ProfileStatus } from '../../api/v1alpha1/profile.ts';
@@ -15,6 +16,7 @@ import { World } from './world.ts';
 const server = new FakeApiServer(operatorKinds);
 const names = ['n1', 'n2', 'n3'];
 const events: string[] = [];
+const phases: string[] = [];
 const queue = new WorkQueue(clock, undefined, { held: true });
 let client: KubeClient;
 let world: World;
@@ -48,7 +50,10 @@ function begin(): void {
       return Promise.resolve();
     },
   };
-  reconciler = new Reconciler({ world, client, namespace: 'localdns-system', events: recorder, queue, clock });
+  reconciler = new Reconciler({
+    ...{ world, client, namespace: 'localdns-system', events: recorder, queue, clock },
+    onRollout: (profile, { phase }) => phases.push(`${profile} ${phase}`),
+  });
   for (const store of world.stores) store.start();
 }
 
@@ -71,15 +76,24 @@ function isHeard(): boolean {
   });
 }
 
+const measuredAt = '2026-01-01T00:00:00Z';
+
+function serving(status: 'True' | 'False'): Condition {
+  return { type: 'Serving', status, reason: 'x', message: '', lastTransitionTime: measuredAt };
+}
+
 /** Each agent has applied what it was given; health as a trial of no queries finds it. */
 function report(ok: boolean): void {
   for (const stored of server.all('localdnsnodes')) {
     const { revision, trial } = stored.spec as LocalDnsNode['spec'];
-    const time = '2026-01-01T00:00:00Z';
-    const serving = { type: 'Serving', status: 'True', reason: 'x', message: '', lastTransitionTime: time };
     const figures = { queries: 0, servFailPermille: 0, p99Micros: 0 };
-    const health = { revision, soakSeconds: 0, ...figures, probes: [{ name: 'a.example', ok }], measuredAt: time };
-    const status = { appliedRevision: revision, configVersions: [1], conditions: [serving], ...(trial && { health }) };
+    const health = { revision, soakSeconds: 0, ...figures, probes: [{ name: 'a.example', ok }], measuredAt };
+    const status = {
+      appliedRevision: revision,
+      configVersions: [1],
+      conditions: [serving('True')],
+      ...(trial && { health }),
+    };
     server.put('localdnsnodes', { ...stored, status });
   }
 }
@@ -118,6 +132,7 @@ test('the revision is kept and the phase written down before a node is given any
   for (let step = 0; step < 4; step += 1) await reported(true);
   assert.deepEqual(carriers(), [target, target, target]);
   assert.deepEqual([rollout()?.phase, rollout()?.good], ['Done', target]);
+  assert.deepEqual(phases, ['default Canary', 'default Batch', 'default Done']);
 });
 
 test('our own writes that come back are no reason to look again at once; what another makes of them is', async () => {
@@ -137,6 +152,17 @@ test('our own writes that come back are no reason to look again at once; what an
     server.put('localdnsnodes', { ...tampered, spec: { ...(tampered.spec as object), revision: 'v1-0000' } });
     await eventually('the stores have heard of it', 5_000, isHeard);
     assert.ok(Math.min(...asked) < 250, `${asked}`);
+    // That its agent is to leave, or has left, by whatever hand.
+    for (const [withdrawnAt, conditions] of [
+      ['2026-01-01T00:00:00Z', [serving('True')]],
+      ['2026-01-01T00:00:00Z', [serving('False')]],
+    ] as const) {
+      asked.length = 0;
+      const spec = { ...(tampered.spec as object), revision: 'v1-0000', withdrawnAt };
+      server.put('localdnsnodes', { ...tampered, spec, status: { observedGeneration: 99, conditions } });
+      await eventually('the stores have heard of it', 5_000, isHeard);
+      assert.ok(Math.min(...asked) < 250, `${asked}`);
+    }
   } finally {
     queue.addAfter = addAfter;
   }
@@ -183,3 +209,128 @@ test('an operator that begins anew leaves it at that', async () => {
   await settle();
   assert.deepEqual([rollout()?.phase, ...carriers()], ['RolledBack', good, good, good]);
 });
+
+for (const title of ['while an operator runs', 'while none does'] as const) {
+  test(`a good revision that is deleted ${title} is written again, and a node without any gets it`, async () => {
+    const good = rollout()?.good ?? assert.fail();
+    const key = `localdns-system/${good}`;
+    const config = configOf('n2');
+    const stored = dataOf(key);
+    if (title === 'while none does') await world.stop();
+    server.remove('controllerrevisions', key);
+    server.remove('localdnsnodes', 'n1');
+    if (title === 'while none does') {
+      begin();
+      await world.synced;
+    }
+    await eventually(
+      'both are heard of',
+      5_000,
+      () => [...world.revisions.list(), ...world.written.list()].length === 3,
+    );
+    await settle();
+    await eventually('it is written again', 5_000, () => world.revisions.get(key) !== undefined);
+    assert.deepEqual([rollout()?.phase, ...carriers()], ['RolledBack', good, good, good]);
+    assert.deepEqual(configOf('n1'), config);
+    // Whoever knew it writes what it was; off a node can be read what it means.
+    if (title === 'while an operator runs') assert.deepEqual(dataOf(key), stored);
+    const creations = server.requests('create', 'controllerrevisions').length;
+    await settle();
+    assert.equal(server.requests('create', 'controllerrevisions').length, creations);
+  });
+}
+
+test('while a newer spec is refused, what was accepted last is written again too', async () => {
+  const good = rollout()?.good ?? assert.fail();
+  await edit({ searchPath: 'Report' });
+  await settle();
+  for (let step = 0; step < 4; step += 1) await reported(true);
+  const target = rollout()?.target ?? assert.fail();
+  assert.deepEqual([rollout()?.phase, target === good], ['Done', false]);
+  await edit({ kubeDNSOverrides: { '.': { forwardDestination: 'nowhere' } } });
+  await settle();
+  server.remove('controllerrevisions', `localdns-system/${target}`);
+  server.remove('localdnsnodes', 'n1');
+  await eventually('both are heard of', 5_000, () => [...world.written.list()].length === 2);
+  await settle();
+  await eventually('it is there', 5_000, () => world.revision(target)?.uid !== undefined);
+  assert.deepEqual(carriers(), [target, target, target]);
+  assert.ok(server.get('controllerrevisions', `localdns-system/${target}`));
+});
+
+test('one that nobody needs stays deleted, and is forgotten', async () => {
+  const [unneeded] = [...world.revisions.list()].filter(({ name }) => name !== rollout()?.target);
+  const { name } = unneeded ?? assert.fail();
+  server.remove('controllerrevisions', `localdns-system/${name}`);
+  await eventually('it is heard of', 5_000, () => world.lost.of(unneeded?.profileUid).length === 1);
+  await settle();
+  assert.equal(server.get('controllerrevisions', `localdns-system/${name}`), undefined);
+  assert.equal(world.revision(name), undefined);
+});
+
+test('what the profile says itself is written again once, as its newest', async () => {
+  await edit({ searchPath: 'Report' });
+  await settle();
+  const { target } = rollout() ?? {};
+  const key = `localdns-system/${target}`;
+  const creations = server.requests('create', 'controllerrevisions').length;
+  server.remove('controllerrevisions', key);
+  await eventually('it is heard of', 5_000, () => world.revisions.get(key) === undefined);
+  await reconciler.reconcile('plan');
+  await reconciler.reconcile('profile/default');
+  assert.equal(server.requests('create', 'controllerrevisions').length, creations + 1);
+  await eventually('it is there', 5_000, () => world.revisions.get(key) !== undefined);
+  const numbers = [...world.revisions.list()].map(({ number }) => number);
+  assert.equal(world.revisions.get(key)?.number, Math.max(...numbers));
+});
+
+test('a change of facts is no new start; who is silent as it goes is not forgotten, by whatever operator', async () => {
+  const good = rollout()?.good;
+  await edit({ searchPath: 'Spec' });
+  await settle();
+  const [given] = carriers().flatMap((carried, at) => (carried === good ? [] : (names[at] ?? [])));
+  assert.ok(given !== undefined);
+  const stored = server.get('localdnsnodes', given) ?? assert.fail();
+  const writtenAt = '2026-01-01T00:00:00Z';
+  server.put('localdnsnodes', { ...stored, spec: { ...(stored.spec as object), writtenAt } });
+  await eventually('the store has heard of it', 5_000, isHeard);
+  server.remove('services', 'kube-system/kube-dns');
+  await eventually('so has that of Services', 5_000, () => !world.clusterDns().isFound);
+  await settle();
+  const spec = server.get('localdnsnodes', given)?.spec as LocalDnsNode['spec'] | undefined;
+  assert.doesNotMatch(JSON.stringify(spec?.config), /10\.96\.0\.10/);
+  assert.equal(spec?.writtenAt, writtenAt);
+
+  const away = { type: 'Ready', status: 'Unknown', lastTransitionTime: new Date().toISOString() };
+  const labels = { [profileLabel]: 'default' };
+  server.put('nodes', { metadata: { name: given, labels }, status: { conditions: [away] } });
+  await eventually('it is away', 5_000, () => world.nodes.get(given)?.isReachable === false);
+  await settle();
+  assert.deepEqual(rollout()?.silent, [given]);
+  await world.stop();
+  server.remove('nodes', given);
+  server.remove('localdnsnodes', given);
+  names.splice(names.indexOf(given), 1);
+  begin();
+  await world.synced;
+  await settle();
+  await reported(true);
+  assert.deepEqual([rollout()?.phase, rollout()?.reason, ...carriers()], ['RolledBack', 'NodesSilent', good, good]);
+});
+
+test('of a profile that is gone nothing is written again', async () => {
+  const { uid } = server.get('localdnsprofiles', 'default')?.metadata ?? {};
+  server.remove('controllerrevisions', `localdns-system/${rollout()?.target}`);
+  await eventually('it is heard of', 5_000, () => world.lost.of(uid).length === 1);
+  const profile = server.get('localdnsprofiles', 'default') ?? assert.fail();
+  server.put('localdnsprofiles', { ...profile, metadata: { name: 'default', uid: 'another' } });
+  await eventually('that is forgotten', 5_000, () => world.lost.of(uid).length === 0);
+});
+
+function configOf(name: string): unknown {
+  return (server.get('localdnsnodes', name)?.spec as LocalDnsNode['spec'] | undefined)?.config;
+}
+
+function dataOf(key: string): unknown {
+  return (server.get('controllerrevisions', key) as { data?: unknown } | undefined)?.data;
+}

@@ -128,6 +128,10 @@ test('an agent that never says that it has left is waited for as long as is due,
   await quiet();
   node('n1');
   await until(() => withdrawnAt('n1') !== undefined);
+  // While nothing comes of it, nobody asks all the time.
+  const { requeued } = controller.tally;
+  await quiet();
+  assert.ok(controller.tally.requeued - requeued < 10, `${controller.tally.requeued - requeued} times`);
   // As if a minute had passed, and by another operator.
   const { spec, ...rest } = configured('n1') as Stored & { spec: object };
   server.put('localdnsnodes', { ...rest, spec: { ...spec, withdrawnAt: '2026-01-01T00:00:00Z' } });
@@ -173,6 +177,42 @@ test('a profile that is deleted stays until its nodes have left, their labels go
   left('n1');
   await until(() => server.get('localdnsprofiles', 'default') === undefined);
   assert.deepEqual([configured('n1'), isMarked('n1')], [undefined, false]);
+});
+
+test('a profile that is deleted goes though the label of a node names one that does not exist, and the Event says what becomes of it', async () => {
+  profile('default', { nodeSelector: {} });
+  node('n1');
+  await until(() => isMarked('n1') && configured('n1') !== undefined);
+  await quiet();
+  node('n1', { 'localdns.dev/profile': 'lost' });
+  await quiet();
+  server.remove('localdnsprofiles', 'default');
+  await until(() => server.get('localdnsprofiles', 'default') === undefined && configured('n1') === undefined);
+  assert.equal(isMarked('n1'), false);
+  const notes = (server.all('events') as (Stored & { note: string })[]).map(({ note }) => note);
+  assert.ok(
+    notes.some((note) => note.includes('the node is not served')),
+    notes.join(),
+  );
+});
+
+test('a profile that is deleted waits a minute for one that gives its nodes nothing, and no longer', async () => {
+  profile('high', { nodeSelector: {}, priority: 5 });
+  node('n1');
+  await until(() => isMarked('n1') && configured('n1') !== undefined);
+  profile('low', { nodeSelector: {}, rollout: { paused: true } });
+  await quiet();
+  server.remove('localdnsprofiles', 'high');
+  await until(() => condition('high', 'Progressing') === 'True');
+  await quiet();
+  assert.deepEqual([profileOf('n1'), withdrawnAt('n1')], ['high', undefined]);
+  const { metadata } = server.get('localdnsprofiles', 'high') ?? assert.fail();
+  const deletionTimestamp = new Date(Date.now() - 59_000).toISOString();
+  server.put('localdnsprofiles', {
+    ...(server.get('localdnsprofiles', 'high') ?? assert.fail()),
+    metadata: { ...metadata, deletionTimestamp },
+  });
+  await until(() => server.get('localdnsprofiles', 'high') === undefined && configured('n1') === undefined);
 });
 
 test('a profile has its finalizer before any node has its configuration, and leaves those of others alone', async () => {
@@ -308,8 +348,7 @@ test('what the agent reports becomes the status of the profile, which is written
 });
 
 test('a cluster DNS Service that changes its address reaches every configuration', async () => {
-  await serve('n1');
-  await quiet();
+  await serveAtRest('n1');
   service('kube-dns', '10.96.0.99');
   await until(() => JSON.stringify(configured('n1')?.spec).includes('10.96.0.99'));
 });
@@ -485,13 +524,30 @@ test('names of pods and Services are left to cluster DNS, and a new node of the 
   assert.equal(specOf('n1')?.revision, revision);
   podNode('n3', '10.245.0.0/24');
   await until(() => ranges()?.join() === '10.244.0.0/16,10.245.0.0/16,10.96.0.0/12');
-  await quiet();
+  await rest();
   server.put('servicecidrs', { metadata: { name: 'more' }, spec: { cidrs: ['10.112.0.0/16'] } });
   await until(() => ranges()?.includes('10.112.0.0/16') === true);
 });
 
+test('a profile whose patterns take long to judge holds up no other, and its status brings no new spec', async () => {
+  const patterns = (of: number) => Array.from({ length: 64 }, (_, at) => `[a-z0-9-]{3,63}${of}x${at}\\.[a-z]{1,40}`);
+  const slow = Array.from({ length: 8 }, (_, at) => ({
+    ...{ name: `r${at}`, match: { patterns: patterns(at) } },
+    target: { addresses: ['192.0.2.1'] },
+  }));
+  profile('slow', { redirects: slow });
+  await until(() => world.profiles.get('slow') !== undefined);
+  const spec = world.profiles.get('slow')?.spec;
+  await serve('n1');
+  assert.equal(statusOf('slow'), undefined);
+  for (let tries = 0; statusOf('slow') === undefined && tries < 1_000; tries++) await delay(20);
+  await until(() => world.profiles.get('slow')?.status !== undefined);
+  assert.equal(condition('slow', 'Accepted'), 'True');
+  assert.equal(world.profiles.get('slow')?.spec, spec);
+});
+
 test('network policies are read where that is asked for, and followed', async () => {
-  server.know('networkpolicies');
+  for (const plural of ['networkpolicies', 'namespaces']) server.know(plural);
   const policy = (...more: object[]): void => {
     const pods = { namespaceSelector: {}, podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } } };
     const egress = [{ to: [pods, ...more], ports: [{ protocol: 'UDP', port: 53 }] }];
@@ -511,6 +567,69 @@ test('network policies are read where that is asked for, and followed', async ()
   profile('default', { listeners: { cluster: { interceptClusterDNS: false } } });
   await until(() => said()?.includes('shop/dns: fdcd:6c64:6e73::11/128') === true);
   server.remove('networkpolicies', 'shop/dns');
+  await until(() => condition('default', 'NetworkPolicyConflict') === 'False');
+});
+
+test('network policies are judged by the labels of the namespace of cluster DNS, and by where its pods are', async () => {
+  for (const plural of ['networkpolicies', 'namespaces']) server.know(plural);
+  const namespace = (labels: object) =>
+    server.put('namespaces', { metadata: { name: 'kube-system', labels } } as Stored);
+  const pods = (...addresses: string[]): void => {
+    const labels = { 'kubernetes.io/service-name': 'kube-dns' };
+    const slice = { metadata: { name: 'dns', namespace: 'kube-system', labels }, endpoints: [{ addresses }] };
+    server.put('endpointslices', { ...slice, addressType: 'IPv4' } as Stored);
+  };
+  const policy = (name: string, peer: object): void => {
+    const spec = { podSelector: {}, egress: [{ to: [peer], ports: [{ protocol: 'UDP', port: 53 }] }] };
+    server.put('networkpolicies', { metadata: { name, namespace: 'shop' }, spec });
+  };
+  namespace({ team: 'platform' });
+  pods('10.244.0.9');
+  policy('labelled', { namespaceSelector: { matchLabels: { team: 'platform' } } });
+  policy('network', { ipBlock: { cidr: '10.244.0.0/24' } });
+  await stopOperator();
+  await startOperator({ networkPolicies: true });
+  profile('default', atOnce);
+  const said = () => statusOf('default')?.conditions?.find(({ type }) => type === 'NetworkPolicyConflict')?.message;
+  await until(() => /shop\/labelled: .*; shop\/network: /.test(said() ?? ''));
+  pods('10.244.1.9');
+  await until(() => said()?.includes('shop/labelled') === true && !said()?.includes('shop/network'));
+  namespace({ team: 'other' });
+  await until(() => condition('default', 'NetworkPolicyConflict') === 'False');
+  // Followed from look to look, whether or not a profile was reported meanwhile.
+  for (const _ of ['one look', 'another']) {
+    world.clusterFacts();
+    world.serviceTargets.forgetUnasked();
+  }
+  const endpoints = world.serviceTargets.endpoints({ namespace: 'kube-system', name: 'kube-dns' });
+  assert.deepEqual(endpoints, { kind: 'addresses', addresses: ['10.244.1.9'] });
+});
+
+test('where network policies may not be read the condition says so', async () => {
+  server.know('namespaces');
+  await stopOperator();
+  server.script = ({ plural }, response) => {
+    if (plural !== 'networkpolicies') return false;
+    fail(response, 403, 'Forbidden', 'networkpolicies is forbidden', {});
+    return true;
+  };
+  await startOperator({ networkPolicies: true });
+  profile('default', {});
+  await until(() => condition('default', 'NetworkPolicyConflict') === 'Unknown');
+});
+
+test('no network policy keeps a profile from being rolled out and reported', async () => {
+  for (const plural of ['networkpolicies', 'namespaces']) server.know(plural);
+  await stopOperator();
+  await startOperator({ networkPolicies: true });
+  await serveAtRest('n1');
+  const pods = { podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } } };
+  const spec = { podSelector: {}, egress: [{ to: [pods], ports: 'all of them' }] };
+  server.put('networkpolicies', { metadata: { name: 'dns', namespace: 'kube-system' }, spec } as Stored);
+  await until(() => condition('default', 'NetworkPolicyConflict') === 'Unknown');
+  profile('default', { ...atOnce, blockedDomains: [{ domain: 'x.example' }] });
+  await until(() => specOf('n1')?.config.blockedDomains !== undefined);
+  server.remove('networkpolicies', 'kube-system/dns');
   await until(() => condition('default', 'NetworkPolicyConflict') === 'False');
 });
 
@@ -554,6 +673,23 @@ async function serve(name: string): Promise<void> {
   profile('default', {});
   node(name, { 'localdns.dev/profile': 'default' });
   await until(() => isMarked(name) && configured(name) !== undefined);
+}
+
+/** Served, and nothing is waited for any more, so that no look is due but for a change. */
+async function serveAtRest(name: string): Promise<void> {
+  profile('default', atOnce);
+  node(name, { 'localdns.dev/profile': 'default' });
+  await until(() => isMarked(name) && configured(name) !== undefined);
+  await rest();
+}
+
+async function rest(): Promise<void> {
+  await quiet();
+  allReport();
+  await until(() =>
+    server.all('localdnsprofiles').every(({ metadata }) => condition(metadata.name, 'Programmed') === 'True'),
+  );
+  await quiet();
 }
 
 /** A rollout without a step, for tests of what has nothing to do with them. */

@@ -1,4 +1,4 @@
-import { reasons } from '../../api/v1alpha1/conditions.ts';
+import { reasons, timestamp } from '../../api/v1alpha1/conditions.ts';
 import { drainFinalizer, optOut, profileLabel, stateEnabled, stateLabel } from '../../api/v1alpha1/labels.ts';
 import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
 import type { ProfileStatus } from '../../api/v1alpha1/profile.ts';
@@ -8,12 +8,13 @@ import { type KubeObject, NODES } from '../../kube/resource.ts';
 import type { Result } from '../runtime/controller.ts';
 import type { WorkQueue } from '../runtime/work-queue.ts';
 import { type Course, type Gift, hasCome } from './course.ts';
-import { factsOf, NODE, PLAN, PROFILE } from './duty.ts';
+import { factsOf, NODE, PATTERNS, PLAN, PROFILE } from './duty.ts';
 import { type EventRecorder, nodeSubject, profileSubject } from './events.ts';
-import { isOfPast, type NodeFacts, stateLabelOf, type WrittenFacts } from './facts.ts';
+import { configOf, isOfPast, type NodeFacts, stateLabelOf, type WrittenFacts } from './facts.ts';
+import { FindingsAside } from './findings.ts';
 import { rememberingJudge } from './judge.ts';
 import { OnItsWay } from './on-its-way.ts';
-import { type Intent, makePlan, type Plan } from './plan.ts';
+import { type Intent, isConfigDue, lookAgainAtMs, makePlan, type Plan } from './plan.ts';
 import { Rest } from './rest.ts';
 import { Revisions, rememberingNames } from './revisions.ts';
 import type { RolloutState } from './rollout.ts';
@@ -27,6 +28,9 @@ const PLAN_AFTER_MS = 50;
 const REPORT_AFTER_MS = 200;
 /** What agents say moves rollouts, which take seconds at their quickest. */
 const PROGRESS_AFTER_MS = 250;
+/** So long patterns are judged at a time, and so long others have their turn. */
+const PATTERNS_MS = 30;
+const PATTERNS_AFTER_MS = 10;
 /** Of thousands of nodes a look takes a while: so many times as long something else may be done. */
 const REST_FACTOR = 10;
 /** While thousands of agents report for minutes on end, all that is looked for is whether the next step may be taken. */
@@ -42,6 +46,8 @@ export interface ReconcilerOptions {
   readonly clock: Clock;
   /** Told of each plan that changes nodes, with how many. */
   readonly onPlan?: (nodes: number) => void;
+  /** Told of what the rollout of a profile has come to, each time that is written down. */
+  readonly onRollout?: (profile: string, state: RolloutState) => void;
   /** Told of each look at all profiles and nodes, and of each at the nodes of a profile, with the processor time that it took. */
   readonly onThought?: (cpuSeconds: number) => void;
 }
@@ -49,7 +55,8 @@ export interface ReconcilerOptions {
 /** A profile becomes configuration on nodes, and the nodes' state becomes the profile's status. Level-based: it compares, then writes. */
 export class Reconciler {
   readonly #options: ReconcilerOptions;
-  readonly #judge = rememberingJudge();
+  readonly #findings = new FindingsAside(() => this.#options.clock.nowMs());
+  readonly #judge = rememberingJudge(undefined, this.#findings.of);
   readonly #nameOf = rememberingNames();
   readonly #revisions: Revisions;
   /** Of rollouts, what was written last, by the profile's uid: the store hears of it a little later. */
@@ -107,8 +114,14 @@ export class Reconciler {
     const { node, profile } = factsOf(key);
     if (node !== undefined) return this.#converge(node);
     if (profile !== undefined) return this.#report(profile);
+    if (key === PATTERNS) return this.#goOn();
     this.#rest.plan.after(() => this.#decide());
     return {};
+  }
+
+  #goOn(): Result {
+    if (this.#findings.goOn(PATTERNS_MS)) this.#options.queue.addAfter(PLAN, PLAN_AFTER_MS);
+    return this.#findings.isOpen ? { requeueAfterMs: PATTERNS_AFTER_MS } : {};
   }
 
   #decide(): void {
@@ -122,11 +135,12 @@ export class Reconciler {
       cluster: world.clusterFacts(),
       revision: (name: string) => world.revision(name),
       state: ({ metadata, status }: Profile) => this.#states.get(metadata.uid ?? '') ?? status?.rollout,
-      gifts: this.#gifts,
-      nowMs,
+      ...{ gifts: this.#gifts, nowMs, configOf },
     };
     const plan = makePlan(facts, this.#judge, this.#nameOf);
     world.serviceTargets.forgetUnasked();
+    this.#findings.forgetUnasked();
+    if (this.#findings.isOpen) queue.addAfter(PATTERNS, PATTERNS_AFTER_MS);
     for (const [node, profile] of this.#underWay) {
       const hasCome = world.written.get(node)?.profile === profile || world.nodes.get(node) === undefined;
       if (hasCome) this.#underWay.delete(node);
@@ -135,12 +149,14 @@ export class Reconciler {
     this.#planned = new Map([...world.profiles.list()].map(({ metadata }) => [metadata.name, metadata.generation]));
     this.#gifts = plan.gifts;
 
-    const differing = [...plan.intents.keys(), ...orphans(world, plan)].filter((name) => this.#differs(name));
+    // Also nodes that are gone, and whose configuration is still there (the garbage collector takes it too, where one runs).
+    const all = new Set([...plan.intents.keys(), ...world.written.keys()]);
+    const differing = [...all].filter((name) => this.#differs(name));
     for (const name of differing) queue.add(NODE + name);
     for (const name of plan.missing.keys()) queue.add(NODE + name);
     for (const name of plan.profiles.keys()) queue.add(PROFILE + name);
-    const dueMs = [...plan.profiles.values()].flatMap(({ course }) => course?.lookAgainAtMs ?? []);
-    if (dueMs.length > 0) queue.addAfter(PLAN, Math.max(PLAN_AFTER_MS, Math.min(...dueMs) - nowMs));
+    const dueMs = lookAgainAtMs(plan);
+    if (dueMs !== undefined) queue.addAfter(PLAN, Math.max(PLAN_AFTER_MS, dueMs - nowMs));
     if (differing.length > 0) onPlan?.(differing.length);
   }
 
@@ -151,7 +167,8 @@ export class Reconciler {
     const intent = this.#intentFor(name);
 
     const missing = this.#plan?.missing.get(name);
-    if (missing !== undefined && node !== undefined) await this.#warnMissing(node, missing);
+    const isKept = written !== undefined && intent.kind === 'keep';
+    if (missing !== undefined && node !== undefined) await this.#warnMissing(node, missing, isKept);
     if (intent.kind === 'serve' && node !== undefined) {
       const due = this.#due(intent, node, written);
       if (due.config) await this.#writeConfig(intent, node, written);
@@ -193,11 +210,10 @@ export class Reconciler {
     // Edited since: what the plan says is of the spec before, and the next plan, which is due, has it reported.
     if (this.#planned.get(name) !== profile.metadata.generation) return {};
 
-    if (plan.course?.isAccepted) {
-      // First of all: what has no such mark may be gone before its nodes are.
-      if (!isHeld(profile)) await this.#setHeld(profile, true);
-      await this.#keepRevision(profile, plan.course);
-    }
+    // First of all: what has no such mark may be gone before its nodes are.
+    if (plan.course?.isAccepted && !isHeld(profile)) await this.#setHeld(profile, true);
+    if (plan.course !== undefined) await this.#keepRevisions(profile, plan.course);
+    const policyFinding = plan.revision === undefined ? undefined : await world.policyFinding(profile);
     const { clusterDns, isFound } = world.clusterDns();
     const input: StatusInput = {
       profile,
@@ -206,18 +222,18 @@ export class Reconciler {
       written: (node) => world.written.get(node),
       clusterDns,
       isClusterDnsFound: isFound,
-      policyConflicts: plan.revision === undefined ? undefined : world.policyConflicts(profile),
+      policyFinding,
       nowMs: clock.date().getTime(),
     };
     const status = this.#rest.report.after(() => profileStatus(input));
     const { uid = '' } = profile.metadata;
     if (isSameStatus(profile.status, status)) {
-      this.#writtenDown(uid, plan.course);
+      this.#writtenDown(profile, plan.course);
       return this.#letGo(profile);
     }
     const object: KubeObject & { status: ProfileStatus } = { metadata: { name, uid }, status };
     await client.apply(PROFILES, object, { subresource: 'status' });
-    this.#writtenDown(uid, plan.course);
+    this.#writtenDown(profile, plan.course);
     for (const { reason, message } of newTroubles(profile.status, status)) {
       await events.warn(profileSubject(name, uid), reason, message);
     }
@@ -246,21 +262,29 @@ export class Reconciler {
   }
 
   /** The spec that is rolled out stands in a ControllerRevision, before anybody carries it; and so do those that came before it. */
-  async #keepRevision(profile: Profile, { state: { target = '', good } }: Course): Promise<void> {
+  async #keepRevisions(profile: Profile, { state: { target = '', good }, isAccepted }: Course): Promise<void> {
     const { world } = this.#options;
-    const known = [...world.revisions.list()].filter(({ profileUid }) => profileUid === profile.metadata.uid);
-    await this.#revisions.keep(profile, target, known);
-    await this.#revisions.prune(known, target, () => {
+    const { uid } = profile.metadata;
+    const needed = (): ReadonlySet<string | undefined> => {
       const given = [...this.#gifts.values()].map(({ revision }) => revision);
       return new Set([target, good, ...given, ...[...world.written.list()].map((written) => written.profileRevision)]);
-    });
+    };
+    if (isAccepted) {
+      const known = [...world.revisions.list()].filter(({ profileUid }) => profileUid === uid);
+      await this.#revisions.keep(profile, target, known);
+      await this.#revisions.prune(known, target, needed);
+    }
+    const lost = world.lost.of(uid).filter(({ name }) => !isAccepted || name !== target);
+    if (lost.length > 0) world.lost.forget(await this.#revisions.restore(profile, lost, needed()));
   }
 
   /** What a rollout has come to stands in the API: now may follow what follows from it. */
-  #writtenDown(uid: string, course: Course | undefined): void {
+  #writtenDown({ metadata }: Profile, course: Course | undefined): void {
     if (course === undefined) return;
-    this.#states.set(uid, course.state);
-    if (course.isNews) this.#options.queue.add(PLAN);
+    this.#states.set(metadata.uid ?? '', course.state);
+    if (!course.isNews) return;
+    this.#options.onRollout?.(metadata.name, course.state);
+    this.#options.queue.add(PLAN);
   }
 
   /** A node that is unknown to the plan is gone, and what we wrote for it goes too. */
@@ -327,8 +351,8 @@ export class Reconciler {
     const isAnew = gift !== undefined && !hasCome(gift, written);
     const isCarried = !isAnew && written?.profile === profile && written.profileRevision === profileRevision;
     const trial = isCarried ? written.trial : gift?.trial;
-    const writtenAtMs =
-      isCarried && written.revision === revision ? written.writtenAtMs : this.#options.clock.date().getTime();
+    // A change of the cluster's facts is no new start: how long it has been tried is known by that time alone.
+    const writtenAtMs = isCarried ? written.writtenAtMs : this.#options.clock.date().getTime();
     // What was decided on an older state than that which stands there now is decided anew: our view of it may lag behind, and a
     // leader of before may have been stopped for a while just now.
     const seen = written?.resourceVersion === undefined ? {} : { resourceVersion: written.resourceVersion };
@@ -363,29 +387,13 @@ export class Reconciler {
     await this.#options.client.mergePatch(NODES, name, { metadata: { uid, labels: { [stateLabel]: null } } });
   }
 
-  async #warnMissing({ name, uid }: NodeFacts, profile: string): Promise<void> {
-    const note = `The label ${profileLabel}=${profile} names a LocalDnsProfile that does not exist: the node keeps what it had. Create the profile, correct the label, or set it to ${optOut}.`;
+  async #warnMissing({ name, uid }: NodeFacts, profile: string, isKept: boolean): Promise<void> {
+    const fate = isKept ? 'keeps what it had' : 'is not served';
+    const note = `The label ${profileLabel}=${profile} names a LocalDnsProfile that does not exist: the node ${fate}. Create the profile, correct the label, or set it to ${optOut}.`;
     await this.#options.events.warn(nodeSubject(name, uid), reasons.profileNotFound, note, { lasts: true });
   }
 }
 
-/** It carries something else, or what stands there was tampered with, or belongs to a node of the past. */
-function isConfigDue(intent: Intent & { kind: 'serve' }, node: NodeFacts, written: WrittenFacts | undefined): boolean {
-  if (written?.revision !== intent.revision || written.profileRevision !== intent.profileRevision) return true;
-  if (written.withdrawnAtMs !== undefined) return true;
-  if (intent.gift !== undefined && !hasCome(intent.gift, written)) return true;
-  return !written.isIntact || written.profile !== intent.profile || written.ownerUid !== node.uid;
-}
-
 function isHeld({ metadata }: Profile): boolean {
   return metadata.finalizers?.includes(drainFinalizer) ?? false;
-}
-
-function timestamp(ms: number): string {
-  return new Date(ms).toISOString().replace(/\.\d{3}Z$/, 'Z');
-}
-
-/** Nodes that are gone, and whose configuration is still there (the garbage collector takes it too, where one runs). */
-function orphans(world: World, plan: Plan): string[] {
-  return [...world.written.keys()].filter((name) => !plan.intents.has(name));
 }

@@ -47,7 +47,7 @@ beforeEach(() => {
 
 const facts = (number: number, name = `r${number}`): RevisionFacts => ({
   ...{ name, uid: `uid-${name}`, profileUid: 'uid-p', number },
-  specs: { Required: {}, Preferred: {} },
+  specs: { Required: { searchPath: 'Spec' }, Preferred: { mode: 'Preferred', searchPath: 'Spec' } },
 });
 const many = (count: number): RevisionFacts[] => Array.from({ length: count }, (_, at) => facts(at + 1));
 
@@ -78,6 +78,19 @@ test('an edit back to an earlier spec makes that one the newest, and the newest 
   assert.deepEqual(told, [`patch r1 ${JSON.stringify({ revision: 4, namespace })}`]);
   await revisions.keep(profile, 'r3', many(3));
   assert.deepEqual([told.length, created.length], [1, 0]);
+});
+
+test('one that was read off a node gives way to what the profile says', async () => {
+  const readOff = {
+    ...facts(3),
+    specs: { Required: {}, Preferred: { mode: 'Preferred', searchPath: 'Report' } },
+  } as const;
+  await revisions.keep(profile, 'r3', [...many(2), readOff]);
+  assert.deepEqual(told, [`delete r3 uid-r3 ${namespace}`]);
+  assert.deepEqual(
+    created.map(({ metadata, data, revision }) => [metadata.name, data, revision]),
+    [['r3', { spec: { searchPath: 'Spec' } }, 4]],
+  );
 });
 
 test('one that is there already is no failure, for its name is its content; whatever else goes wrong is', async () => {

@@ -1,5 +1,6 @@
 /** Each accepted spec as a ControllerRevision in the operator's namespace: what a rollback returns to, and what nodes carry meanwhile. */
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { apiVersion, profileKind, profileLabel, profileUidLabel } from '../../api/v1alpha1/labels.ts';
 import { canonicalJson } from '../../api/v1alpha1/node-config.ts';
 import type { LocalDnsProfile, ProfileSpec } from '../../api/v1alpha1/profile.ts';
@@ -32,12 +33,13 @@ const hashVersion = 'v1';
 const historyLimit = 10;
 
 export function revisionFacts({ metadata, data, revision }: ControllerRevision): RevisionFacts {
-  const intent = data?.spec ?? {};
+  const { name, uid = '', labels } = metadata;
+  return factsOfIntent({ name, uid, profileUid: labels?.[profileUidLabel] ?? '', number: revision }, data?.spec ?? {});
+}
+
+export function factsOfIntent(facts: Omit<RevisionFacts, 'specs'>, intent: Intent): RevisionFacts {
   return {
-    name: metadata.name,
-    uid: metadata.uid ?? '',
-    profileUid: metadata.labels?.[profileUidLabel] ?? '',
-    number: revision,
+    ...facts,
     specs: { Required: { ...intent, mode: 'Required' }, Preferred: { ...intent, mode: 'Preferred' } },
   };
 }
@@ -82,7 +84,13 @@ export class Revisions {
   /** Makes it the newest of the profile's; `known` are all that there are. */
   async keep(profile: LocalDnsProfile, name: string, known: readonly RevisionFacts[]): Promise<void> {
     const highest = known.reduce((most, { number }) => Math.max(most, number), 0);
-    const mine = known.find((revision) => revision.name === name);
+    const there = known.find((revision) => revision.name === name);
+    const intent = intentOf(profile.spec);
+    const isTrue = there !== undefined && isDeepStrictEqual(intentOf(there.specs.Preferred), intent);
+    // Read off a node, it has the addresses of a Service in its place. What stands in one cannot be changed.
+    if (there !== undefined && !isTrue)
+      await this.#client.delete(CONTROLLER_REVISIONS, name, { uid: there.uid }, { namespace: this.#namespace });
+    const mine = isTrue ? there : undefined;
     if (mine?.number === highest && mine !== undefined) return;
     if (mine !== undefined) {
       await this.#client.mergePatch(
@@ -93,7 +101,23 @@ export class Revisions {
       );
       return;
     }
-    const { name: owner, uid = '' } = profile.metadata;
+    await this.#create(profile, name, intent, highest + 1);
+  }
+
+  /** Writes those again that somebody has deleted and that are `needed`; returns the others. */
+  async restore(
+    profile: LocalDnsProfile,
+    lost: readonly RevisionFacts[],
+    needed: ReadonlySet<string | undefined>,
+  ): Promise<RevisionFacts[]> {
+    for (const { name, specs, number } of lost) {
+      if (needed.has(name)) await this.#create(profile, name, intentOf(specs.Preferred), number);
+    }
+    return lost.filter(({ name }) => !needed.has(name));
+  }
+
+  async #create({ metadata }: LocalDnsProfile, name: string, intent: Intent, revision: number): Promise<void> {
+    const { name: owner, uid = '' } = metadata;
     const object: ControllerRevision = {
       metadata: {
         name,
@@ -102,8 +126,8 @@ export class Revisions {
         // Gone with its profile: an owner may be of the cluster where what it owns is of a namespace.
         ownerReferences: [{ apiVersion, kind: profileKind.kind, name: owner, uid }],
       },
-      data: { spec: intentOf(profile.spec) },
-      revision: highest + 1,
+      data: { spec: intent },
+      revision,
     };
     try {
       await this.#client.create(CONTROLLER_REVISIONS, object);

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RolloutPhase } from '../../api/v1alpha1/rollout-settings.ts';
-import { carries, Fleet } from '../../test/fake/fleet.ts';
+import { Fleet } from '../../test/fake/fleet.ts';
+import { carries } from '../../test/fake/fleet-member.ts';
 import { packetsOfRun, Random, seedOfRun } from '../../test/fuzz/random.ts';
 import { AWAY_MS } from './trial.ts';
 
@@ -32,7 +33,10 @@ function live(fleet: Fleet, random: Random, ticks: number): void {
       if (member.awaySinceMs === undefined) fleet.goAway(member);
       else fleet.comeBack(member);
     }
-    if (random.once(4)) fleet.blink(random.pick(fleet.members));
+    if (random.once(4)) fleet.blink(random.pick(fleet.members), random.pick([5_000, 5_000, 60_000]));
+    if (random.once(10)) random.pick(fleet.members).pace = random.pick([1, 2, 3]);
+    if (random.once(20) && fleet.members.length > 1) fleet.remove(random.pick(fleet.members));
+    if (random.once(20)) fleet.die();
     if (random.once(40)) random.pick(fleet.members).ails = random.pick(['unable', 'silent', undefined] as const);
     fleet.look();
   }
@@ -104,6 +108,8 @@ function established(random: Random, size: number): Fleet {
     if (isPlague || random.once(8)) member.ails = random.pick(['unable', 'silent'] as const);
   }
   fleet.changeFacts();
+  // Who does not follow is found out by and by.
+  for (let tick = 0; tick < 12; tick += 1) fleet.tick();
   assert.ok(settle(fleet));
   return fleet;
 }
@@ -112,14 +118,38 @@ test(`over ${histories} edits what is good gets through: past the sick, through 
   for (let at = 0; at < histories; at += 1) {
     const random = new Random(seedOfRun() + at);
     const fleet = established(random, 2 + random.below(30));
-    const factsEvery = random.pick([0, 0, 2, 6, 13]);
-    const blips = random.pick([0, 1, 3]);
+    const factsEvery = random.pick([0, 0, 1, 2, 6, 13]);
+    const [blips, joinsEvery, diesEvery] = [random.pick([0, 1, 3]), random.pick([0, 1, 3, 6]), random.pick([0, 20])];
+    // A machine that is away again and again, each time for another reason, has not proved anything.
+    const cordonsEvery = blips === 0 ? random.pick([0, 9, 30]) : 0;
+    for (const member of fleet.members) member.pace = random.pick([1, 1, 2, 3]);
     fleet.edit('r1', 0);
     let tick = 0;
+    const isDue = (every: number): boolean => every > 0 && tick % every === 0;
     const suffer = (): void => {
       tick += 1;
       if (fleet.state?.phase === 'Done' && fleet.state.target === 'r1') return;
-      if (factsEvery > 0 && tick % factsEvery === 0) fleet.changeFacts();
+      if (isDue(factsEvery)) fleet.changeFacts();
+      if (isDue(diesEvery)) fleet.die();
+      const here = fleet.members.filter(({ awaySinceMs }) => awaySinceMs === undefined);
+      const isIll = new Set(fleet.state?.silent);
+      if (isDue(cordonsEvery) && here.length > fleet.members.length / 2) {
+        const member = random.pick(here);
+        if (!isIll.has(member.name)) fleet.maintain(member, random.pick([60_000, 400_000]));
+      }
+      // A machine that lives no longer than a trial proves nothing.
+      if (isDue(joinsEvery * Math.ceil(60 / fleet.members.length))) {
+        // As autoscalers do: one that is well goes, and another comes, which is not ready at once.
+        const idle = here.filter(({ name }) => !isIll.has(name));
+        if (idle.length > 1) fleet.remove(random.pick(idle));
+        const born = fleet.join();
+        if (random.once(2)) fleet.goAway(born, 30_000);
+      }
+      const proven = fleet.members.filter((member) => carries(member) === 'r1' && fleet.isSettled(member));
+      const isCalm = fleet.members.every(({ stoppedUntilMs }) => stoppedUntilMs <= fleet.nowMs);
+      if (isCalm && proven.length > 0 && random.once(5)) {
+        fleet.blink(random.pick(proven), random.pick([13_000, 60_000, 400_000]));
+      }
       if (blips === 0) return;
       if (random.once(blips * 4)) fleet.goAway(random.pick(fleet.members), 60_000);
       if (random.once(blips * 2)) fleet.blink(random.pick(fleet.members));
@@ -139,11 +169,102 @@ test(`over ${histories} edits what takes nodes down, or keeps them from serving,
     fleet.settings = { ...fleet.settings, autoRollback: true };
     fleet.faults = random.pick([['downs'], ['later'], ['unable'], ['downs', 'unable']] as const);
     fleet.edit('r1', random.pick([100, 100, 60]));
+    fleet.repairsMs = random.pick([undefined, 10_000, 60_000, 240_000, 400_000]);
+    // What happens while no operator looks is not known: that a machine falls, and is replaced at once.
+    fleet.deadliness = fleet.repairsMs === 10_000 ? 0 : random.pick([0, 0, 5]);
     // While most nodes are away for a moment nothing is learned from those that are there.
     const isAlone = random.once(3);
     const forMs = random.pick([30_000, AWAY_MS - 60_000]);
     if (isAlone) for (const member of fleet.members.slice(2)) fleet.goAway(member, forMs);
-    assert.ok(settle(fleet), `seed ${random.seed} does not end: ${fleet.outcome}`);
+    const endRepairs = (): void => {
+      if (fleet.state?.phase === 'Done' && fleet.state.target === 'r1') fleet.repairsMs = undefined;
+    };
+    assert.ok(settle(fleet, endRepairs), `seed ${random.seed} does not end: ${fleet.outcome}`);
     assert.deepEqual(fleet.offences, [], `seed ${random.seed}`);
   }
 });
+
+test(`over ${histories} rollouts that are over what fails where it comes late does so to few, and says so`, () => {
+  for (let at = 0; at < histories; at += 1) {
+    const random = new Random(seedOfRun() + at);
+    const fleet = new Fleet(random, 4 + random.below(30));
+    assert.ok(settle(fleet));
+    const late = fleet.members.slice(2 + random.below(fleet.members.length - 2));
+    for (const member of late) fleet.goAway(member);
+    fleet.edit('r1', 0);
+    assert.ok(settle(fleet));
+    assert.deepEqual([fleet.state?.phase, fleet.state?.good], ['Done', 'r1'], `seed ${random.seed}`);
+    fleet.faults = random.pick([['bad'], ['unable'], ['bad', 'unable', 'silent'], ['downs']] as const);
+    fleet.share('r1', random.pick([0, 20, 100]), late);
+    fleet.repairsMs = random.pick([undefined, 10_000, 60_000, 400_000]);
+    fleet.deadliness = fleet.repairsMs === 10_000 ? 0 : random.pick([0, 5]);
+    for (const member of late) {
+      for (let ticks = random.below(4); ticks > 0; ticks -= 1) {
+        fleet.tick();
+        fleet.look();
+      }
+      fleet.comeBack(member);
+    }
+    // What goes down as it joins would do so for ever.
+    const repairedMs = fleet.nowMs + 3_600_000;
+    const endRepairs = (): void => {
+      if (fleet.nowMs >= repairedMs) fleet.repairsMs = undefined;
+    };
+    assert.ok(settle(fleet, endRepairs), `seed ${random.seed} does not end: ${fleet.outcome}`);
+    assert.deepEqual(fleet.offences, [], `seed ${random.seed}`);
+    const { phase, reason, good } = fleet.state ?? {};
+    assert.deepEqual([phase, good], ['Done', 'r1'], `seed ${random.seed}`);
+    const isAll = fleet.members.every((member) => member.awaySinceMs !== undefined || carries(member) === 'r1');
+    assert.ok(isAll || reason !== undefined, `seed ${random.seed}: ${fleet.outcome}`);
+  }
+});
+
+for (const everyMs of [20_000, 50_000, 100_000]) {
+  for (const fault of ['silent', 'unable'] as const) {
+    const dying = (fleet: Fleet, forMs: number): void => {
+      const sinceMs = fleet.nowMs;
+      while (fleet.nowMs < sinceMs + forMs) {
+        fleet.tick();
+        fleet.look();
+        if ((fleet.nowMs - sinceMs) % everyMs === 0) fleet.die();
+      }
+    };
+
+    test(`an operator that dies every ${everyMs / 1000} s finds a canary that is ${fault}, and hardly writes`, () => {
+      const fleet = new Fleet(new Random(1), 8);
+      fleet.settings = {
+        ...fleet.settings,
+        maxUnavailable: 1,
+        canary: { nodes: 1, soakSeconds: 60 },
+        autoRollback: true,
+      };
+      assert.ok(settle(fleet));
+      fleet.faults = [fault];
+      fleet.edit('r1', 100);
+      fleet.stateWrites = 0;
+      dying(fleet, 1_200_000);
+      const reason = fault === 'silent' ? 'NodesSilent' : 'NotServing';
+      assert.deepEqual([fleet.state?.phase, fleet.state?.reason], ['RolledBack', reason]);
+      assert.deepEqual(fleet.offences, []);
+      assert.ok(fleet.stateWrites <= 5, `${fleet.stateWrites} writes`);
+    });
+
+    test(`so it is with a node that is ${fault} where it comes late: every ${everyMs / 1000} s`, () => {
+      const fleet = new Fleet(new Random(1), 8);
+      fleet.settings = { ...fleet.settings, maxUnavailable: 1, autoRollback: true };
+      assert.ok(settle(fleet));
+      const late = fleet.members.slice(4);
+      for (const member of late) fleet.goAway(member);
+      fleet.edit('r1', 0);
+      assert.ok(settle(fleet));
+      fleet.faults = [fault];
+      fleet.share('r1', 100, late);
+      for (const member of late) fleet.comeBack(member);
+      fleet.stateWrites = 0;
+      dying(fleet, 3_600_000);
+      assert.notEqual(fleet.state?.reason, undefined);
+      assert.deepEqual([fleet.hurt, fleet.offences], [fault === 'silent' ? 0 : 1, []]);
+      assert.ok(fleet.stateWrites <= 5, `${fleet.stateWrites} writes`);
+    });
+  }
+}

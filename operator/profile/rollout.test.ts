@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { defaultedRollout } from '../../api/v1alpha1/rollout-settings.ts';
-import { planRollout, type RolloutNode, type RolloutState } from './rollout.ts';
+import { planRollout, type RolloutState } from './rollout.ts';
+import type { RolloutNode } from './rollout-node.ts';
 import type { Standing } from './trial.ts';
 
 const settled: Standing = { kind: 'settled' };
@@ -33,6 +34,10 @@ const halted: RolloutState = { ...canary, phase: 'Halted', attempt: 3, reason: '
 const again: RolloutState = { ...canary, phase: 'Paused', attempt: 4 };
 const rollingBack: RolloutState = { ...canary, phase: 'RollingBack', reason: 'ProbeFailed', message: 'm' };
 
+const over: RolloutState = { phase: 'Done', target: 'new', good: 'new', startedAt: 's' };
+const down: Standing = { kind: 'down', sinceMs: 0, message: 'port 53 is taken' };
+const longDown: Standing = { ...down, sinceMs: -10_000 };
+
 const away = { isReachable: false, awaySinceMs: 0 };
 
 interface Case {
@@ -42,8 +47,9 @@ interface Case {
   settings?: Parameters<typeof defaultedRollout>[0];
   target?: string;
   phase: string;
-  /** `node=revision`, with a `?` where it is a trial. */
+  /** `node=revision`, with a `?` where it is a trial, and a `!` where it joins. */
   give: string[];
+  reason?: string;
   good?: string;
 }
 
@@ -120,6 +126,27 @@ const cases: Case[] = [
     before: done,
     phase: 'Canary',
     give: ['b=new?'],
+  },
+  {
+    title: 'and that nobody takes out of the cluster',
+    nodes: [at('a', 'old', { isLeaving: true }), at('b', 'old')],
+    before: done,
+    phase: 'Canary',
+    give: ['b=new?'],
+  },
+  {
+    title: 'unless there is no other',
+    nodes: [at('a', 'old', { isLeaving: true }), at('b', 'old', { isServing: false })],
+    before: done,
+    phase: 'Canary',
+    give: ['a=new?'],
+  },
+  {
+    title: 'such a node comes last in the batches, too',
+    nodes: [at('a', 'old', { isLeaving: true, isServing: false }), at('b', 'new'), ...many(19, 'old')],
+    before: canary,
+    phase: 'Batch',
+    give: ['n0000=new?', 'n0001=new?'],
   },
   {
     title: 'a batch begins with nodes that have nothing to lose, and they are not judged by it',
@@ -256,6 +283,45 @@ const cases: Case[] = [
     give: ['n0000=new?'],
   },
   {
+    title: 'who is taken out of the cluster falls silent by that',
+    nodes: [at('a', 'new', { standing: lost, ...away, isLeaving: true }), ...many(39, 'old')],
+    before: canary,
+    phase: 'Canary',
+    give: ['n0000=new?'],
+  },
+  {
+    title: 'and keeps nobody from taking its place',
+    nodes: [at('a', 'new', { standing: lost, ...away, isLeaving: true }), ...many(3, 'old')],
+    before: canary,
+    phase: 'Canary',
+    give: ['n0000=new?'],
+  },
+  {
+    title: 'so do as many as may be on trial, and no more: the revision may be what takes them down',
+    nodes: [
+      at('a', 'new', { standing: lost, ...away, isLeaving: true }),
+      at('b', 'new', { standing: lost, ...away, isLeaving: true }),
+      ...many(3, 'old'),
+    ],
+    before: canary,
+    phase: 'Canary',
+    give: [],
+  },
+  {
+    title: 'one that is ready goes nowhere, though it is to get no more pods',
+    nodes: [at('a', 'new', { standing: lost, isLeaving: true }), ...many(3, 'old')],
+    before: canary,
+    phase: 'RollingBack',
+    give: ['a=old'],
+  },
+  {
+    title: 'unless it was silent before',
+    nodes: [at('a', 'new', { standing: lost, ...away, isLeaving: true }), ...many(39, 'old')],
+    before: { ...canary, silent: ['a'] },
+    phase: 'RolledBack',
+    give: [],
+  },
+  {
     title: 'a canary that falls silent is followed by no other',
     nodes: [at('a', 'new', { standing: lost }), ...many(39, 'old')],
     before: canary,
@@ -369,11 +435,391 @@ const cases: Case[] = [
     give: [],
   },
   {
-    title: 'a node that returns gets the target, without a trial',
+    title: 'a node that returns late is judged by what it makes of the target',
     nodes: [...many(3, 'new'), at('x', 'old')],
-    before: { phase: 'Done', target: 'new', good: 'new', startedAt: 's' },
+    before: over,
     phase: 'Done',
-    give: ['x=new'],
+    give: ['x=new?'],
+  },
+  {
+    title: 'but for one that does not serve, or for which nothing changes',
+    nodes: [
+      ...many(3, 'new'),
+      at('x', 'old', { isServing: false }),
+      at('y', 'old', { isSame: true }),
+      at('z', 'old', { standing: lost }),
+    ],
+    before: over,
+    settings: { maxUnavailable: 3 },
+    phase: 'Done',
+    give: ['y=new', 'x=new', 'z=new'],
+  },
+  {
+    title: 'nodes that return late hold up each other',
+    nodes: [...many(18, 'new'), at('w', 'new', { standing: pending, isLate: true }), ...many(3, 'old', {}, 30)],
+    before: over,
+    phase: 'Done',
+    give: ['n0030=new?'],
+  },
+  {
+    title: 'one of them that is lost keeps its place',
+    nodes: [...many(18, 'new'), at('w', 'new', { standing: lost, isLate: true }), ...many(3, 'old', {}, 30)],
+    before: over,
+    phase: 'Done',
+    give: ['n0030=new?'],
+  },
+  {
+    title: 'so do those that are not there any more',
+    nodes: [...many(18, 'new'), ...many(3, 'old', {}, 30)],
+    before: { ...over, silent: ['w'] },
+    phase: 'Done',
+    give: ['n0030=new?'],
+  },
+  {
+    title: 'whomever else an edit left in between',
+    nodes: [...many(18, 'new'), ...many(3, 'mid', { isJudged: true, standing: pending }, 30)],
+    before: { ...over, gone: 1 },
+    phase: 'Done',
+    give: ['n0030=new?'],
+  },
+  {
+    title: 'and so many of these are the end of it',
+    nodes: [...many(18, 'new'), at('w', 'new', { standing: lost, isLate: true }), ...many(3, 'old', {}, 30)],
+    before: { ...over, silent: ['v'] },
+    phase: 'Done',
+    give: [],
+    reason: 'NodesSilent',
+  },
+  {
+    title: 'who comes in a pause waits for the end of it',
+    nodes: [...many(3, 'new'), at('x', 'old'), at('k', undefined)],
+    before: over,
+    settings: { paused: true },
+    phase: 'Done',
+    give: ['k=new'],
+  },
+  {
+    title: 'what went late a day ago is forgotten',
+    nodes: [...many(18, 'new'), at('x', 'old')],
+    before: { ...over, gone: 2, goneAt: '1969-12-31T00:00:00Z', reason: 'NodesSilent', message: 'm' },
+    phase: 'Done',
+    give: ['x=new?'],
+  },
+  {
+    title: 'and not before',
+    nodes: [...many(18, 'new'), at('x', 'old')],
+    before: { ...over, gone: 2, goneAt: '1969-12-31T00:00:01Z' },
+    phase: 'Done',
+    give: [],
+    reason: 'NodesSilent',
+  },
+  {
+    title: 'nor is what went in a rollout that is under way',
+    nodes: [...many(18, 'new'), at('x', 'old')],
+    before: { ...batch, gone: 2, goneAt: '1969-12-31T00:00:00Z' },
+    phase: 'RollingBack',
+    give: ['n0000=old'],
+    reason: 'NodesSilent',
+  },
+  {
+    title: 'who joins, or is born, holds up none of them',
+    nodes: [
+      ...many(18, 'new'),
+      at('j', 'new', { standing: pending, isServing: false, hasJoined: true }),
+      at('k', undefined),
+      at('x', 'old'),
+    ],
+    before: over,
+    settings: { maxUnavailable: 1 },
+    phase: 'Done',
+    give: ['k=new', 'x=new?'],
+  },
+  {
+    title: 'where one of them fails the others keep what they have, and it says so',
+    nodes: [
+      ...many(18, 'new'),
+      at('w', 'new', { standing: bad, isLate: true }),
+      ...many(3, 'old', {}, 30),
+      at('k', undefined),
+    ],
+    before: over,
+    phase: 'Done',
+    give: ['k=new'],
+    reason: 'ProbeFailed',
+  },
+  {
+    title: 'a proven node that stops says nothing about them',
+    nodes: [
+      ...many(18, 'new', { standing: { ...down, sinceMs: -400_000 }, isServing: false, isLate: true }),
+      at('a', 'new'),
+      at('x', 'old'),
+    ],
+    before: over,
+    settings: { maxUnavailable: 1 },
+    phase: 'Done',
+    give: ['x=new?'],
+  },
+  {
+    title: 'nor do those of the rollout, whatever becomes of them: they were borne with, or had proved it',
+    nodes: [
+      at('a', 'new', { standing: unable, isServing: false }),
+      at('b', 'new', { standing: lost, ...away }),
+      at('c', 'new', { standing: { ...pending, isMissing: true }, ...away, awaySinceMs: -400_000, isJudged: true }),
+      at('d', 'new', { standing: unable, isServing: false, attempt: 1 }),
+      ...many(16, 'new'),
+      at('x', 'old'),
+    ],
+    before: { ...over, attempt: 2 },
+    settings: { maxUnavailable: 5 },
+    phase: 'Done',
+    give: ['x=new?'],
+  },
+  {
+    title: 'a pause lets them try it anew',
+    nodes: [...many(18, 'new'), at('w', 'new', { standing: bad, isLate: true }), at('x', 'old')],
+    before: { ...over, phase: 'Paused', attempt: 2, reason: 'ProbeFailed', message: 'm' },
+    settings: { maxUnavailable: 2 },
+    phase: 'Done',
+    give: ['x=new?', 'w=new?'],
+  },
+  {
+    title: 'a node of which is not known yet whether it is well waits for its turn, and it is not over without it',
+    nodes: [at('c', 'new'), at('a', 'old', { standing: pending, isServing: false }), at('b', 'old')],
+    before: batch,
+    settings: { maxUnavailable: 2 },
+    phase: 'Batch',
+    give: ['b=new?'],
+  },
+  {
+    title: 'so it is: the last one',
+    nodes: [at('c', 'new'), at('a', 'old', { standing: pending, isServing: false })],
+    before: batch,
+    phase: 'Batch',
+    give: [],
+  },
+  {
+    title: 'a node that joins once the canary has proved it gets the target, whatever else is under way',
+    nodes: [
+      ...many(3, 'new', { standing: pending }),
+      ...many(27, 'old', {}, 3),
+      at('j', undefined),
+      at('k', undefined, away),
+    ],
+    before: batch,
+    phase: 'Batch',
+    give: ['j=new!'],
+  },
+  {
+    title: 'it holds up nobody, nor does one that is born',
+    nodes: [
+      at('a', 'new'),
+      at('j', 'new', { standing: pending, hasJoined: true }),
+      at('k', undefined, away),
+      at('l', undefined),
+    ],
+    before: batch,
+    phase: 'Done',
+    give: ['l=new!'],
+    good: 'new',
+  },
+  {
+    title: 'nor does it take the place of another',
+    nodes: [
+      at('a', 'new'),
+      ...many(2, 'new', { standing: pending, hasJoined: true, isServing: false }, 90),
+      ...many(2, 'old'),
+    ],
+    before: batch,
+    settings: { maxUnavailable: 1 },
+    phase: 'Batch',
+    give: ['n0000=new?'],
+  },
+  {
+    title: 'whom another profile served waits for its turn, and is judged',
+    nodes: [
+      ...many(3, 'new'),
+      ...many(16, 'old', {}, 3),
+      at('x', undefined, { isServedByOther: true, isServing: true, zone: 'y' }),
+    ],
+    before: batch,
+    settings: { maxUnavailable: 2 },
+    phase: 'Batch',
+    give: ['x=new?', 'n0003=new?'],
+  },
+  {
+    title: 'and until then it keeps it open',
+    nodes: [...many(3, 'new'), ...many(20, undefined, { isServedByOther: true, isServing: true }, 3)],
+    before: batch,
+    phase: 'Batch',
+    give: ['n0003=new?', 'n0004=new?'],
+  },
+  {
+    title: 'those first that have nothing to lose',
+    nodes: [
+      at('a', 'new'),
+      at('x', undefined, { isServedByOther: true, isServing: true }),
+      at('y', 'old', { isServing: false }),
+    ],
+    before: batch,
+    phase: 'Batch',
+    give: ['y=new'],
+  },
+  {
+    title: 'while the canary tries it, it gets what is known to be good',
+    nodes: [at('a', 'new', { standing: pending }), at('x', undefined, { isServedByOther: true, isServing: true })],
+    before: canary,
+    phase: 'Canary',
+    give: ['x=old'],
+  },
+  {
+    title: 'so it does where the canary has just proved it',
+    nodes: [at('a', 'new'), at('b', 'old'), at('x', undefined, { isServedByOther: true, isServing: true })],
+    before: canary,
+    settings: { maxUnavailable: 2 },
+    phase: 'Batch',
+    give: ['x=old', 'b=new?'],
+  },
+  {
+    title: 'that it fails is its own affair, as of few',
+    nodes: [at('a', 'new', { standing: bad, hasJoined: true }), ...many(18, 'new'), at('b', 'old')],
+    before: batch,
+    phase: 'Batch',
+    give: ['b=new?'],
+  },
+  {
+    title: 'that so many of them fail is not',
+    nodes: [...many(3, 'new', { standing: bad, hasJoined: true }), ...many(18, 'new', {}, 3), at('b', 'old')],
+    before: batch,
+    phase: 'RollingBack',
+    give: ['n0000=old', 'n0001=old'],
+    reason: 'NotServing',
+  },
+  {
+    title: 'so are those that have proved it, and of which is not known whether they are heard of still',
+    nodes: many(5, 'new', { standing: { kind: 'pending', untilMs: 60_000, isProven: true } }),
+    before: rollingBack,
+    settings: { maxUnavailable: 2 },
+    phase: 'RollingBack',
+    give: ['n0000=old', 'n0001=old'],
+  },
+  {
+    title: 'so are those that joined, and of which nothing is heard',
+    nodes: many(5, 'new', { standing: lost, hasJoined: true }),
+    before: rollingBack,
+    settings: { maxUnavailable: 2 },
+    phase: 'RollingBack',
+    give: ['n0000=old', 'n0001=old'],
+  },
+  {
+    title: 'those that serve are taken back some at a time, though they are on trial still',
+    nodes: many(5, 'new', { standing: pending, hasJoined: true }),
+    before: rollingBack,
+    settings: { maxUnavailable: 2 },
+    phase: 'RollingBack',
+    give: ['n0000=old', 'n0001=old'],
+  },
+  {
+    title: 'nor is that it refuses it',
+    nodes: [
+      at('a', 'new', { standing: { kind: 'bad', reason: 'ConfigRefused', message: 'm' }, hasJoined: true }),
+      ...many(29, 'old'),
+    ],
+    before: batch,
+    phase: 'RollingBack',
+    give: ['a=old'],
+    reason: 'ConfigRefused',
+  },
+  {
+    title: 'that its agent does not come up is no word about the target, that it goes away is',
+    nodes: [at('a', 'new', { standing: lost, hasJoined: true }), at('b', 'new'), at('c', 'old')],
+    before: batch,
+    phase: 'Batch',
+    give: ['c=new?'],
+  },
+  {
+    title: 'so it is: it goes away',
+    nodes: [at('a', 'new', { standing: lost, hasJoined: true, ...away }), at('b', 'new'), at('c', 'old')],
+    before: batch,
+    phase: 'RollingBack',
+    give: ['b=old'],
+    reason: 'NodesSilent',
+  },
+  {
+    title: 'of the first revision those join that were not there when it began',
+    nodes: [
+      at('a', 'new', { standing: pending }),
+      at('b', undefined, { createdAtMs: 1_000 }),
+      at('c', undefined, { createdAtMs: 1_001 }),
+    ],
+    before: { ...first, phase: 'Batch', startedAt: '1970-01-01T00:00:01Z' },
+    phase: 'Batch',
+    give: ['c=new!'],
+  },
+  {
+    title: 'a proven node that stops serving takes the place of one that may be on trial',
+    nodes: [at('a', 'new', { standing: down, isServing: false }), ...many(3, 'old')],
+    before: batch,
+    phase: 'Batch',
+    give: [],
+  },
+  {
+    title: 'but not for ever',
+    nodes: [at('a', 'new', { standing: { ...down, sinceMs: -300_000 }, isServing: false }), ...many(3, 'old')],
+    before: batch,
+    phase: 'Batch',
+    give: ['n0000=new?'],
+  },
+  {
+    title: 'one canary that has stopped since is proof still',
+    nodes: [at('a', 'new', { standing: { ...down, sinceMs: -300_000 }, isServing: false }), at('b', 'old')],
+    before: canary,
+    phase: 'Batch',
+    give: ['b=new?'],
+  },
+  {
+    title: 'as many as may be on trial are borne with',
+    nodes: [...many(2, 'new', { standing: longDown, isServing: false }), ...many(18, 'old', {}, 2)],
+    before: batch,
+    phase: 'Batch',
+    give: [],
+  },
+  {
+    title: 'more that stop are the revision',
+    nodes: [...many(3, 'new', { standing: longDown, isServing: false }), ...many(17, 'old', {}, 3)],
+    before: batch,
+    phase: 'RollingBack',
+    give: ['n0000=old', 'n0001=old', 'n0002=old'],
+    reason: 'NotServing',
+  },
+  {
+    title: 'unless it is for a moment',
+    nodes: [...many(3, 'new', { standing: down, isServing: false }), ...many(17, 'old', {}, 3)],
+    before: batch,
+    phase: 'Batch',
+    give: [],
+  },
+  {
+    title: 'what takes a canary down that is then replaced is the target still',
+    nodes: [at('joined', undefined), ...many(39, 'old')],
+    before: { ...canary, silent: ['a'] },
+    phase: 'RollingBack',
+    give: ['joined=old'],
+    reason: 'NodesSilent',
+  },
+  {
+    title: 'what is gone keeps its place',
+    nodes: [...many(10, 'new'), ...many(20, 'old', {}, 10)],
+    before: { ...batch, gone: 2 },
+    phase: 'Batch',
+    give: ['n0010=new?'],
+  },
+  {
+    title: 'so are those that went in batches before',
+    nodes: [at('a', 'new', { standing: lost }), ...many(29, 'new')],
+    before: { ...batch, gone: 2 },
+    phase: 'RollingBack',
+    give: ['a=old', 'n0000=old', 'n0001=old'],
+    reason: 'NodesSilent',
   },
   {
     title: 'a node that is ill by what is good is no canary, and keeps nobody from being one',
@@ -435,6 +881,26 @@ const cases: Case[] = [
     before: { ...batch, target: 'mid' },
     phase: 'Canary',
     give: ['a=new?', 'b=old'],
+  },
+  {
+    title: 'one that joined, and serves though it is broken, waits for room',
+    nodes: [
+      at('a', 'mid', { isJudged: true, standing: bad, hasJoined: true }),
+      at('b', 'mid', { isJudged: true, standing: pending }),
+      ...many(18, 'old'),
+    ],
+    before: { ...batch, target: 'mid' },
+    settings: { maxUnavailable: 1 },
+    phase: 'Canary',
+    give: ['b=new?'],
+  },
+  {
+    title: 'which there is where nobody else is out',
+    nodes: [at('b', 'mid', { isJudged: true, standing: bad, hasJoined: true }), ...many(18, 'old')],
+    before: { ...batch, target: 'mid' },
+    settings: { maxUnavailable: 1 },
+    phase: 'Canary',
+    give: ['b=new?'],
   },
   {
     title: 'an edit back to what was good needs no trial',
@@ -528,14 +994,18 @@ const cases: Case[] = [
   },
 ];
 
-for (const { title, nodes, before, settings, target = 'new', phase, give, good } of cases) {
+for (const { title, nodes, before, settings, target = 'new', phase, give, good, reason } of cases) {
   test(title, () => {
     const step = planRollout({ target, settings: defaultedRollout(settings), nodes, before, nowMs: 0 });
     assert.equal(step.state.phase, phase);
     assert.deepEqual(
-      step.give.map(({ node, revision, isTrial }) => `${node}=${revision}${isTrial ? '?' : ''}`),
+      step.give.map(
+        ({ node, revision, isTrial, hasJoined }) => `${node}=${revision}${hasJoined ? '!' : isTrial ? '?' : ''}`,
+      ),
       give,
     );
+    if (reason !== undefined) assert.equal(step.state.reason, reason);
+    if (step.state.phase === 'Done') assert.equal(step.state.reason, reason);
     assert.equal(step.state.good, good ?? before?.good);
     assert.equal(step.state.target, target);
   });
@@ -561,6 +1031,92 @@ test('each target is an attempt of its own, and so is what is tried anew after i
   // With nobody to serve, the count goes on.
   assert.equal(look({ ...canary, attempt: 7 }, {}, 'new', []), 7);
   assert.equal(look({ phase: 'Idle', target: 'new', attempt: 7 }), 8);
+});
+
+test('who was silent as it went is not forgotten', () => {
+  const missing: Standing = { kind: 'pending', untilMs: 60_000, isMissing: true };
+  const look = (before: RolloutState, nodes: RolloutNode[], settings = {}) => {
+    const { silent, gone } = planRollout({
+      ...{ target: 'new', settings: defaultedRollout({ maxUnavailable: 5, ...settings }), nodes, before, nowMs: 0 },
+    }).state;
+    return [silent, gone] as const;
+  };
+  const on = (standing: Standing, more: Partial<RolloutNode> = {}): RolloutNode[] => [
+    at('a', 'new', { standing, ...more }),
+    at('b', 'new'),
+    at('c', 'old'),
+  ];
+  const tryingA = { ...batch, attempt: 2, silent: ['a'] };
+  const two = { attempt: 2 };
+  assert.deepEqual(look(batch, on(missing)), [['a'], undefined]);
+  assert.deepEqual(look(batch, on(lost)), [['a'], undefined]);
+  // Who is borne with is so when it is gone, too.
+  assert.deepEqual(look(batch, on(bad, { hasJoined: true })), [undefined, undefined]);
+  assert.deepEqual(look({ ...batch, silent: ['a'] }, on(unable, { hasJoined: true })), [undefined, undefined]);
+  assert.deepEqual(look(first, on(unable)), [undefined, undefined]);
+  assert.deepEqual(look(first, on(missing)), [undefined, undefined]);
+  assert.deepEqual(look(first, on(missing, away)), [['a'], undefined]);
+  assert.deepEqual(look(batch, on(bad), { paused: true }), [['a'], undefined]);
+  assert.deepEqual(look(batch, on(missing, { hasJoined: true })), [undefined, undefined]);
+  assert.deepEqual(look(batch, on(missing, { hasJoined: true, isReachable: false })), [['a'], undefined]);
+  assert.deepEqual(look(batch, on(pending)), [undefined, undefined]);
+  assert.deepEqual(look(batch, on(settled)), [undefined, undefined]);
+  assert.deepEqual(look(batch, on(down)), [undefined, undefined]);
+  // Whom somebody takes out of the cluster, unless it had been silent before.
+  const takenOut = { ...away, isLeaving: true };
+  assert.deepEqual(look(batch, on(missing, takenOut)), [undefined, undefined]);
+  assert.deepEqual(look(tryingA, on(missing, { ...takenOut, ...two })), [['a'], undefined]);
+  // One that is ready, and whose agent is silent, is not on its way out.
+  assert.deepEqual(look(batch, on(missing, { isLeaving: true })), [['a'], undefined]);
+  // Nothing is known of it yet, as at a start; it serves again; it is well again; it is gone; another machine has its name.
+  assert.deepEqual(look(tryingA, on(pending, two)), [['a'], undefined]);
+  assert.deepEqual(look(tryingA, on(pending, { ...two, hasJoined: true })), [undefined, undefined]);
+  assert.deepEqual(look(tryingA, on({ ...pending, isWell: true }, two)), [undefined, undefined]);
+  assert.deepEqual(look(tryingA, on(settled, two)), [undefined, undefined]);
+  assert.deepEqual(look(tryingA, [at('b', 'new', two), at('c', 'old')]), [undefined, 1]);
+  assert.deepEqual(look({ ...tryingA, gone: 2 }, [at('a', undefined), at('b', 'new', two), at('c', 'old')]), [
+    undefined,
+    3,
+  ]);
+  // Of those that come when it is over, until a pause tries it anew.
+  const ended = { ...over, attempt: 2, silent: ['a'] };
+  assert.deepEqual(look(over, on(missing)), [undefined, undefined]);
+  assert.deepEqual(look(over, on(missing, { isLate: true })), [['a'], undefined]);
+  assert.deepEqual(look(ended, [at('b', 'new', two)]), [undefined, 1]);
+  const failed = { ...ended, reason: 'NodesSilent', message: 'm', gone: 1 };
+  assert.deepEqual(look(failed, [at('b', 'new', two)]), [undefined, 2]);
+  assert.deepEqual(look(failed, [at('b', 'new', two)], { paused: true }), [undefined, undefined]);
+  // What went in the rollout itself is not counted on.
+  assert.deepEqual(look({ ...batch, gone: 1 }, [at('b', 'new')]), [undefined, undefined]);
+  // Of a pause; of another attempt.
+  assert.deepEqual(look(tryingA, [at('b', 'new', two)], { paused: true }), [undefined, 1]);
+  assert.deepEqual(look({ ...halted, silent: ['a'] }, on(settled), { paused: true }), [undefined, undefined]);
+  const crowd = many(60, 'new', { standing: missing });
+  assert.equal(look(batch, crowd, { maxUnavailable: '100%' })[0]?.length, 50);
+});
+
+test('that those who come late failed stands there until a pause', () => {
+  const look = (before: RolloutState, settings = {}, standing: Standing = bad) => {
+    const nodes = [...many(3, 'new', { attempt: 3 }), at('x', 'new', { standing, attempt: 3, isLate: true })];
+    const { state } = planRollout({ target: 'new', settings: defaultedRollout(settings), nodes, before, nowMs: 0 });
+    return [state.phase, state.reason, state.attempt];
+  };
+  const ended = { ...over, attempt: 3 };
+  const failed = { ...ended, reason: 'ProbeFailed', message: 'm' };
+  assert.deepEqual(look(ended), ['Done', 'ProbeFailed', 3]);
+  assert.deepEqual(look(failed), ['Done', 'ProbeFailed', 3]);
+  assert.deepEqual(look(failed, {}, settled), ['Done', undefined, 3]);
+  // As at the start of an operator.
+  assert.deepEqual(look(failed, {}, pending), ['Done', 'ProbeFailed', 3]);
+  assert.deepEqual(look(failed, {}, down), ['Done', 'ProbeFailed', 3]);
+  assert.deepEqual(look(ended, {}, pending), ['Done', undefined, 3]);
+  assert.deepEqual(look({ ...failed, phase: 'Paused', attempt: 4 }, {}, pending), ['Done', undefined, 4]);
+  assert.deepEqual(look(failed, { paused: true }), ['Paused', 'ProbeFailed', 4]);
+  assert.deepEqual(look({ ...failed, phase: 'Paused', attempt: 4 }, { paused: true }), ['Paused', 'ProbeFailed', 4]);
+  assert.deepEqual(look({ ...failed, phase: 'Paused', attempt: 4 }), ['Done', undefined, 4]);
+  // Nothing is under way that could be paused; those who come late are held, and are tried when it ends.
+  assert.deepEqual(look(ended, { paused: true }), ['Done', undefined, 3]);
+  assert.deepEqual(look(ended, { paused: true }, pending), ['Done', undefined, 3]);
 });
 
 test('batch after batch goes round the zones, and so does a rollback', () => {
@@ -599,6 +1155,23 @@ test('it says which node failed, and keeps saying so after the rollback', () => 
     nowMs: 0,
   });
   assert.deepEqual([later.state.reason, later.state.message], [state.reason, state.message]);
+});
+
+test('since when what is gone is not there stands beside it, and it looks again when that is forgotten', () => {
+  const look = (before: RolloutState) => {
+    const nodes = many(20, 'new');
+    const step = planRollout({ target: 'new', settings: defaultedRollout(), nodes, before, nowMs: 5_000 });
+    return [step.state.gone, step.state.goneAt, step.lookAgainAtMs];
+  };
+  const day = 86_400_000;
+  const now = '1970-01-01T00:00:05Z';
+  const then = '1970-01-01T00:00:01Z';
+  assert.deepEqual(look({ ...over, silent: ['x'] }), [1, now, day + 5_000]);
+  assert.deepEqual(look({ ...over, gone: 1, goneAt: then }), [1, then, day + 1_000]);
+  assert.deepEqual(look({ ...over, silent: ['x'], gone: 1, goneAt: then }), [2, now, day + 5_000]);
+  // An operator wrote it that noted no time.
+  assert.deepEqual(look({ ...over, gone: 1 }), [1, now, day + 5_000]);
+  assert.deepEqual(look(over), [undefined, undefined, undefined]);
 });
 
 test('where time alone decides, it looks again', () => {

@@ -5,32 +5,25 @@
  *   Canary ──all proven──▶ Batch ──every node──▶ Done (the target is the good revision now)
  *      └──────── one fails ──┴──▶ RollingBack ──▶ RolledBack      (Halted where nothing may or can be taken back)
  */
+import { timestamp } from '../../api/v1alpha1/conditions.ts';
 import { allowedUnavailable, type DefaultedRollout, type RolloutPhase } from '../../api/v1alpha1/rollout-settings.ts';
+import { type Evidence, evidenceOf, failureOf, forgottenAtMs } from './failure.ts';
+import {
+  afterwards,
+  attemptOf,
+  hasProved,
+  isHeard,
+  isSound,
+  isTrying,
+  type RolloutNode,
+  type TriedNode,
+  tried,
+} from './rollout-node.ts';
 import { spread } from './spread.ts';
-import { AWAY_MS, type Standing } from './trial.ts';
-
-/** One of the nodes that the profile serves. */
-export interface RolloutNode {
-  readonly name: string;
-  readonly zone: string;
-  readonly pool: string;
-  /** The revision that it carries; undefined where this profile has not served it so far. */
-  readonly carries: string | undefined;
-  readonly isReachable: boolean;
-  /** Since when it is not ready; undefined where it is, or where it is its agent that cannot be reached. */
-  readonly awaySinceMs?: number | undefined;
-  /** Its agent said last that it serves. */
-  readonly isServing: boolean;
-  /** It carries its revision on trial, and of which attempt that is. */
-  readonly isJudged: boolean;
-  readonly attempt?: number | undefined;
-  readonly standing: Standing;
-  /** The target's configuration is the one that it has: nothing changes for it. */
-  readonly isSame: boolean;
-}
+import { AWAY_MS, NOT_SERVING_MS } from './trial.ts';
 
 /** What of a rollout cannot be read off the nodes. */
-export interface RolloutState {
+export interface RolloutState extends Evidence {
   readonly phase: RolloutPhase;
   readonly target?: string | undefined;
   readonly good?: string | undefined;
@@ -39,11 +32,6 @@ export interface RolloutState {
   readonly startedAt?: string | undefined;
   /** Counts the rollouts: one of a new target, and one that is tried anew after it had failed. */
   readonly attempt?: number | undefined;
-}
-
-/** Beside what is seen of it: whether its verdict is of an attempt before this one. */
-interface TriedNode extends RolloutNode {
-  readonly isStale: boolean;
 }
 
 export interface RolloutInput {
@@ -61,6 +49,10 @@ export interface Given {
   readonly node: string;
   readonly revision: string;
   readonly isTrial: boolean;
+  /** It joins while the rollout is under way: it was served nothing before, and waits for nobody. */
+  readonly hasJoined?: boolean;
+  /** The rollout is over. */
+  readonly isLate?: boolean;
 }
 
 export interface RolloutStep {
@@ -75,84 +67,105 @@ export interface RolloutStep {
   readonly unproven: readonly string[];
 }
 
-/** Why a target failed. */
-interface Failure {
-  readonly reason: string;
-  readonly message: string;
-}
-
 const FAILED: readonly RolloutPhase[] = ['Halted', 'RollingBack', 'RolledBack'];
 
 export function planRollout(input: RolloutInput): RolloutStep {
-  const { target, settings, before } = input;
+  const { target, settings, before, nowMs } = input;
   const allowed = allowedUnavailable(settings.maxUnavailable, input.nodes.length);
   const good = before?.good;
   const last = before?.target === target && before.phase !== 'Idle' ? before : undefined;
   const attempt = attemptAfter(last, before, settings.paused);
-  const nodes = input.nodes.map((node) => tried(node, target, attempt));
-  const startedAt = last?.startedAt ?? new Date(input.nowMs).toISOString().replace(/\.\d{3}Z$/, 'Z');
+  const silent = new Set(last?.silent);
+  let forgotten = 0;
+  const mayForget = () => {
+    forgotten += 1;
+    return forgotten <= allowed;
+  };
+  const trying = { target, good, attempt, silent, mayForget, nowMs };
+  const nodes = input.nodes.map((node) => tried(node, trying));
+  const startedAt = last?.startedAt ?? timestamp(nowMs);
   const step = (phase: RolloutPhase, give: readonly Given[], more: Partial<RolloutState> = {}): RolloutStep => ({
     state: { phase, target, attempt, startedAt, ...(good === undefined ? {} : { good }), ...more },
     give,
-    lookAgainAtMs: earliest(nodes, input.nowMs),
+    lookAgainAtMs: earliest(nodes, nowMs, forgottenAtMs(evidence)),
     updated: count(nodes, ({ carries }) => carries === target),
     onTrial: count(nodes, (node) => isTrying(node, target) && node.standing.kind === 'pending'),
     unproven:
-      target === good
-        ? []
-        : nodes.filter((node) => isTrying(node, target) && node.standing.kind !== 'settled').map(({ name }) => name),
+      target === good ? [] : nodes.filter((node) => isTrying(node, target) && !hasProved(node)).map(({ name }) => name),
   });
 
-  if (settings.paused) return step('Paused', newcomers(nodes, good));
   const known = last !== undefined && FAILED.includes(last.phase) ? last : undefined;
+  const isAfterwards =
+    target === good && (last?.phase === 'Done' || (last?.phase === 'Paused' && last.reason !== undefined));
+  const isOpen = target !== good && known === undefined;
+  const seen = isAfterwards ? afterwards(nodes) : nodes;
+  const isFirst = good === undefined;
+  const evidence =
+    isOpen || isAfterwards ? evidenceOf(last, seen, { target, isFirst, isOver: isAfterwards, nowMs }) : {};
+  const { gone = 0 } = evidence;
+  if (settings.paused) {
+    // What is over stays so: that those who come late are to try it must not be forgotten.
+    const isDone = last?.phase === 'Done' && last.reason === undefined;
+    const hasFailedLate = isAfterwards && !isDone;
+    return step(isDone ? 'Done' : 'Paused', newcomers(nodes, good), hasFailedLate ? whyOf(last) : evidence);
+  }
   if (nodes.length === 0 && known === undefined && last?.phase !== 'Done')
     return { ...step('Idle', []), state: idleState(target, before) };
   const { nodes: canaries } = settings.canary;
+  const common = { target, isFirst, allowed, gone, nowMs };
+  if (isAfterwards) {
+    // That it failed stands until all of them are known to do well: to an operator that has just begun nobody has failed yet.
+    const isUndecided = (node: TriedNode): boolean =>
+      isTrying(node, target) && (node.standing.kind === 'pending' || node.standing.kind === 'down');
+    // Who has proved it in the rollout says nothing about it any more.
+    const ends = { bearable: allowed, stoppable: Number.POSITIVE_INFINITY };
+    const late = failureOf(seen, { ...common, ...ends }) ?? (seen.some(isUndecided) ? failedLate(last) : undefined);
+    return late === undefined
+      ? step('Done', follow(seen, target, allowed, gone), evidence)
+      : step('Done', newcomers(nodes, good), { ...whyOf(late), ...evidence });
+  }
   // So many that fall silent end it: the canary is not followed by another.
   const bearable = last?.phase === 'Batch' || canaries === 0 ? allowed : Math.min(canaries, allowed);
-  const failure =
-    known ?? (target === good ? undefined : failureOf(nodes, target, good === undefined, allowed, bearable));
+  const failure = known ?? (isOpen ? failureOf(nodes, { ...common, bearable, stoppable: allowed }) : undefined);
   if (failure !== undefined) {
-    const why = { reason: failure.reason, message: failure.message };
     const isBack = known?.phase === 'RolledBack';
-    if (good === undefined || !settings.autoRollback || (input.isGoodLost && !isBack))
-      return step('Halted', newcomers(nodes, good), why);
+    if (isFirst || !settings.autoRollback || (input.isGoodLost && !isBack))
+      return step('Halted', newcomers(nodes, good), whyOf(failure));
     const { give, isOver } = move(nodes, good, allowed);
-    return step(isOver || isBack ? 'RolledBack' : 'RollingBack', give, why);
+    return step(isOver || isBack ? 'RolledBack' : 'RollingBack', give, whyOf(failure));
   }
   if (target === good) {
     // What it was before, by an edit: no trial is needed.
     const { give, isOver } = move(nodes, target, allowed);
-    return step(isOver || last?.phase === 'Done' ? 'Done' : 'Batch', give);
+    return step(isOver ? 'Done' : 'Batch', give);
   }
-  const { phase, give } = advance({ ...input, nodes }, good, last?.phase, allowed);
-  return phase === 'Done' ? step(phase, give, { good: target }) : step(phase, give);
+  const bornAfterMs = Date.parse(startedAt);
+  const { phase, give } = advance({ ...input, nodes }, { good, last: last?.phase, allowed, gone, bornAfterMs });
+  return phase === 'Done' ? step(phase, give, { good: target }) : step(phase, give, evidence);
 }
 
 /** A pause after a failure ends with another attempt. */
 function attemptAfter(last: RolloutState | undefined, before: RolloutState | undefined, isPaused: boolean): number {
   if (last === undefined) return (before?.attempt ?? 0) + 1;
-  const isAnew = isPaused && FAILED.includes(last.phase);
+  const isAnew = isPaused && (FAILED.includes(last.phase) || failedLate(last) !== undefined);
   return attemptOf(last) + Number(isAnew);
 }
 
-/** What was begun by an operator that did not count was the first. */
-export function attemptOf({ attempt = 1 }: { readonly attempt?: number | undefined }): number {
-  return attempt;
+/** Those that came late have failed with it; undefined where they have not. */
+function failedLate(last: RolloutState): RolloutState | undefined {
+  return last.phase === 'Done' && last.reason !== undefined ? last : undefined;
+}
+
+function whyOf({
+  reason,
+  message,
+}: Pick<RolloutState, 'reason' | 'message'>): Pick<RolloutState, 'reason' | 'message'> {
+  return reason === undefined ? {} : { reason, message };
 }
 
 function idleState(target: string, before: RolloutState | undefined): RolloutState {
   const { good, attempt } = before ?? {};
   return { phase: 'Idle', target, ...(good !== undefined && { good }), ...(attempt !== undefined && { attempt }) };
-}
-
-/** How it fared with the target in an earlier attempt says nothing about this one, unless it did well. Off trial, only a refusal counted. */
-function tried(node: RolloutNode, target: string, attempt: number): TriedNode {
-  const { carries, isJudged, standing } = node;
-  const isEarlier = carries === target && attemptOf(node) < attempt;
-  const isRefused = standing.kind === 'bad' && standing.reason === 'ConfigRefused';
-  const hasFailed = isJudged ? standing.kind === 'bad' || standing.kind === 'lost' : isRefused;
-  return { ...node, isStale: isEarlier && hasFailed };
 }
 
 /** The nodes that have nothing yet are served by what is known to be good, whatever else goes on. */
@@ -164,14 +177,15 @@ function newcomers(nodes: readonly RolloutNode[], good: string | undefined): Giv
 }
 
 /** Everybody to a revision that is known to be good: those that serve nothing at once, the others some at a time. */
-function move(nodes: readonly RolloutNode[], to: string, allowed: number): { give: Given[]; isOver: boolean } {
+function move(nodes: readonly TriedNode[], to: string, allowed: number): { give: Given[]; isOver: boolean } {
   const give = newcomers(nodes, to);
-  const serving: RolloutNode[] = [];
+  const serving: TriedNode[] = [];
   let disturbed = 0;
   for (const node of nodes) {
     if (!node.isReachable || node.carries === undefined) continue;
-    if (node.carries === to) disturbed += Number(node.standing.kind === 'pending' && isDisturbed(node, to));
-    else if (node.isServing && !isDisturbed(node, to)) serving.push(node);
+    if (node.carries === to) disturbed += Number(node.isDisturbed);
+    // Of those that joined there may be any number: those that serve, though ill, return when there is room as well.
+    else if (node.isServing && (!node.isDisturbed || node.hasJoined)) serving.push(node);
     else {
       give.push({ node: node.name, revision: to, isTrial: false });
       disturbed += 1;
@@ -184,74 +198,51 @@ function move(nodes: readonly RolloutNode[], to: string, allowed: number): { giv
   return { give, isOver };
 }
 
-function failureOf(
-  nodes: readonly TriedNode[],
-  target: string,
-  isFirst: boolean,
-  allowed: number,
-  bearable: number,
-): Failure | undefined {
-  const silent: string[] = [];
-  const unable: string[] = [];
-  let fallen = 0;
-  /** Nodes that may yet do well with the target. */
-  let hopeful = 0;
-  for (const node of nodes) {
-    const { name, carries, isReachable, isJudged, isStale, standing } = node;
-    if (!isReachable && !isTrying(node, target)) continue;
-    if (isStale || carries !== target || standing.kind === 'settled' || standing.kind === 'pending') {
-      hopeful += 1;
-      continue;
-    }
-    if (standing.kind === 'lost') {
-      silent.push(name);
-      // An agent that does not come up is no fault of the first revision; a node that goes away with it may be.
-      fallen += Number(isJudged && !(isFirst && isReachable));
-      continue;
-    }
-    // A node that did not serve before may be unable to by itself (its port is taken): no fault of the profile, unless many are.
-    const isOwn = standing.reason === 'NotServing' && (isFirst || !isJudged);
-    if (!isOwn && (isJudged || standing.reason === 'ConfigRefused')) {
-      return { reason: standing.reason, message: `${name}: ${standing.message}` };
-    }
-    unable.push(`${name}: ${standing.message}`);
-  }
-  if (isFirst && unable.length > allowed) {
-    return { reason: 'NotServing', message: `${unable.length} nodes. ${unable[0]}` };
-  }
-  const isHopeless = !isFirst && hopeful === 0;
-  if (fallen > 0 && (isHopeless || fallen >= bearable)) {
-    return { reason: 'NodesSilent', message: `${silent.slice(0, 3).join(', ')}: nothing was heard since` };
-  }
-  return undefined;
+interface Way {
+  readonly good: string | undefined;
+  readonly last: RolloutPhase | undefined;
+  readonly allowed: number;
+  readonly gone: number;
+  /** Of the first revision nobody was served before: by that is told who has joined since. */
+  readonly bornAfterMs: number;
 }
 
 /** Towards a target that is not known to be good. */
 function advance(
   { target, settings, nodes, nowMs }: RolloutInput & { readonly nodes: readonly TriedNode[] },
-  good: string | undefined,
-  lastPhase: RolloutPhase | undefined,
-  allowed: number,
+  { good, last, allowed, gone, bornAfterMs }: Way,
 ): { phase: RolloutPhase; give: Given[] } {
   const isFirst = good === undefined;
-  const here = lastPhase === 'Batch' ? 'Batch' : 'Canary';
-  const give = newcomers(nodes, good);
+  const here = last === 'Batch' ? 'Batch' : 'Canary';
+  const isNew = ({ carries, isServedByOther, createdAtMs = 0 }: RolloutNode): boolean =>
+    carries === undefined && !isServedByOther && (!isFirst || createdAtMs > bornAfterMs);
+  const give = here === 'Batch' ? [] : newcomers(nodes, good);
   const movers: TriedNode[] = [];
   let pending = 0;
   let proven = 0;
   let settled = 0;
-  /** Of all revisions: nodes that we disturbed, and that have not proved yet to be well. */
-  let disturbed = 0;
+  /** Nodes of which is not known yet whether they are well: their turn comes later. */
+  let open = 0;
+  /** Of all revisions: nodes that we disturbed, and that have not proved yet to be well. What is gone keeps its place. */
+  let disturbed = gone;
   for (const node of nodes) {
     const { name, carries, isReachable, isJudged, standing } = node;
+    if (here === 'Batch' && isNew(node)) {
+      // Once the canary has proved it nothing is at stake where nothing was served, and who is born holds up nobody.
+      if (isReachable) give.push({ node: name, revision: target, isTrial: true, hasJoined: true });
+      continue;
+    }
     if (carries === target) {
-      settled += Number(standing.kind === 'settled');
-      proven += Number(standing.kind === 'settled' && isJudged);
+      settled += Number(hasProved(node));
+      proven += Number(hasProved(node) && isJudged);
+      if (node.hasJoined && !node.isStale) continue;
     }
     if (isReachable) {
       if (carries !== target && node.isSame && carries !== undefined)
         give.push({ node: name, revision: target, isTrial: false });
-      else if (node.isStale || (carries !== target && (carries !== undefined || isFirst))) movers.push(node);
+      else if (carries !== target && carries === good && standing.kind === 'pending') open += 1;
+      else if (node.isStale || (carries !== target && (carries !== undefined || isFirst || here === 'Batch')))
+        movers.push(node);
     } else if (!isTrying(node, target)) {
       // Of what an edit has superseded: it keeps its place for as long as it may come back.
       disturbed += Number(isJudged && standing.kind === 'pending' && carries !== good);
@@ -259,13 +250,14 @@ function advance(
     }
     // A node that has gone away keeps its place among those that may be on trial, and its batch goes on without it.
     if (carries === target) pending += Number(standing.kind === 'pending' && (isReachable || here === 'Canary'));
-    disturbed += Number(isDisturbed(node, good) && !(isFirst && isReachable && standing.kind !== 'pending'));
+    disturbed += Number(node.isDisturbed && !(isFirst && isReachable && standing.kind !== 'pending'));
   }
-  if (movers.length === 0 && pending === 0) {
+  if (movers.length === 0 && pending === 0 && open === 0) {
     // Where all are ill by themselves nobody proves anything, and nothing speaks against it.
     const hasEnd = settled > 0 || (!isFirst && nodes.some(({ isReachable }) => isReachable));
-    const isOver = hasEnd && give.length === 0 && !isAwaited(nodes, target, nowMs);
-    return { phase: isOver ? 'Done' : here, give };
+    const isOver = hasEnd && give.every(({ hasJoined }) => hasJoined);
+    const isAwaited = nodes.some((node) => !isNew(node) && mayReturn(node, target, nowMs));
+    return { phase: isOver && !isAwaited ? 'Done' : here, give };
   }
 
   const wanted = Math.min(settings.canary.nodes, allowed);
@@ -283,40 +275,45 @@ function advance(
     const taken = new Set(chosen);
     for (const node of movers) {
       if (node.carries === good || node.standing.kind !== 'bad' || !node.isJudged || node.isStale) continue;
-      if (taken.has(node)) continue;
+      if (taken.has(node) || (node.hasJoined && node.isServing)) continue;
       give.push({ node: node.name, revision: good, isTrial: false });
     }
   }
   return { phase: isCanary ? 'Canary' : 'Batch', give };
 }
 
-/** It has the target to be judged by it: it is looked at whether or not it can be reached, or what takes nodes away would do so unseen. */
-function isTrying({ carries, isJudged }: RolloutNode, target: string): boolean {
-  return isJudged && carries === target;
+/** Those that come when the rollout is over: they are judged by what they make of it, and hold up each other alone. */
+function follow(nodes: readonly TriedNode[], target: string, allowed: number, gone: number): Given[] {
+  const give = newcomers(nodes, target);
+  const late: TriedNode[] = [];
+  // What is gone keeps its place.
+  let trying = gone;
+  let disturbed = trying;
+  for (const node of nodes) {
+    trying += Number(isTrying(node, target) && !node.hasJoined && !node.isStale && !hasProved(node));
+    disturbed += Number(node.isDisturbed && (node.isReachable || isTrying(node, target)));
+    if (!node.isReachable || node.carries === undefined || (node.carries === target && !node.isStale)) continue;
+    if (node.isSame) give.push({ node: node.name, revision: target, isTrial: false });
+    else late.push(node);
+  }
+  const had = nodes.filter(({ carries }) => carries === target);
+  for (const node of choose(late, target, allowed - trying, allowed - disturbed, had)) {
+    give.push({ node: node.name, revision: target, isTrial: node.isStale || isHeard(node), isLate: true });
+  }
+  return give;
 }
 
-/** It served, was given something else than what is good, and has not proved yet to be well; or it has not taken up a change of facts yet. */
-function isDisturbed({ carries, isJudged, isServing, standing }: RolloutNode, good: string | undefined): boolean {
-  if (standing.kind === 'pending') return isJudged || isServing;
-  return isJudged && standing.kind !== 'settled' && carries !== good;
-}
-
-/** It serves, and its agent is heard of; or it is we who keep it from that, by what an edit has superseded. */
-function isSound(node: RolloutNode, good: string | undefined): boolean {
-  return (node.isServing && node.standing.kind !== 'lost') || (node.carries !== good && isDisturbed(node, good));
-}
-
-/** Selected nodes are away for a moment that have not proved the target. Those that are away for longer may be so for ever. */
-function isAwaited(nodes: readonly RolloutNode[], target: string, nowMs: number): boolean {
-  return nodes.some(({ carries, isJudged, standing, awaySinceMs }) => {
-    if (awaySinceMs === undefined) return false;
-    return carries === target ? isJudged && standing.kind === 'pending' : nowMs < awaySinceMs + AWAY_MS;
-  });
+/** It is away for a moment, and has not proved the target. One that is away for longer may be so for ever. */
+function mayReturn(node: RolloutNode, target: string, nowMs: number): boolean {
+  const { carries, hasJoined, isJudged, standing, awaySinceMs } = node;
+  if (awaySinceMs === undefined) return false;
+  if (carries !== target) return nowMs < awaySinceMs + AWAY_MS;
+  return isJudged && !hasJoined && standing.kind === 'pending';
 }
 
 /**
  * At most `room` nodes, of which at most `quiet` are disturbed anew. Those first that an earlier edit has left somewhere in between,
- * then those that have nothing to lose.
+ * then those that have nothing to lose; those last that somebody takes out of the cluster, of which little can be learned.
  */
 function choose(
   movers: readonly TriedNode[],
@@ -326,10 +323,11 @@ function choose(
   had: readonly RolloutNode[],
 ): TriedNode[] {
   if (room <= 0) return [];
-  const ranks: TriedNode[][] = [[], [], [], []];
+  const ranks: TriedNode[][] = [[], [], [], [], []];
   for (const node of movers) {
-    const isBetween = node.carries !== good;
-    const rank = isBetween ? (isDisturbed(node, good) ? 0 : 1) : isSound(node, good) ? 3 : 2;
+    const isBetween = node.carries !== undefined && node.carries !== good;
+    const isLast = node.isLeaving === true;
+    const rank = isBetween ? (node.isDisturbed ? 0 : 1) : isLast ? 4 : isSound(node, good) ? 3 : 2;
     ranks[rank]?.push(node);
   }
   const chosen = spread(ranks[0] ?? [], room, had);
@@ -342,13 +340,16 @@ function choose(
   return chosen;
 }
 
-function earliest(nodes: readonly RolloutNode[], nowMs: number): number | undefined {
+function earliest(nodes: readonly RolloutNode[], nowMs: number, alsoAtMs: number): number | undefined {
   let at: number | undefined;
+  const note = (ms: number): void => {
+    if (nowMs < ms && ms < Number.POSITIVE_INFINITY && (at === undefined || ms < at)) at = ms;
+  };
+  note(alsoAtMs);
   for (const { standing, awaySinceMs } of nodes) {
-    if (standing.kind === 'pending' && (at === undefined || standing.untilMs < at)) at = standing.untilMs;
-    if (awaySinceMs === undefined) continue;
-    const longMs = awaySinceMs + AWAY_MS;
-    if (nowMs < longMs && (at === undefined || longMs < at)) at = longMs;
+    if (standing.kind === 'pending') note(standing.untilMs);
+    if (standing.kind === 'down') for (const afterMs of [NOT_SERVING_MS, AWAY_MS]) note(standing.sinceMs + afterMs);
+    if (awaySinceMs !== undefined) note(awaySinceMs + AWAY_MS);
   }
   return at;
 }

@@ -54,6 +54,10 @@ test('the addresses of a load balancer are followed, and every way to have none 
   await becomes({ kind: 'addresses', addresses: ['198.51.100.9', '2001:db8::1'] });
   service('LoadBalancer', [{ ip: '198.51.100.10', ports: [{ port: 80 }] }]);
   await becomes({ kind: 'addresses', addresses: ['198.51.100.10'] });
+  service('LoadBalancer', [{ ip: '198.051.100.012' }, { ip: 'fe80::1%eth0' }, { ip: '::ffff:198.51.100.13' }]);
+  await becomes({ kind: 'addresses', addresses: ['198.51.100.12', '198.51.100.13'] });
+  service('LoadBalancer', [{ ip: 'fe80::1%eth0' }]);
+  await becomes(unusable('the load balancer of Service emulator/cloud has no address that can be read: fe80::1%eth0'));
   service('LoadBalancer', [{ hostname: 'x.example' }]);
   await becomes(unusable('the load balancer of Service emulator/cloud has a name (x.example) and no address'));
   server.remove('services', 'emulator/cloud');
@@ -67,6 +71,22 @@ test('one Service may be a target by either of its addresses, and is followed on
     assert.deepEqual(targets.get(ref), { kind: 'addresses', addresses: ['10.96.0.50'] });
   }
   assert.equal(server.requests('list', 'services').length, 1);
+});
+
+test('addresses are read as Kubernetes means them, wherever they come from', async () => {
+  const spec = { type: 'ClusterIP', clusterIPs: ['010.096.000.050'] };
+  server.put('services', { metadata: cloud, spec } as Stored);
+  const is = (addresses: string[]) =>
+    eventually(addresses.join(), 5_000, () => {
+      assert.deepEqual(targets.get(cloud), { kind: 'addresses', addresses });
+      return true;
+    });
+  await is(['10.96.0.50']);
+  server.put('services', { metadata: cloud, spec: { type: 'ClusterIP', clusterIPs: ['None'] } } as Stored);
+  const labels = { 'kubernetes.io/service-name': cloud.name };
+  const endpoints = [{ addresses: ['010.1.2.4'] }, { addresses: ['::ffff:10.1.2.5', 'no address'] }];
+  server.put('endpointslices', { metadata: { ...cloud, labels }, addressType: 'IPv4', endpoints } as Stored);
+  await is(['10.1.2.4', '10.1.2.5']);
 });
 
 test('what does not change a target wakes nobody', async () => {

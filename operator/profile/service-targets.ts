@@ -1,12 +1,13 @@
-import { canonicalAddress } from '../../api/v1alpha1/address.ts';
 import { serviceNameLabel } from '../../api/v1alpha1/labels.ts';
 import type { ServiceRef } from '../../api/v1alpha1/local-answers.ts';
+import { kubeAddress } from '../../api/v1alpha1/network.ts';
 import type { ServiceTarget } from '../../api/v1alpha1/profile-parts.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { Clock } from '../../kube/clock.ts';
 import { type EndpointSlice, keptOfSlice, readyAddresses } from '../../kube/endpoint-slice.ts';
 import { ENDPOINT_SLICES, type KubeObject, keyOf, SERVICES } from '../../kube/resource.ts';
 import { Store, type StoreTiming, type Trouble } from '../../kube/store.ts';
+import type { ServiceName } from './cluster-dns.ts';
 
 export interface ServiceTargetsOptions {
   readonly client: Pick<KubeClient, 'list' | 'watch'>;
@@ -53,6 +54,15 @@ export class ServiceTargets {
   }
 
   get({ namespace, name, addressesFrom }: ServiceRef): ServiceTarget {
+    return this.#follow({ namespace, name }).target(addressesFrom);
+  }
+
+  /** Where the ready ones are that a Service leads to, whatever addresses it has of its own. */
+  endpoints(service: ServiceName): ServiceTarget {
+    return this.#follow(service).target('Endpoints');
+  }
+
+  #follow({ namespace, name }: ServiceName): FollowedService {
     const key = `${namespace}/${name}`;
     this.#asked.add(key);
     let service = this.#followed.get(key);
@@ -60,7 +70,7 @@ export class ServiceTargets {
       service = new FollowedService({ namespace, name }, this.#options);
       this.#followed.set(key, service);
     }
-    return service.target(addressesFrom);
+    return service;
   }
 
   /** Follows no longer what nobody has asked about since the last time. */
@@ -118,17 +128,17 @@ class FollowedService {
     this.#start(this.#service);
   }
 
-  target(from: ServiceRef['addressesFrom'] = 'ClusterIP'): ServiceTarget {
+  target(from: ServiceRef['addressesFrom'] | 'Endpoints' = 'ClusterIP'): ServiceTarget {
     const { namespace, name } = this.#ref;
     const title = `Service ${namespace}/${name}`;
     if (!this.#synced.has(this.#service)) return this.#refusal(this.#service) ?? unknown;
     const service = this.#service.get(keyOf(this.#ref));
     if (service === undefined) return unusable(`${title} does not exist`);
+    if (from === 'Endpoints') return this.#ready();
     if (from === 'LoadBalancer') return ofLoadBalancer(title, service);
     if (service.type === 'ExternalName') return unusable(`${title} is of type ExternalName, which has no address`);
     const addresses = service.clusterIPs.filter((address) => address !== '' && address !== headless);
-    if (addresses.length > 0) return found(addresses);
-    return this.#ready();
+    return addresses.length > 0 ? readable(title, addresses) : this.#ready();
   }
 
   async stop(): Promise<void> {
@@ -163,16 +173,22 @@ class FollowedService {
 function ofLoadBalancer(title: string, { type, ingress }: Kept): ServiceTarget {
   if (type !== 'LoadBalancer') return unusable(`${title} is of type ${type}, which has no load balancer`);
   const addresses = ingress.flatMap(({ ip }) => ip || []);
-  if (addresses.length > 0) return found(addresses);
+  if (addresses.length > 0) return readable(`the load balancer of ${title}`, addresses);
   const [name] = ingress.flatMap(({ hostname }) => hostname || []);
   // To follow the name would make the operator a resolver, whose answers every node gets and which differ by who asks.
   if (name !== undefined) return unusable(`the load balancer of ${title} has a name (${name}) and no address`);
   return unusable(`the load balancer of ${title} has no address yet`);
 }
 
+/** One that no agent could read either is left out. */
+function readable(title: string, given: readonly string[]): ServiceTarget {
+  const addresses = given.flatMap((address) => kubeAddress(address) ?? []);
+  return addresses.length > 0 ? found(addresses) : unusable(`${title} has no address that can be read: ${given[0]}`);
+}
+
 /** Sorted, so that equal sets render equally. */
 function found(addresses: readonly string[]): ServiceTarget {
-  return { kind: 'addresses', addresses: [...new Set(addresses.map(canonicalAddress))].sort() };
+  return { kind: 'addresses', addresses: [...new Set(addresses)].sort() };
 }
 
 function unusable(reason: string): ServiceTarget {

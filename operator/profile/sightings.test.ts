@@ -96,12 +96,29 @@ test('what an operator finds at its start is new to it, unless it is old by any 
   const found = (writtenAtMs: number) => seen([hour, written({ writtenAtMs, revision: 'r2' })]);
   assert.deepEqual(found(hour - 130_000), { ...fresh, sinceMs: hour });
   assert.deepEqual(found(hour + 130_000), { ...fresh, sinceMs: hour });
-  assert.deepEqual(found(1_000), { ...fresh, sinceMs: 1_000 });
+  const old = { sinceMs: 1_000, heardMs: 1_000, behindSinceMs: 1_000 };
+  assert.deepEqual(found(1_000), { ...fresh, ...old });
+});
+
+test('what nobody has touched for long needs nobody to listen', () => {
+  const hour = 3_600_000;
+  const found = (touchedAtMs?: number) => seen([hour, written({ writtenAtMs: 1_000, touchedAtMs })])?.seenMs;
+  assert.deepEqual([found(), found(hour - 600_000), found(hour - 600_001)], [hour, hour, hour - 600_001]);
+  // What is written under our eyes is new.
+  const next = written({ profileRevision: 'p-2', writtenAtMs: 1_000, touchedAtMs: 1_000 });
+  assert.equal(seen([hour, written()], [hour + 1, next])?.seenMs, hour + 1);
 });
 
 test('an operator that starts in the middle of a blip takes it for one', () => {
-  const down = seen([3_600_000, written({ writtenAtMs: 1_000 }, { isServing: false })]);
-  assert.deepEqual(down, { ...since(3_600_000), sinceMs: 1_000, behindSinceMs: undefined, downSinceMs: 3_600_000 });
+  const hour = 3_600_000;
+  const found = (changedMs?: number) =>
+    seen([hour, written({ writtenAtMs: 1_000 }, { isServing: false, ...(changedMs !== undefined && { changedMs }) })]);
+  assert.deepEqual(found(), { ...since(1_000), seenMs: hour, behindSinceMs: undefined, downSinceMs: hour });
+  assert.equal(found(hour - 600_000)?.downSinceMs, hour);
+  assert.equal(found(hour - 600_001)?.downSinceMs, hour - 600_001);
+  // That it changed then is no word about when it stops under our eyes.
+  const [well, down] = [written({}, { changedMs: 0 }), written({}, { changedMs: 0, isServing: false })];
+  assert.equal(seen([hour, well], [hour + 1, down])?.downSinceMs, hour + 1);
 });
 
 test('what is gone is forgotten', () => {

@@ -7,7 +7,7 @@ import type { WrittenFacts } from './facts.ts';
 export interface Sighting {
   /** Since when the node carries its revision of the profile, in this attempt: a change of the cluster's facts is no new one. */
   readonly sinceMs: number;
-  /** Since when this operator has seen that. */
+  /** Since when this operator has seen that, or nobody has changed anything of it: what condemns a node must have stood for a while. */
   readonly seenMs: number;
   /** When its agent last took up what was written, or began to measure anew. */
   readonly heardMs: number;
@@ -32,15 +32,18 @@ export function sighting(
   now: WrittenFacts,
   nowMs: number,
 ): Sighting {
-  // What is old by any clock has stood there for longer than anybody waits for it.
-  const firstMs = nowMs - now.writtenAtMs > MAX_SKEW_MS ? now.writtenAtMs : nowMs;
   if (old === undefined || before === undefined || !isSameTrial(old, now)) {
+    const isFound = old === undefined;
+    const sinceMs = isFound ? longSince(now.writtenAtMs, nowMs) : nowMs;
     return {
-      sinceMs: old === undefined ? firstMs : nowMs,
-      ...{ seenMs: nowMs, heardMs: nowMs, awaited: isBehind(now) ? [now.revision] : [] },
-      // An agent may be down for a moment just now, however long it has carried what it carries.
-      behindSinceMs: isBehind(now) ? nowMs : undefined,
-      downSinceMs: isDown(now) ? nowMs : undefined,
+      ...{
+        sinceMs,
+        seenMs: isFound ? longSince(now.touchedAtMs, nowMs) : nowMs,
+        heardMs: sinceMs,
+        awaited: isBehind(now) ? [now.revision] : [],
+      },
+      behindSinceMs: isBehind(now) ? sinceMs : undefined,
+      downSinceMs: isDown(now) ? (isFound ? longSince(now.report.changedMs, nowMs) : nowMs) : undefined,
     };
   }
   const isNew = old.revision !== now.revision;
@@ -55,6 +58,11 @@ export function sighting(
     behindSinceMs: isBehind(now) ? ((hasMoved ? undefined : before.behindSinceMs) ?? nowMs) : undefined,
     downSinceMs: isDown(now) ? (before.downSinceMs ?? nowMs) : undefined,
   };
+}
+
+/** What is old by any clock is so: an operator that dies again and again would wait for ever. What may be of this moment begins now. */
+function longSince(atMs: number | undefined, nowMs: number): number {
+  return atMs !== undefined && nowMs - atMs > MAX_SKEW_MS ? atMs : nowMs;
 }
 
 /** Of all nodes, by their names. */

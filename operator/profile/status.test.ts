@@ -29,13 +29,21 @@ function status({ plan, unreachable = [], reports = {}, ...more }: Scene): Profi
         isUnknown: false,
         revision: 'r2',
         revisions: plan !== undefined && 'revision' in plan ? [] : ['r2'],
-        tooOld: new Map(),
+        misfits: new Map(),
         isDisabled: false,
       },
-      ...{ selected: ['a', 'b'], conflict: undefined, refusal: 'Invalid', course: undefined },
+      ...{ selected: ['a', 'b'], heirs: [], conflict: undefined, refusal: 'Invalid', course: undefined },
       ...plan,
     },
-    node: (name): NodeFacts => ({ name, uid: '', labels: {}, isReachable: !unreachable.includes(name), podCIDRs: [] }),
+    node: (name): NodeFacts => ({
+      name,
+      uid: '',
+      labels: {},
+      isReachable: !unreachable.includes(name),
+      podCIDRs: [],
+      createdAtMs: 0,
+      isLeaving: false,
+    }),
     written: (name) => {
       const report = reports[name];
       if (report === undefined) return undefined;
@@ -110,6 +118,15 @@ test('on trial a node is neither updated nor ready, however well it serves, and 
   }
 });
 
+test('a node that serves as it should is not awaited, whatever its agent will make of the next configuration', () => {
+  const misfits = new Map([['a', { reason: 'AgentTooNew' as const, message: 'upgrade the operator' }]]);
+  const told = status({ plan: { misfits }, reports: { a: serving, b: serving } });
+  assert.equal(summary(told).Programmed, 'True AllNodesProgrammed');
+  assert.equal(summary(told).Degraded, 'True AgentTooNew');
+  const waits = status({ plan: { misfits }, reports: { a: {}, b: serving } });
+  assert.equal(summary(waits).Programmed, 'False NodesFailed');
+});
+
 test('whatever an agent says, the API server takes the status, and the rest of each message is there', () => {
   const failure = `${'☂'.repeat(100)}${'😀'.repeat(32_768)}`;
   const bypass = failure;
@@ -117,7 +134,7 @@ test('whatever an agent says, the API server takes the status, and the rest of e
   for (const plan of [
     {},
     { course: course('RollingBack', { reason: 'NotServing', message: `a: ${failure}` }) },
-    { tooOld: new Map([['a', failure]]) },
+    { misfits: new Map([['a', { reason: 'AgentTooOld' as const, message: failure }]]) },
     { errors: [refused] },
     { leftOut: [refused, refused] },
   ]) {
@@ -140,7 +157,15 @@ test('whatever an agent says, the API server takes the status, and the rest of e
 });
 
 test('what was written for a machine of the past counts for nobody', () => {
-  const again = (name: string): NodeFacts => ({ name, uid: 'another', labels: {}, isReachable: true, podCIDRs: [] });
+  const again = (name: string): NodeFacts => ({
+    name,
+    uid: 'another',
+    labels: {},
+    isReachable: true,
+    podCIDRs: [],
+    createdAtMs: 0,
+    isLeaving: false,
+  });
   const told = status({ node: again, reports: { a: serving, b: { ...serving, failure: 'port 53 is taken' } } });
   assert.deepEqual(told.nodes, { selected: 2, updated: 0, ready: 0, failed: 0 });
 });
@@ -276,6 +301,24 @@ test('a disabled profile says so, and names the nodes that are still being taken
   assert.equal(summary(leaving).Programmed, 'False ModeDisabled');
 });
 
+test('a deleted profile says whom its nodes wait for, and until when', () => {
+  const untilMs = Date.UTC(2026, 0, 1, 0, 1);
+  const heirs = [
+    { profile: 'q', nodes: ['b'], untilMs },
+    { profile: 'r', nodes: ['c'], untilMs: undefined },
+  ];
+  const leaving = status({
+    profile: { ...profile, metadata: { ...profile.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' } },
+    plan: { isDisabled: true, revision: undefined, selected: ['a', 'b', 'c'], heirs },
+    reports: { a: serving, b: serving, c: serving },
+  });
+  assert.equal(summary(leaving).Progressing, 'True Deleting');
+  assert.equal(
+    condition(leaving, 'Progressing').message,
+    'Taking the configuration from a. b should be served by q, which gives nothing now: from 2026-01-01T00:01:00Z on nobody waits for it, and nobody serves them. c will be served by r, whose rollout is under way.',
+  );
+});
+
 test('a profile without nodes says how to give it some', () => {
   const empty = status({ plan: { selected: [] } });
   assert.equal(summary(empty).Programmed, 'True NoNodesSelected');
@@ -346,17 +389,27 @@ test('what an agent said of an older configuration is no failure of the one that
 test('network policies that keep pods from the agents are named with what they lack, where they are looked for', () => {
   const reports = { a: serving, b: serving };
   assert.equal('NetworkPolicyConflict' in summary(status({ reports })), false);
-  const none = status({ reports, policyConflicts: [] });
+  const none = status({ reports, policyFinding: { kind: 'known', conflicts: [], unread: [] } });
   assert.equal(summary(none).NetworkPolicyConflict, 'False NoneFound');
-  const policyConflicts = Array.from({ length: 22 }, (_, at) => ({
+  const conflicts = Array.from({ length: 22 }, (_, at) => ({
     policy: `shop/p${at}`,
     cidrs: ['10.96.0.10/32', '169.254.10.11/32'],
   }));
-  const some = status({ reports, policyConflicts });
+  const some = status({ reports, policyFinding: { kind: 'known', conflicts, unread: [] } });
   assert.equal(summary(some).NetworkPolicyConflict, 'True QueriesDropped');
   const { message } = condition(some, 'NetworkPolicyConflict');
   assert.match(message, /ipBlock.* shop\/p0: 10\.96\.0\.10\/32, 169\.254\.10\.11\/32; shop\/p1: /);
   assert.match(message, /shop\/p19: [^;]*; and 2 more$/);
+  const unread = ['shop/odd'];
+  const dark = status({ reports, policyFinding: { kind: 'known', conflicts: [], unread } });
+  assert.equal(summary(dark).NetworkPolicyConflict, 'Unknown NetworkPoliciesUnread');
+  assert.match(condition(dark, 'NetworkPolicyConflict').message, /not be understood: shop\/odd\.$/);
+  const both = status({ reports, policyFinding: { kind: 'known', conflicts, unread } });
+  assert.equal(summary(both).NetworkPolicyConflict, 'True QueriesDropped');
+  assert.match(condition(both, 'NetworkPolicyConflict').message, /2 more\. .* not be understood: shop\/odd\.$/);
+  const unknown = status({ reports, policyFinding: { kind: 'unknown', why: 'they cannot be read' } });
+  assert.equal(summary(unknown).NetworkPolicyConflict, 'Unknown NetworkPoliciesUnread');
+  assert.equal(condition(unknown, 'NetworkPolicyConflict').message, 'they cannot be read');
 });
 
 const course = (phase: RolloutPhase, more: Partial<RolloutState> = {}): Course => ({
@@ -391,6 +444,21 @@ for (const [phase, failure, progressing, message] of [
   });
 }
 
+test('that a revision failed where it came late is told, and that it is not given to others any more', () => {
+  const told = status({ plan: { course: course('Done', why) }, reports: { a: serving, b: serving } });
+  const message = `p-new failed on nodes that came late: ProbeFailed: a: x.example: SERVFAIL. Nodes that come late do not get it any more and keep what they have. ${again}`;
+  const { status: is, reason, message: said } = condition(told, 'Degraded');
+  assert.deepEqual([is, reason, said], ['True', 'LateNodesFailed', message]);
+  assert.deepEqual([told.rollout?.phase, told.rollout?.reason], ['Done', 'ProbeFailed']);
+});
+
+test('that a rollout is paused is said where it is over, too: those that come late wait', () => {
+  const paused = { ...profile, spec: { rollout: { paused: true } } };
+  const plan = { course: course('Done') };
+  assert.equal(summary(status({ profile: paused, plan })).Progressing, 'False RolloutPaused');
+  assert.notEqual(summary(status({ plan })).Progressing, 'False RolloutPaused');
+});
+
 test('a node that failed already does not hide that a rollout failed: there is an Event for each, once', () => {
   const failing = { b: { failure: 'port 53 is taken' } };
   const required = { ...profile, spec: { mode: 'Required' } } as const;
@@ -410,6 +478,23 @@ test('a node that failed already does not hide that a rollout failed: there is a
     reports: failing,
   });
   assert.deepEqual(newTroubles(after, later), []);
+});
+
+test('nor that it failed where it came late, whatever words are found for it', () => {
+  const failing = { b: { failure: 'port 53 is taken' } };
+  const required = { ...profile, spec: { mode: 'Required' } } as const;
+  const before = status({ profile: required, reports: failing });
+  const late = (message: string, from: typeof before) =>
+    status({
+      ...{ profile: { ...required, status: from }, reports: failing },
+      plan: { course: course('Done', { ...why, message }) },
+    });
+  const after = late('a: nothing was heard since', before);
+  assert.deepEqual(
+    newTroubles(before, after).map(({ reason }) => reason),
+    ['LateNodesFailed'],
+  );
+  assert.deepEqual(newTroubles(after, late('1 that is not there any more', after)), []);
 });
 
 test('what is not known of a rollout now stays as it was said', () => {

@@ -5,6 +5,7 @@ import {
   type ProfileConditionType,
   type Reason,
   reasons,
+  timestamp,
 } from '../../api/v1alpha1/conditions.ts';
 import { profileLabel } from '../../api/v1alpha1/labels.ts';
 import type { LocalDnsProfile, ProfileStatus } from '../../api/v1alpha1/profile.ts';
@@ -13,7 +14,7 @@ import type { RolloutPhase } from '../../api/v1alpha1/rollout-settings.ts';
 import type { ClusterDns } from './cluster-dns.ts';
 import type { Course } from './course.ts';
 import { isOfPast, type NodeFacts, type WrittenFacts } from './facts.ts';
-import type { PolicyConflict } from './network-policies.ts';
+import type { PolicyFinding } from './network-policies.ts';
 import type { ProfilePlan } from './plan.ts';
 
 /** Everything that the status of one profile is made of. */
@@ -26,7 +27,7 @@ export interface StatusInput {
   /** False where no cluster DNS Service was found, and `clusterDns` is where we looked. */
   readonly isClusterDnsFound: boolean;
   /** Undefined where they are not looked for, or nothing is served. */
-  readonly policyConflicts?: readonly PolicyConflict[] | undefined;
+  readonly policyFinding?: PolicyFinding | undefined;
   readonly nowMs: number;
 }
 
@@ -75,7 +76,7 @@ export function profileStatus(input: StatusInput): ProfileStatus {
     ['Degraded', degraded(input, progress)],
     ['Conflicted', conflicted(profile, plan)],
   ];
-  if (input.policyConflicts !== undefined) verdicts.push(['NetworkPolicyConflict', hindered(input.policyConflicts)]);
+  if (input.policyFinding !== undefined) verdicts.push(['NetworkPolicyConflict', hindered(input.policyFinding)]);
   const old = profile.status?.conditions ?? [];
   const rollout = plan.course === undefined ? profile.status?.rollout : rolloutOf(plan.course);
   const generation = profile.metadata.generation;
@@ -98,8 +99,10 @@ export function profileStatus(input: StatusInput): ProfileStatus {
 }
 
 function rolloutOf({ state, updated, onTrial }: Course): NonNullable<ProfileStatus['rollout']> {
+  const { silent, ...words } = state;
   const message = state.message === undefined ? {} : { message: cut(state.message, maxRolloutMessage) };
-  return { ...state, ...message, ...(state.phase === 'Idle' ? {} : { updated, onTrial }) };
+  const missing = silent === undefined ? {} : { silent: [...silent] };
+  return { ...words, ...message, ...missing, ...(state.phase === 'Idle' ? {} : { updated, onTrial }) };
 }
 
 /** Whether writing `next` would change nothing; the order of conditions does not count (a list of type map). */
@@ -121,6 +124,7 @@ export function newTroubles(old: ProfileStatus | undefined, next: ProfileStatus)
   return (next.conditions ?? []).filter(({ type, status, reason, message }) => {
     if (reason === reasons.partiallyInvalid || reason === reasons.rolloutFailed)
       return before.get(type)?.message !== message;
+    if (reason === reasons.lateNodesFailed) return before.get(type)?.reason !== reason;
     return bad[type] === status && before.get(type)?.status !== status;
   });
 }
@@ -141,7 +145,7 @@ function progressOf({ profile, plan, node, written }: StatusInput): Progress {
   );
   const ready = updated.filter((name) => mine(name)?.report.isServing === true);
   const failed = selected.flatMap((name) => {
-    const failure = plan.tooOld.get(name) ?? mine(name)?.report.failure;
+    const failure = plan.misfits.get(name)?.message ?? mine(name)?.report.failure;
     return failure === undefined ? [] : [{ node: name, failure }];
   });
   const bypassed = selected.flatMap((name) => {
@@ -203,7 +207,8 @@ function programmed(
   if (failure !== undefined) return { status: 'False', reason: failure, message: fateOf(plan.course) };
   const away = unreachable.length === 0 ? '' : ` ${unreachable.length} not reachable: ${some(unreachable)}.`;
   const count = `${ready.length} of ${selected.length} nodes serve ${plan.revision}.`;
-  const unable = failed.map((failure) => failure.node).filter((name) => node(name)?.isReachable === true);
+  // What serves what it should is not awaited, whatever its agent will make of the next configuration.
+  const unable = failed.flatMap(({ node: name }) => (node(name)?.isReachable && !ready.includes(name) ? name : []));
   const waiting = [...pending, ...unable];
   // Where nobody can say that it serves it is not so, and while nodes are awaited that are away it is not over.
   const isOpen = ready.length === 0 || underWay.includes(plan.course?.state.phase ?? 'Done');
@@ -225,11 +230,11 @@ function progressing(
   if (plan.isDisabled) {
     const { reason } = whyNotServed(profile);
     if (configured.length === 0) return { status: 'False', reason, message: 'No selected node is served.' };
-    return { status: 'True', reason, message: `Taking the configuration from ${some(configured)}.` };
+    return { status: 'True', reason, message: whatIsLeft(plan, configured) };
   }
   if (selected.length === 0)
     return { status: 'False', reason: reasons.noNodesSelected, message: 'No node is selected.' };
-  const step = stepOf(plan.course, selected.length);
+  const step = stepOf(plan.course, selected.length, profile.spec.rollout?.paused);
   if (step !== undefined) return step;
   if (pending.length === 0)
     return { status: 'False', reason: reasons.rolloutComplete, message: `No node waits for ${plan.revision}.` };
@@ -240,6 +245,19 @@ function progressing(
   };
 }
 
+/** On nodes that are served no more: who is being taken out, and which of them another profile is to serve. */
+function whatIsLeft({ heirs }: ProfilePlan, configured: readonly string[]): string {
+  const waiting = new Set(heirs.flatMap(({ nodes }) => nodes));
+  const going = configured.filter((node) => !waiting.has(node));
+  const taken = going.length === 0 ? [] : [`Taking the configuration from ${some(going)}.`];
+  const awaited = heirs.map(({ profile, nodes, untilMs }) =>
+    untilMs === undefined
+      ? `${some(nodes)} will be served by ${profile}, whose rollout is under way.`
+      : `${some(nodes)} should be served by ${profile}, which gives nothing now: from ${timestamp(untilMs)} on nobody waits for it, and nobody serves them.`,
+  );
+  return [...taken, ...awaited].join(' ');
+}
+
 function whyNotServed({ metadata }: LocalDnsProfile): { readonly reason: Reason; readonly why: string } {
   return metadata.deletionTimestamp === undefined
     ? { reason: reasons.disabled, why: 'mode is Disabled' }
@@ -247,12 +265,13 @@ function whyNotServed({ metadata }: LocalDnsProfile): { readonly reason: Reason;
 }
 
 /** While a revision is on its way; undefined where there is nothing to say of it. */
-function stepOf(course: Course | undefined, selected: number): Verdict | undefined {
+function stepOf(course: Course | undefined, selected: number, isPaused = false): Verdict | undefined {
   if (course === undefined) return undefined;
   const { state, updated, onTrial } = course;
   const { phase, target } = state;
   const count = `${updated} of ${selected} nodes carry ${target}, ${onTrial} of them on trial.`;
-  switch (phase) {
+  // Those that come late wait for the end of it.
+  switch (isPaused && phase === 'Done' ? 'Paused' : phase) {
     case 'Canary':
       return { status: 'True', reason: reasons.canarySoaking, message: count };
     case 'Batch':
@@ -285,12 +304,19 @@ function degraded(
   if (failedPhases[plan.course?.state.phase ?? 'Done'] !== undefined) {
     return { status: 'True', reason: reasons.rolloutFailed, message: fateOf(plan.course) };
   }
+  const { phase, reason, message = '', target } = plan.course?.state ?? {};
+  if (phase === 'Done' && reason !== undefined) {
+    const fate = `Nodes that come late do not get it any more and keep what they have`;
+    const remedy = 'Edit the profile, or set rollout.paused to true and back to false to try it again.';
+    const why = `${target} failed on nodes that came late: ${reason}: ${cut(message, maxRolloutMessage)}`;
+    return { status: 'True', reason: reasons.lateNodesFailed, message: `${why}. ${fate}. ${remedy}` };
+  }
   // A node that cannot serve has the cluster's DNS: whoever merely prefers an agent there is told, and not alarmed.
   const isRequired = profile.spec.mode === 'Required';
-  const first = failed.find(({ node }) => plan.tooOld.has(node)) ?? failed[0];
+  const first = failed.find(({ node }) => plan.misfits.has(node)) ?? failed[0];
   if (first !== undefined) {
-    const isAlarm = isRequired || plan.tooOld.has(first.node) || !isClusterDnsFound;
-    const reason = plan.tooOld.has(first.node) ? reasons.agentTooOld : reasons.nodesFailed;
+    const isAlarm = isRequired || plan.misfits.has(first.node) || !isClusterDnsFound;
+    const reason = plan.misfits.get(first.node)?.reason ?? reasons.nodesFailed;
     return { status: isAlarm ? 'True' : 'False', reason, message: `${failed.length} failed: ${named(failed, first)}` };
   }
   if (!isClusterDnsFound && plan.revision !== undefined) {
@@ -324,7 +350,12 @@ function conflicted({ spec }: LocalDnsProfile, { conflict }: ProfilePlan): Verdi
   };
 }
 
-function hindered(conflicts: readonly PolicyConflict[]): Verdict {
+function hindered(finding: PolicyFinding): Verdict {
+  if (finding.kind === 'unknown') return { status: 'Unknown', reason: reasons.policiesUnread, message: finding.why };
+  const { conflicts, unread } = finding;
+  const dark = unread.length === 0 ? '' : `These network policies could not be understood: ${some(unread)}.`;
+  if (conflicts.length === 0 && unread.length > 0)
+    return { status: 'Unknown', reason: reasons.policiesUnread, message: dark };
   if (conflicts.length === 0) {
     const message = 'No network policy lets pods ask cluster DNS and not the addresses of this profile.';
     return { status: 'False', reason: reasons.noneFound, message };
@@ -334,7 +365,7 @@ function hindered(conflicts: readonly PolicyConflict[]): Verdict {
   return {
     status: 'True',
     reason: reasons.queriesDropped,
-    message: `These network policies let pods ask the pods of cluster DNS alone. Add an ipBlock for each address to their rules for port 53. ${shown.join('; ')}${more}`,
+    message: `These network policies let pods ask the pods of cluster DNS alone. Add an ipBlock for each address to their rules for port 53. ${shown.join('; ')}${more}${dark && `. ${dark}`}`,
   };
 }
 

@@ -13,6 +13,8 @@ const serving: AgentReport = {
   ...{ measures: true, health, failure: undefined },
 };
 
+const behind: Partial<AgentReport> = { appliedRevision: 'old', health: undefined };
+
 interface Case {
   title: string;
   report?: Partial<AgentReport>;
@@ -21,6 +23,7 @@ interface Case {
   factor?: number;
   seen?: Partial<Sighting>;
   awaySinceMs?: number;
+  hereSinceMs?: number;
   nowMs?: number;
   is: Standing | Standing['kind'] | `bad ${string}`;
 }
@@ -38,9 +41,34 @@ const cases: Case[] = [
     more: { revision: 'v2-r' },
     is: 'pending',
   },
-  { title: 'refuses what somebody else wrote', report: { isRefused: true }, more: { isIntact: false }, is: 'pending' },
-  { title: 'has not applied it yet', report: { appliedRevision: 'old' }, is: { kind: 'pending', untilMs: APPLY_MS } },
-  { title: 'has not applied it for two minutes', report: { appliedRevision: 'old' }, nowMs: APPLY_MS, is: 'lost' },
+  {
+    title: 'refuses what somebody else wrote',
+    report: { isRefused: true, health: undefined },
+    more: { isIntact: false },
+    is: 'pending',
+  },
+  { title: 'has not applied it yet', report: behind, is: { kind: 'pending', untilMs: SETTLE_MS } },
+  {
+    title: 'has not applied it for half a minute',
+    report: behind,
+    nowMs: SETTLE_MS,
+    is: { kind: 'pending', untilMs: APPLY_MS, isMissing: true },
+  },
+  { title: 'has not applied it for two minutes', report: behind, nowMs: APPLY_MS, is: 'lost' },
+  {
+    title: 'has not applied it for long, as an operator finds that has just begun',
+    report: behind,
+    seen: { seenMs: 1e6 },
+    nowMs: 1e6 + 59_999,
+    is: { kind: 'pending', untilMs: 1e6 + 60_000, isMissing: true },
+  },
+  {
+    title: 'has not applied it for long, as an operator finds that has looked for a minute',
+    report: behind,
+    seen: { seenMs: 1e6 },
+    nowMs: 1e6 + 60_000,
+    is: 'lost',
+  },
   {
     title: 'has not applied it for half a minute, off trial',
     report: { appliedRevision: 'old' },
@@ -48,7 +76,87 @@ const cases: Case[] = [
     nowMs: SETTLE_MS,
     is: 'lost',
   },
+  {
+    title: 'takes up what it was given, off trial',
+    report: { appliedRevision: 'old' },
+    more: { trial: undefined },
+    seen: { behindSinceMs: 20_000 },
+    nowMs: SETTLE_MS - 1,
+    is: { kind: 'pending', untilMs: SETTLE_MS },
+  },
+  {
+    title: 'follows facts at its own pace, off trial',
+    report: { appliedRevision: 'old' },
+    more: { trial: undefined },
+    seen: { behindSinceMs: 20_000 },
+    nowMs: SETTLE_MS,
+    is: 'settled',
+  },
   { title: 'does not serve for a moment', report: { isServing: false }, nowMs: 9_999, is: 'pending' },
+  {
+    title: 'does not serve, as an operator finds that has just begun',
+    report: { isServing: false },
+    seen: { seenMs: 50_000 },
+    nowMs: 59_999,
+    is: { kind: 'pending', untilMs: 60_000 },
+  },
+  {
+    title: 'proved itself and stops serving in its trial, or soon after',
+    report: { isServing: false },
+    seen: { downSinceMs: 209_999 },
+    nowMs: 219_999,
+    is: 'bad NotServing',
+  },
+  {
+    title: 'proved itself long ago and does not serve now',
+    report: { isServing: false, failure: 'port 53 is taken' },
+    seen: { downSinceMs: 210_000 },
+    nowMs: 1e6,
+    is: { kind: 'down', sinceMs: 210_000, message: 'port 53 is taken' },
+  },
+  {
+    title: 'proved itself long ago and does not serve now, as an operator finds that has just begun',
+    report: { isServing: false },
+    seen: { sinceMs: 300_000, seenMs: 300_000, downSinceMs: 300_000 },
+    nowMs: 300_000,
+    is: 'down',
+  },
+  {
+    title: 'proved itself with the facts of before',
+    report: { appliedRevision: 'older' },
+    measured: { revision: 'old', profileRevision: 'p-1', attempt: 2 },
+    more: { trial: { ...trial, attempt: 2 } },
+    seen: { behindSinceMs: 20_000 },
+    nowMs: SETTLE_MS,
+    is: 'settled',
+  },
+  {
+    title: 'proved itself with the facts of before, as an operator finds that has just begun',
+    report: { appliedRevision: 'older' },
+    measured: { revision: 'old', profileRevision: 'p-1', attempt: 2 },
+    more: { trial: { ...trial, attempt: 2 } },
+    nowMs: SETTLE_MS - 1,
+    is: { kind: 'pending', untilMs: SETTLE_MS, isProven: true },
+  },
+  {
+    title: 'proved itself, and follows facts no more',
+    report: { appliedRevision: 'older' },
+    measured: { revision: 'old', profileRevision: 'p-1', attempt: 2 },
+    more: { trial: { ...trial, attempt: 2 } },
+    nowMs: SETTLE_MS,
+    is: 'down',
+  },
+  {
+    title: 'proved another revision of the profile in the same attempt',
+    measured: { revision: 'old', profileRevision: 'p-2', attempt: 2 },
+    more: { trial: { ...trial, attempt: 2 } },
+    is: 'pending',
+  },
+  {
+    title: 'proved another revision of the profile, and does not say of which attempt',
+    measured: { revision: 'old', profileRevision: 'p-1' },
+    is: 'pending',
+  },
   {
     title: 'does not serve',
     report: { isServing: false, failure: 'port 53 is taken' },
@@ -74,7 +182,7 @@ const cases: Case[] = [
     title: 'went away in its trial a while ago',
     awaySinceMs: 1_000,
     nowMs: AWAY_MS + 999,
-    is: { kind: 'pending', untilMs: AWAY_MS + 1_000 },
+    is: { kind: 'pending', untilMs: AWAY_MS + 1_000, isMissing: true },
   },
   { title: 'went away in its trial, and is no more', awaySinceMs: 1_000, nowMs: AWAY_MS + 1_000, is: 'lost' },
   {
@@ -94,7 +202,35 @@ const cases: Case[] = [
   {
     title: 'is away in its trial by a clock that is far ahead',
     awaySinceMs: 1e12,
-    is: { kind: 'pending', untilMs: 60_000 + 150_000 + AWAY_MS },
+    is: { kind: 'pending', untilMs: 60_000 + 150_000 + AWAY_MS, isMissing: true },
+  },
+  {
+    title: 'has come back a moment ago, and its agent has not yet',
+    report: behind,
+    hereSinceMs: 300_000,
+    nowMs: 300_000 + SETTLE_MS,
+    is: { kind: 'pending', untilMs: 360_000, isMissing: true },
+  },
+  {
+    title: 'has come back a moment ago, and does not serve yet',
+    report: { isServing: false, health: undefined },
+    hereSinceMs: 300_000,
+    nowMs: 309_999,
+    is: { kind: 'pending', untilMs: 310_000 },
+  },
+  {
+    title: 'has come back by a clock that is ahead',
+    report: { isServing: false },
+    hereSinceMs: 1e9,
+    nowMs: 300_000,
+    is: { kind: 'down', sinceMs: 300_000, message: 'it does not serve' },
+  },
+  {
+    title: 'went away long after its trial, as an operator finds that has just begun',
+    seen: { sinceMs: 200_000, seenMs: 200_000 },
+    awaySinceMs: 60_000 + 150_000,
+    nowMs: 220_000,
+    is: 'settled',
   },
   { title: 'is away, and is not on trial', more: { trial: undefined }, awaySinceMs: 1, is: 'settled' },
   { title: 'is off trial and serves', report: { health: undefined }, more: { trial: undefined }, is: 'settled' },
@@ -120,31 +256,38 @@ const cases: Case[] = [
     is: 'lost',
   },
   {
+    title: 'measured nothing though it should have, as an operator finds that has just begun',
+    report: { health: undefined },
+    seen: { seenMs: 1e6 },
+    nowMs: 1e6 + 59_999,
+    is: { kind: 'pending', untilMs: 1e6 + 60_000, isWell: true },
+  },
+  {
     title: 'was replaced late in its trial, and serves',
     report: { health: undefined },
     nowMs: 60_000 + APPLY_MS + 30_000,
-    is: { kind: 'pending', untilMs: 270_000 },
+    is: { kind: 'pending', untilMs: 270_000, isWell: true },
   },
   {
-    title: 'began anew a moment ago, long after its trial, and serves',
+    title: 'began anew a moment ago, long after its trial, serves, and never told',
     report: { health: undefined },
     seen: { heardMs: 1e6 },
     nowMs: 1e6,
-    is: 'settled',
+    is: 'lost',
   },
   {
     title: 'begins anew again and again, and serves',
     report: { health: undefined },
     seen: { heardMs: 539_000 },
     nowMs: 539_999,
-    is: { kind: 'pending', untilMs: 540_000 },
+    is: { kind: 'pending', untilMs: 540_000, isWell: true },
   },
   {
-    title: 'follows facts that never rest, and serves',
+    title: 'follows facts that never rest, serves, and never told',
     report: { appliedRevision: 'old', health: undefined },
     seen: { heardMs: 539_000, behindSinceMs: 539_000 },
     nowMs: 540_000,
-    is: 'settled',
+    is: 'lost',
   },
   {
     title: 'follows facts that never rest, and does not serve',
@@ -217,13 +360,32 @@ const cases: Case[] = [
   },
 ];
 
-for (const { title, report, measured, more, factor: healthFactor = 200, seen, awaySinceMs, nowMs = 0, is } of cases) {
+for (const {
+  title,
+  report,
+  measured,
+  more,
+  factor: healthFactor = 200,
+  seen,
+  awaySinceMs,
+  hereSinceMs,
+  nowMs = 0,
+  is,
+} of cases) {
   test(`a node that ${title}: ${typeof is === 'string' ? is : is.kind}`, () => {
     const told = { ...serving, ...(measured && { health: { ...health, ...measured } }), ...report };
-    const facts = { revision: 'r', trial, isIntact: true, ...more, report: told };
+    const facts = {
+      revision: 'r',
+      profileRevision: 'p-1',
+      trial,
+      writtenAtMs: 0,
+      isIntact: true,
+      ...more,
+      report: told,
+    };
     const seenFirst = { sinceMs: 0, seenMs: 0, heardMs: 0, awaited: [] };
     const sighting = { ...seenFirst, behindSinceMs: 0, downSinceMs: 0, ...seen };
-    const standing = standingOf(facts, { sighting, awaySinceMs, healthFactor, nowMs });
+    const standing = standingOf(facts, { sighting, awaySinceMs, hereSinceMs, healthFactor, nowMs });
     if (typeof is !== 'string') assert.deepEqual(standing, is);
     else assert.equal(standing.kind === 'bad' && is !== 'bad' ? `bad ${standing.reason}` : standing.kind, is);
   });

@@ -7,8 +7,19 @@ import { isReadable } from './versions.ts';
 export type Standing =
   /** It has it and serves, and nothing speaks against it. */
   | { readonly kind: 'settled' }
-  /** Not decided yet; looked at again then at the latest. */
-  | { readonly kind: 'pending'; readonly untilMs: number }
+  /**
+   * Not decided yet; looked at again then at the latest. Missing: it is away, or was not heard of for a while. Well: it has it and serves,
+   * and has not told yet how. Proven: all that is not known is whether its agent is heard of still.
+   */
+  | {
+      readonly kind: 'pending';
+      readonly untilMs: number;
+      readonly isMissing?: boolean;
+      readonly isWell?: boolean;
+      readonly isProven?: boolean;
+    }
+  /** It has proved itself long ago, and does not serve now, or its agent is not heard of any more. */
+  | { readonly kind: 'down'; readonly sinceMs: number; readonly message: string }
   /** The configuration is at fault, or seems so. */
   | { readonly kind: 'bad'; readonly reason: TrialReason; readonly message: string }
   /** Nothing was heard of it for too long: who knows. */
@@ -25,8 +36,10 @@ export const SETTLE_MS = 30_000;
 export const AWAY_MS = 300_000;
 /** Beyond the soak: probes take a while, and so does a status. */
 const REPORT_MS = 30_000;
+/** An operator that has just begun listens for so long before it takes a node for lost. */
+const LISTEN_MS = 60_000;
 /** A listener may be away for a moment, as while an agent is replaced. */
-const NOT_SERVING_MS = 10_000;
+export const NOT_SERVING_MS = 10_000;
 
 /** With fewer queries a share means nothing. */
 const MIN_QUERIES = 50;
@@ -40,14 +53,18 @@ const BROKEN_PERMILLE = 500;
 
 const SETTLED: Standing = { kind: 'settled' };
 const LOST: Standing = { kind: 'lost' };
+const NOT_SERVING = 'it does not serve';
+const SILENT = 'nothing is heard of its agent';
 
-type TrialFacts = Pick<WrittenFacts, 'revision' | 'trial' | 'isIntact' | 'report'>;
+type TrialFacts = Pick<WrittenFacts, 'revision' | 'profileRevision' | 'trial' | 'writtenAtMs' | 'isIntact' | 'report'>;
 
 /** What is known of the node from elsewhere. */
 interface Circumstances {
   readonly sighting: Sighting;
   /** Since when the node is not ready; undefined where it is. */
   readonly awaySinceMs: number | undefined;
+  /** Since when it is; undefined where that is not said. */
+  readonly hereSinceMs?: number | undefined;
   /** In percent. */
   readonly healthFactor: number;
   readonly nowMs: number;
@@ -56,51 +73,125 @@ interface Circumstances {
 /** Pure. */
 export function standingOf(facts: TrialFacts, circumstances: Circumstances): Standing {
   const { revision, trial, isIntact, report } = facts;
-  const { sighting, awaySinceMs, healthFactor, nowMs } = circumstances;
-  const by = (untilMs: number, otherwise: Standing): Standing =>
-    nowMs < untilMs ? { kind: 'pending', untilMs } : otherwise;
+  const { awaySinceMs, healthFactor, nowMs } = circumstances;
+  const sighting = sinceReturn(circumstances);
   const awayUntilMs = awayUntil(facts, circumstances);
-  if (awayUntilMs !== undefined) return by(awayUntilMs, LOST);
+  if (awayUntilMs !== undefined) return nowMs < awayUntilMs ? pending(awayUntilMs, { isMissing: true }) : LOST;
+  const proof = proofOf(facts);
   // What has proved itself and is away since is not heard any more: that it said last that it ends is no word about the revision.
-  if (awaySinceMs !== undefined && trial !== undefined && report.health !== undefined && isOf(trial, report.health))
-    return judged(report.health, healthFactor);
+  if (awaySinceMs !== undefined && proof !== undefined) return judged(proof, healthFactor);
   // What somebody made of it behind our back is put right first, and so is a format that the agent has said only now that it does
   // not read: nobody is judged by them.
   if (report.isRefused && isIntact && isReadable(revision, report.configVersions))
     return { kind: 'bad', reason: 'ConfigRefused', message: report.failure ?? '' };
-  const endMs = trial === undefined ? Number.POSITIVE_INFINITY : hardEnd(sighting, trial);
+  if (trial === undefined) return untried(facts, sighting, nowMs);
+  if (proof !== undefined) return proven(facts, judged(proof, healthFactor), trial, sighting, nowMs);
+
+  const endMs = hardEnd(sighting, trial);
   if (isBehind(facts)) {
-    const untilMs = (sighting.behindSinceMs ?? nowMs) + (trial === undefined ? SETTLE_MS : APPLY_MS);
-    if (nowMs >= untilMs || nowMs < endMs || !isIntact)
-      return by(nowMs < endMs ? Math.min(untilMs, endMs) : untilMs, LOST);
+    const behindMs = sighting.behindSinceMs ?? nowMs;
+    const lostMs = Math.max(behindMs + APPLY_MS, sighting.seenMs + LISTEN_MS);
+    if (nowMs >= lostMs) return LOST;
+    if (nowMs < endMs || !isIntact) {
+      const missingMs = silentSince(sighting, nowMs);
+      return nowMs < missingMs ? pending(missingMs) : pending(lostMs, { isMissing: true });
+    }
   }
-  if (!report.isServing) {
-    const bad: Standing = { kind: 'bad', reason: 'NotServing', message: report.failure ?? 'it does not serve' };
-    return by((sighting.downSinceMs ?? nowMs) + NOT_SERVING_MS, bad);
-  }
-  if (trial === undefined) return SETTLED;
-  if (report.health?.revision === revision && isOf(trial, report.health)) return judged(report.health, healthFactor);
+  if (!report.isServing) return unserving(report.failure, sighting, nowMs);
   // An agent of an older version measures nothing: that it has served for so long is all there is.
-  if (!report.measures) return by(sighting.sinceMs + trial.soakSeconds * 1000, SETTLED);
+  const soakedMs = sighting.sinceMs + trial.soakSeconds * 1000;
+  if (!report.measures) return nowMs < soakedMs ? pending(soakedMs, { isWell: true }) : SETTLED;
   // An agent that begins anew measures anew, and who is heard of for so long, and serves, is not silent.
-  const dueMs = measuredBy(sighting.heardMs, trial);
+  const dueMs = Math.max(measuredBy(sighting.heardMs, trial), sighting.seenMs + LISTEN_MS);
   if (nowMs >= dueMs) return LOST;
-  return by(Math.min(dueMs, endMs), SETTLED);
+  // Who never tells has not proved anything, however often facts change.
+  return nowMs < endMs ? pending(Math.min(dueMs, endMs), { isWell: true }) : LOST;
+}
+
+/** What a node did not do while it was away it may do now: it is looked at anew. */
+function sinceReturn({ sighting, hereSinceMs = 0, nowMs }: Circumstances): Sighting {
+  const { seenMs, downSinceMs } = sighting;
+  const later = (ms: number): number => Math.max(ms, Math.min(hereSinceMs, nowMs));
+  return {
+    ...sighting,
+    seenMs: later(seenMs),
+    downSinceMs: downSinceMs === undefined ? undefined : later(downSinceMs),
+  };
+}
+
+/** From when on an agent that is behind, and does not move, is silent. */
+function silentSince({ behindSinceMs, seenMs }: Sighting, nowMs: number): number {
+  return Math.max(behindSinceMs ?? nowMs, seenMs) + SETTLE_MS;
+}
+
+/** Whether its agent is silent, or when that can be told of who is seen only since a moment ago; undefined where it is not. */
+function silenceOf(facts: TrialFacts, sighting: Sighting, nowMs: number) {
+  if (!isBehind(facts)) return undefined;
+  const [silentMs, knownMs] = [silentSince(sighting, nowMs), sighting.seenMs + SETTLE_MS];
+  if (nowMs >= silentMs) return { isOver: true, atMs: silentMs };
+  return nowMs < knownMs ? { isOver: false, atMs: knownMs } : undefined;
+}
+
+function pending(untilMs: number, more: { readonly isMissing?: boolean; readonly isWell?: boolean } = {}): Standing {
+  return { kind: 'pending', untilMs, ...more };
+}
+
+/** Nothing is at stake but that it takes it up. Facts that change later it follows at its own pace, and serves meanwhile. */
+function untried(facts: TrialFacts, sighting: Sighting, nowMs: number): Standing {
+  const { isServing, failure } = facts.report;
+  const silence = silenceOf(facts, sighting, nowMs);
+  if (silence !== undefined) return silence.isOver ? LOST : pending(silence.atMs);
+  return isServing ? SETTLED : unserving(failure, sighting, nowMs);
+}
+
+/**
+ * What a node has found out about a revision stays found out, whatever becomes of the node. That it stops serving is held against the revision
+ * for as long as that it goes away is.
+ */
+function proven(facts: TrialFacts, verdict: Standing, trial: TrialTerms, sighting: Sighting, nowMs: number): Standing {
+  const { writtenAtMs, report } = facts;
+  if (verdict.kind === 'bad') return verdict;
+  const silence = silenceOf(facts, sighting, nowMs);
+  if (silence !== undefined)
+    return silence.isOver
+      ? { kind: 'down', sinceMs: silence.atMs, message: SILENT }
+      : { kind: 'pending', untilMs: silence.atMs, isProven: true };
+  if (report.isServing) return verdict;
+  const sinceMs = sighting.downSinceMs ?? nowMs;
+  if (sinceMs < trialEnd(writtenAtMs, trial)) return unserving(report.failure, sighting, nowMs);
+  return { kind: 'down', sinceMs, message: report.failure ?? NOT_SERVING };
+}
+
+function unserving(failure: string | undefined, { downSinceMs, seenMs }: Sighting, nowMs: number): Standing {
+  const badMs = Math.max(downSinceMs ?? nowMs, seenMs) + NOT_SERVING_MS;
+  if (nowMs < badMs) return pending(badMs);
+  return { kind: 'bad', reason: 'NotServing', message: failure ?? NOT_SERVING };
+}
+
+/** What the node has told of this attempt. */
+function proofOf({ revision, profileRevision, trial, report: { health } }: TrialFacts): NodeHealth | undefined {
+  if (trial === undefined || health === undefined || !isOf(trial, health)) return undefined;
+  // With what the cluster was like then: an agent follows facts at its own pace, and measures but once.
+  const isThis = health.attempt !== undefined && health.profileRevision === profileRevision;
+  return health.revision === revision || (profileRevision !== undefined && isThis) ? health : undefined;
 }
 
 /**
  * Until when a node is waited for that went away in its trial, whatever its agent said; undefined where it did not. A kubelet that does not
  * live through a change is found out only after its trial, by the time that the control plane gives it.
  */
-function awayUntil({ trial }: TrialFacts, { sighting, awaySinceMs, nowMs }: Circumstances): number | undefined {
+function awayUntil(facts: TrialFacts, { sighting, awaySinceMs, nowMs }: Circumstances): number | undefined {
+  const { trial, writtenAtMs } = facts;
   if (trial === undefined || awaySinceMs === undefined) return undefined;
-  const endMs = trialEnd(sighting, trial);
+  // Of what has proved itself, by the time that stands there: to an operator that has just begun all is new.
+  const sinceMs = proofOf(facts) === undefined ? sighting.sinceMs : writtenAtMs;
+  const endMs = trialEnd(sinceMs, trial);
   if (awaySinceMs >= endMs && nowMs >= endMs) return undefined;
-  return Math.min(Math.max(awaySinceMs, sighting.sinceMs), endMs) + AWAY_MS;
+  return Math.min(Math.max(awaySinceMs, sinceMs), endMs) + AWAY_MS;
 }
 
 /** When the agent must have told how it served. */
-function trialEnd({ sinceMs }: Sighting, { soakSeconds }: TrialTerms): number {
+function trialEnd(sinceMs: number, { soakSeconds }: TrialTerms): number {
   return sinceMs + soakSeconds * 1000 + APPLY_MS + REPORT_MS;
 }
 
@@ -110,8 +201,8 @@ function measuredBy(sinceMs: number, { soakSeconds }: TrialTerms): number {
 }
 
 /** However often its agent begins anew, it is not waited for any longer. */
-function hardEnd({ seenMs }: Sighting, trial: TrialTerms): number {
-  return measuredBy(measuredBy(seenMs, trial), trial);
+function hardEnd({ sinceMs, seenMs }: Sighting, trial: TrialTerms): number {
+  return Math.max(measuredBy(measuredBy(sinceMs, trial), trial), seenMs + 2 * LISTEN_MS);
 }
 
 /** Not of an earlier attempt at the same revision. An agent that says nothing of attempts is of a version that knows none. */

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
 import { type NodeConfig, readVersions } from '../../api/v1alpha1/node-config.ts';
 import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
+import { defaultProfileSpec } from '../../api/v1alpha1/profile-defaults.ts';
 import { nodeFacts, type WrittenFacts, writtenFacts } from './facts.ts';
 import { type ClusterFacts, rememberingJudge } from './judge.ts';
 import { makePlan, type Plan } from './plan.ts';
@@ -11,7 +12,7 @@ import { renderNodeConfig } from './render.ts';
 import { intentOf, revisionName } from './revisions.ts';
 import type { RolloutState } from './rollout.ts';
 import { profileStatus } from './status.ts';
-import { type Renderer, type Renderers, renderers } from './versions.ts';
+import { misfit, type Renderer, type Renderers, render, renderers } from './versions.ts';
 
 const clusterDns = { namespace: 'kube-system', service: 'kube-dns', addresses: ['10.96.0.10'] };
 const cluster: ClusterFacts = { clusterDns, ranges: [], serviceTarget: () => ({ kind: 'unknown' }) };
@@ -48,6 +49,7 @@ function plan(agents: Agents, by: Renderers, written = writtenFor): Plan {
     sighting: () => undefined,
     cluster,
     revision: () => undefined,
+    configOf: () => undefined,
     gifts: new Map(),
     nowMs: 0,
   };
@@ -77,13 +79,13 @@ test('each node gets the newest format that its agent reads, and one that has sa
   const outcome = plan(agents, both);
   deepEqual(formats(outcome), { new: '2 v2-', old: '1 v1-', silent: '1 v1-', waiting: '2 v2-', tomorrow: '2 v2-' });
   deepEqual(formats(plan({ unborn: undefined }, both)), { unborn: '2 v2-' });
-  const { revision: newest, revisions, tooOld } = outcome.profiles.get('p') ?? {};
+  const { revision: newest, revisions, misfits } = outcome.profiles.get('p') ?? {};
   equal(newest?.slice(0, 3), 'v2-');
   deepEqual(
     revisions?.map((one) => one.slice(0, 3)),
     ['v2-', 'v1-'],
   );
-  equal(tooOld?.size, 0);
+  equal(misfits?.size, 0);
 });
 
 test('a node whose agent reads nothing of what is written keeps what it has, and is named with the remedy', () => {
@@ -96,7 +98,7 @@ test('a node whose agent reads nothing of what is written keeps what it has, and
   const own = outcome.profiles.get('p');
   ok(own !== undefined);
   match(
-    own.tooOld.get('old') ?? '',
+    own.misfits.get('old')?.message ?? '',
     /agent \(1\.1\.0\) reads configuration format 1, and this operator writes 2: upgrade/,
   );
   const { conditions = [] } = statusOf(outcome, agents);
@@ -104,6 +106,17 @@ test('a node whose agent reads nothing of what is written keeps what it has, and
   equal(programmed?.status, 'False');
   deepEqual([degraded?.status, degraded?.reason], ['True', 'AgentTooOld']);
   match(degraded?.message ?? '', /old: its agent \(1\.1\.0\)/);
+});
+
+test('where the agent is the newer one the operator is to be upgraded', () => {
+  const renderings = render([defaultProfileSpec({}), clusterDns, []], renderers);
+  match(
+    misfit('9', [2, 3], renderings).message,
+    /reads configuration format 2, 3, and this operator writes 1: upgrade the operator$/,
+  );
+  equal(misfit('9', [2, 3], renderings).reason, 'AgentTooNew');
+  match(misfit('1', [], renderings).message, /reads no configuration format, and .*: upgrade the agent$/);
+  equal(misfit('1', [0], renderings).reason, 'AgentTooOld');
 });
 
 test('it holds up no rollout: the others go on', () => {

@@ -1,3 +1,4 @@
+import { type Reason, reasons } from '../../api/v1alpha1/conditions.ts';
 import { type NodeConfig, revisionOf } from '../../api/v1alpha1/node-config.ts';
 import type { DefaultedProfileSpec } from '../../api/v1alpha1/profile-defaults.ts';
 import type { ClusterDns } from './cluster-dns.ts';
@@ -42,8 +43,17 @@ export function isReadable(revision: string, reads: readonly number[] | undefine
   return reads === undefined || reads.includes(Number(/^v(\d+)-/.exec(revision)?.[1]));
 }
 
-/** In a sentence, for whoever has to upgrade. */
-export function tooOld(agentVersion: string, reads: readonly number[], renderings: Renderings): string {
-  const written = renderings.map(({ config }) => config.formatVersion).join(', ');
-  return `its agent (${agentVersion || 'version unknown'}) reads configuration format ${reads.join(', ')}, and this operator writes ${written}: upgrade the agent`;
+/** Why an agent reads nothing of what is written, and in a sentence who has to upgrade what. */
+export interface Misfit {
+  readonly reason: Reason;
+  readonly message: string;
+}
+
+export function misfit(agentVersion: string, reads: readonly number[], renderings: Renderings): Misfit {
+  const written = renderings.map(({ config }) => config.formatVersion);
+  const isNewer = reads.length > 0 && Math.min(...reads) > Math.max(...written);
+  const formats = reads.length === 0 ? 'no configuration format' : `configuration format ${reads.join(', ')}`;
+  const who = `its agent (${agentVersion || 'version unknown'}) reads ${formats}, and this operator writes ${written.join(', ')}`;
+  const remedy = isNewer ? 'upgrade the operator' : 'upgrade the agent';
+  return { reason: isNewer ? reasons.agentTooNew : reasons.agentTooOld, message: `${who}: ${remedy}` };
 }

@@ -3,12 +3,12 @@ import { clusterDnsLabel, group, nodeKind, profileKind, profileUidLabel, version
 import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
 import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
 import { defaultProfileSpec } from '../../api/v1alpha1/profile-defaults.ts';
+import type { ServiceTarget } from '../../api/v1alpha1/profile-parts.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { Clock } from '../../kube/clock.ts';
 import {
   CONTROLLER_REVISIONS,
   type KubeObject,
-  NETWORK_POLICIES,
   NODES,
   type Resource,
   SERVICE_CIDRS,
@@ -26,13 +26,9 @@ import {
 } from './cluster-dns.ts';
 import { type Node, type NodeFacts, nodeFacts, type WrittenFacts, writtenFacts } from './facts.ts';
 import type { ClusterFacts } from './judge.ts';
-import {
-  type NetworkPolicy,
-  type PolicyConflict,
-  type PolicyFacts,
-  policyConflicts,
-  policyFacts,
-} from './network-policies.ts';
+import { LostRevisions } from './lost-revisions.ts';
+import type { PolicyFinding } from './network-policies.ts';
+import { PolicyWatch } from './policy-watch.ts';
 import { clusterRanges, type ServiceCidr } from './ranges.ts';
 import { type ControllerRevision, type RevisionFacts, revisionFacts } from './revisions.ts';
 import { ServiceTargets } from './service-targets.ts';
@@ -66,7 +62,7 @@ export interface Changes {
   writing(node: string): void;
   /** How a node does with what it holds has changed. */
   progress(node: string): void;
-  /** What the agents of this profile's nodes report has changed. */
+  /** The status of this profile has, by our own hand or another's. */
   report(profile: string): void;
 }
 
@@ -83,19 +79,17 @@ export class World {
   readonly services: Store<Service, ServiceFacts>;
   readonly serviceCidrs: Store<ServiceCidr, readonly string[]>;
   /** Undefined where they are none of the operator's business. */
-  readonly networkPolicies: Store<NetworkPolicy, PolicyFacts> | undefined;
+  readonly #policies: PolicyWatch | undefined;
   readonly serviceTargets: ServiceTargets;
   readonly sightings = new Sightings();
+  readonly lost = new LostRevisions();
   /** All is known that decisions are made of, as far as there is such a thing here. */
   readonly synced: Promise<void>;
   readonly #wantedDns: ServiceName;
   readonly #namespace: string;
   #changed = (): void => {};
-  #knowsPolicies = false;
   /** Of the pods and Services; undefined where they have to be found anew. */
   #ranges: readonly string[] | undefined;
-  /** By the addresses in question: profiles are reported far more often than policies change. */
-  readonly #policyConflicts = new Map<string, readonly PolicyConflict[]>();
 
   constructor({ client, namespace, clusterDnsService, networkPolicies, clock, onTrouble, timing = {} }: WorldOptions) {
     const common = (resource: Resource) => ({
@@ -109,7 +103,7 @@ export class World {
     this.#namespace = namespace;
     const named = { fieldSelector: `metadata.name=${this.#wantedDns.name}` };
     const marked = { labelSelector: `${clusterDnsLabel.key}=${clusterDnsLabel.value}` };
-    this.profiles = new Store({ ...common(PROFILES), keep: (profile: Profile) => profile });
+    this.profiles = new Store({ ...common(PROFILES), keep: (profile: Profile) => this.#withSameSpec(profile) });
     this.nodes = new Store({ ...common(NODES), keep: nodeFacts });
     this.written = new Store({ ...common(LOCAL_DNS_NODES), keep: writtenFacts });
     this.revisions = new Store({
@@ -135,8 +129,13 @@ export class World {
       },
       keep: ({ spec }: ServiceCidr) => spec?.cidrs ?? [],
     });
-    if (networkPolicies) this.networkPolicies = new Store({ ...common(NETWORK_POLICIES), keep: policyFacts });
+    const policyOptions = { client, clock, timing, onTrouble, namespace: this.#wantedDns.namespace };
+    if (networkPolicies) this.#policies = new PolicyWatch(policyOptions);
     this.serviceTargets = new ServiceTargets({ client, clock, timing, onTrouble, onChange: () => this.#changed() });
+    this.revisions.onChange((_key, old, now) => this.lost.note(old, now));
+    this.profiles.onChange((_name, old, now) => {
+      if (now?.metadata.uid !== old?.metadata.uid) this.lost.forget(this.lost.of(old?.metadata.uid));
+    });
     this.written.onChange((name, old, now) => this.sightings.note(name, old, now, clock.date().getTime()));
     this.nodes.onChange((_name, old, now) => {
       if (!isDeepStrictEqual(old?.podCIDRs, now?.podCIDRs)) this.#ranges = undefined;
@@ -150,12 +149,20 @@ export class World {
     this.synced = Promise.all([...needed, Promise.race([this.serviceCidrs.synced, missing])]).then(() => undefined);
   }
 
+  /** Each status that is written brings the spec along: what was found of it holds for as long as it is the same object. */
+  #withSameSpec(profile: Profile): Profile {
+    const { name, uid, generation } = profile.metadata;
+    const old = this.profiles.get(name);
+    const isSame = generation !== undefined && old?.metadata.generation === generation && old.metadata.uid === uid;
+    return isSame ? { ...profile, spec: old.spec } : profile;
+  }
+
   get stores(): readonly Pick<
     Store<KubeObject, unknown>,
     'start' | 'stop' | 'synced' | 'trouble' | 'plural' | 'size'
   >[] {
     const always = [this.profiles, this.nodes, this.written, this.revisions, this.services, this.serviceCidrs];
-    return this.networkPolicies === undefined ? always : [...always, this.networkPolicies];
+    return [...always, ...(this.#policies?.stores ?? [])];
   }
 
   /** Those that there are objects for. */
@@ -176,28 +183,23 @@ export class World {
     this.revisions.onChange(() => changes.plan());
     this.services.onChange(() => changes.plan());
     this.serviceCidrs.onChange(() => changes.plan());
-    this.networkPolicies?.onChange(() => {
-      this.#policyConflicts.clear();
-      changes.plan();
-    });
-    void this.networkPolicies?.synced.then(() => {
-      this.#knowsPolicies = true;
-      changes.plan();
-    });
+    this.#policies?.follow(() => changes.plan());
     this.#changed = () => changes.plan();
     this.written.onChange((name, old, now) => {
       if (isSameWriting(old, now)) changes.progress(name);
       else changes.writing(name);
-      for (const profile of new Set([old?.profile, now?.profile])) if (profile !== undefined) changes.report(profile);
     });
   }
 
   revision(name: string): RevisionFacts | undefined {
-    return this.revisions.get(`${this.#namespace}/${name}`);
+    const uidOf = (profile: string): string | undefined => this.profiles.get(profile)?.metadata.uid;
+    return this.revisions.get(`${this.#namespace}/${name}`) ?? this.lost.get(name, this.written.list(), uidOf);
   }
 
   clusterFacts(): ClusterFacts {
     const { clusterDns } = this.clusterDns();
+    // What is not asked for at each look is followed no longer.
+    if (this.#policies !== undefined) this.#dnsEndpoints();
     this.#ranges ??= clusterRanges(this.serviceCidrs.list(), this.nodes.list(), clusterDns.addresses);
     return {
       clusterDns,
@@ -207,19 +209,20 @@ export class World {
   }
 
   /** Network policies that keep pods from the addresses at which the profile serves them; undefined where nobody knows. */
-  policyConflicts({ spec }: LocalDnsProfile): readonly PolicyConflict[] | undefined {
-    if (this.networkPolicies === undefined || !this.#knowsPolicies) return undefined;
-    const { namespace, service, addresses: intercepted } = this.clusterDns().clusterDns;
+  async policyFinding({ spec }: LocalDnsProfile): Promise<PolicyFinding | undefined> {
+    if (this.#policies === undefined) return undefined;
+    const { service, addresses: intercepted } = this.clusterDns().clusterDns;
     const { cluster } = defaultProfileSpec(spec).listeners;
     const addresses = [...(cluster?.addresses ?? []), ...(cluster?.intercept ? intercepted : [])];
-    const [labels] = [...this.services.list()].filter(({ name }) => name === service).map(({ selector }) => selector);
-    const dnsPods = { namespace, labels: labels ?? { [clusterDnsLabel.key]: clusterDnsLabel.value } };
-    const key = JSON.stringify([dnsPods, addresses]);
-    const known = this.#policyConflicts.get(key);
-    if (known !== undefined) return known;
-    const found = policyConflicts(this.networkPolicies.list(), dnsPods, addresses);
-    this.#policyConflicts.set(key, found);
-    return found;
+    const [found] = [...this.services.list()].filter(({ name }) => name === service).map(({ selector }) => selector);
+    const labels = found ?? { [clusterDnsLabel.key]: clusterDnsLabel.value };
+    return this.#policies.finding({ labels, endpoints: this.#dnsEndpoints() }, addresses);
+  }
+
+  #dnsEndpoints(): ServiceTarget {
+    const { clusterDns, isFound } = this.clusterDns();
+    if (!isFound) return { kind: 'addresses', addresses: [] };
+    return this.serviceTargets.endpoints({ namespace: clusterDns.namespace, name: clusterDns.service });
   }
 
   async stop(): Promise<void> {

@@ -24,6 +24,7 @@ export class Controller {
   readonly tally: Record<Outcome, number> = { done: 0, requeued: 0, terminal: 0, conflict: 0, transient: 0 };
   readonly #options: ControllerOptions;
   #running: Promise<unknown> | undefined;
+  #isStopping = false;
 
   constructor(options: ControllerOptions) {
     this.#options = options;
@@ -35,6 +36,7 @@ export class Controller {
 
   /** Takes no more keys; resolves when the reconciles under way have ended. */
   async stop(): Promise<void> {
+    this.#isStopping = true;
     this.#options.queue.close();
     await this.#running;
   }
@@ -49,7 +51,9 @@ export class Controller {
   }
 
   #settle(key: string, outcome: Result | Classified): Outcome {
-    const { queue, onFailure } = this.#options;
+    const { queue } = this.#options;
+    // What is broken off on the way out is for somebody else to do, and nothing to tell anybody about.
+    const onFailure = this.#isStopping ? () => {} : this.#options.onFailure;
     if (!('failure' in outcome)) {
       queue.forget(key);
       if (outcome.requeueAfterMs === undefined) return 'done';

@@ -15,6 +15,7 @@ const collections: Readonly<Record<string, Collection>> = {
   ...{ ldp: profiles, localdnsprofile: profiles, localdnsprofiles: profiles },
   ...{ ldn: localDnsNodes, localdnsnode: localDnsNodes, localdnsnodes: localDnsNodes },
   ...{ node: nodes, nodes },
+  crd: { root: '/apis/apiextensions.k8s.io/v1', plural: 'customresourcedefinitions' },
   pods: { root: '/api/v1', plural: 'pods', namespaced: true },
   'events.events.k8s.io': { root: '/apis/events.k8s.io/v1', plural: 'events', namespaced: true },
   controllerrevisions: { root: '/apis/apps/v1', plural: 'controllerrevisions', namespaced: true },

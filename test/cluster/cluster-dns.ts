@@ -145,7 +145,7 @@ export async function publishClusterDns(controlPlane: ControlPlane, addresses: r
 
 async function kubernetesZones(controlPlane: ControlPlane): Promise<Record<string, string>> {
   // Several may start at once: the server, unlike kubectl, does not mind who was first.
-  await controlPlane.applyOk(access, '--server-side');
+  await controlPlane.applyOk(clusterDnsAccess, '--server-side');
   const config = await controlPlane.kubeconfigFor({ serviceAccount: 'coredns', namespace: 'kube-system' });
   const kubernetes = `kubernetes cluster.local in-addr.arpa ip6.arpa {
       kubeconfig ${config}
@@ -165,7 +165,7 @@ function block(zone: string, addresses: readonly string[], body: string): string
 }
 
 /** What CoreDNS may read, as every installer of it grants. */
-const access = [
+export const clusterDnsAccess = [
   { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'coredns', namespace: 'kube-system' } },
   {
     apiVersion: 'rbac.authorization.k8s.io/v1',

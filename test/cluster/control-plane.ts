@@ -7,23 +7,37 @@ import { RunFolder } from '../tools/run-folder.ts';
 import { apiPathOf } from './api-path.ts';
 import { ClusterDns, type ClusterDnsOptions } from './cluster-dns.ts';
 import { Daemon, type DaemonOptions } from './daemon.ts';
-import type { Page } from './insider.ts';
+import type { Page, PageRequest } from './insider.ts';
 import { kubeconfig } from './kubeconfig.ts';
 import { Namespace, type Outcome, type RunOptions } from './namespace.ts';
 import { type Credential, Pki } from './pki.ts';
 
 /** Where the API server says it is. The API server wants an address that is not a loopback one. */
-const apiServerAddress = '10.240.0.1';
-const apiServerUrl = `https://${apiServerAddress}:6443`;
+export const apiServerAddress = '10.240.0.1';
+export const apiServerUrl = `https://${apiServerAddress}:6443`;
 const etcdUrl = 'http://127.0.0.1:2379';
 const mergePatchType = 'application/merge-patch+json';
 
 export interface ControlPlaneOptions {
   /** Starts kube-controller-manager too: default ServiceAccounts, garbage collection, namespaces that really go. */
   controllers?: boolean;
+  /** The API server finds its way to kubelets: logs, and commands in pods. */
+  kubelets?: boolean;
   /** Of all its programs, and of the tools that a test runs there. */
   niceness?: number;
 }
+
+/** Without kubelets every node would be found dead, and pods can go nowhere; a short list also starts sooner. */
+const withoutNodes = [
+  ...['serviceaccount-controller', 'root-ca-certificate-publisher-controller', 'garbage-collector-controller'],
+  ...['namespace-controller', 'deployment-controller', 'replicaset-controller', 'daemonset-controller'],
+];
+/** What pods need that run, and nodes that may die. */
+export const withNodes = [
+  ...withoutNodes,
+  ...['endpointslice-controller', 'serviceaccount-token-controller', 'job-controller', 'disruption-controller'],
+  ...['node-lifecycle-controller', 'taint-eviction-controller', 'pod-garbage-collector-controller'],
+];
 
 export interface ServiceAccount {
   serviceAccount: string;
@@ -56,8 +70,8 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
 
 /** A real etcd and a real kube-apiserver, alone in a network namespace. */
 export class ControlPlane {
-  readonly folder = new RunFolder('cluster');
-  readonly namespace = new Namespace(this.folder, 'cluster');
+  readonly folder: RunFolder;
+  readonly namespace: Namespace;
   #daemons: Daemon[] = [];
   #apiServer: Daemon | undefined;
   #apiServerArguments: string[] = [];
@@ -65,7 +79,13 @@ export class ControlPlane {
   #admin: Credential | undefined;
   #adminKubeconfig = '';
 
-  async start({ controllers = false, niceness = 0 }: ControlPlaneOptions): Promise<void> {
+  /** @param label in the names of what it makes */
+  constructor(label = 'cluster') {
+    this.folder = new RunFolder(label);
+    this.namespace = new Namespace(this.folder, label);
+  }
+
+  async start({ controllers = false, kubelets = false, niceness = 0 }: ControlPlaneOptions = {}): Promise<void> {
     this.namespace.niceness = niceness;
     this.namespace.addAddress(apiServerAddress);
     const etcd = this.startDaemon({
@@ -83,13 +103,13 @@ export class ControlPlane {
       ],
     });
     this.#pki = await Pki.create(this.makeFolder('pki'));
-    await this.#prepareApiServer(this.#pki);
+    await this.#prepareApiServer(this.#pki, kubelets);
     await eventually('etcd answers', 15_000, async () => {
       etcd.assertRunning();
       return (await this.namespace.page({ url: `${etcdUrl}/health` })).status === 200;
     });
     await this.restartApiServer();
-    if (controllers) await this.#startControllers(this.#pki);
+    if (controllers) await this.startControllers(withoutNodes);
   }
 
   /** The API server, killed and started anew on the same etcd; returns when it is ready again. */
@@ -103,7 +123,9 @@ export class ControlPlane {
     this.#apiServer = apiServer;
     await eventually('the API server is ready', 40_000, async () => {
       apiServer.assertRunning();
-      return (await this.namespace.page({ url: `${apiServerUrl}/readyz`, ca: this.#ca })).status === 200;
+      return (
+        (await this.namespace.page({ url: `${apiServerUrl}/readyz`, ca: this.certificateAuthority })).status === 200
+      );
     });
   }
 
@@ -132,10 +154,25 @@ export class ControlPlane {
     return text.trim() === '' ? undefined : (JSON.parse(text) as T);
   }
 
-  async #getAt<T>(path: string): Promise<T | undefined> {
+  /** An object, made or refused as kubectl has it by default, without starting kubectl: an unknown field is an error. */
+  post(path: string, object: object): Promise<Page> {
+    const headers = { 'content-type': 'application/json' };
+    return this.#asAdmin(`${path}?fieldValidation=Strict`, { method: 'POST', headers, body: JSON.stringify(object) });
+  }
+
+  #asAdmin(path: string, more: Partial<PageRequest> = {}): Promise<Page> {
     const as = this.#admin === undefined ? {} : { identity: this.#admin };
-    const url = `${apiServerUrl}${path}`;
-    const { status, body } = await this.namespace.page({ url, ca: this.#ca, ...as, timeoutMs: 10_000 });
+    return this.namespace.page({
+      url: `${apiServerUrl}${path}`,
+      ca: this.certificateAuthority,
+      ...as,
+      timeoutMs: 10_000,
+      ...more,
+    });
+  }
+
+  async #getAt<T>(path: string): Promise<T | undefined> {
+    const { status, body } = await this.#asAdmin(path);
     if (status === 200) return JSON.parse(body) as T;
     // Of a kind that the API server does not know it says so in plain text.
     if (status === 404 && body.startsWith('{')) return undefined;
@@ -183,10 +220,21 @@ export class ControlPlane {
   async kubeconfigFor(who: 'admin' | ServiceAccount): Promise<string> {
     if (who === 'admin') return this.#adminKubeconfig;
     const { serviceAccount, namespace, pod } = who;
-    const bound = pod === undefined ? [] : ['--bound-object-kind=Pod', `--bound-object-name=${pod}`];
-    const token = await this.kubectlOk('create', 'token', serviceAccount, '-n', namespace, '--duration=2h', ...bound);
+    const request = {
+      ...{ apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest' },
+      spec: {
+        expirationSeconds: 7_200,
+        ...(pod !== undefined && { boundObjectRef: { apiVersion: 'v1', kind: 'Pod', name: pod } }),
+      },
+    };
+    const { status, body } = await this.post(
+      `/api/v1/namespaces/${namespace}/serviceaccounts/${serviceAccount}/token`,
+      request,
+    );
+    if (status !== 201) throw new Error(`a token of ${namespace}/${serviceAccount}: ${status} ${body.trim()}`);
+    const { token } = (JSON.parse(body) as { status: { token: string } }).status;
     const path = join(this.folder.path, `${namespace}-${serviceAccount}${pod ?? ''}.kubeconfig`);
-    writeFileSync(path, kubeconfig(apiServerUrl, this.#ca, { token: token.trim() }), { mode: 0o600 });
+    writeFileSync(path, kubeconfig(apiServerUrl, this.certificateAuthority, { token }), { mode: 0o600 });
     return path;
   }
 
@@ -194,7 +242,9 @@ export class ControlPlane {
   async kubeconfigForSubject(name: string, subject: string): Promise<string> {
     if (this.#pki === undefined) throw new Error('the control plane has not been started');
     const path = join(this.folder.path, `${name}.kubeconfig`);
-    writeFileSync(path, kubeconfig(apiServerUrl, this.#ca, await this.#pki.client(name, subject)), { mode: 0o600 });
+    writeFileSync(path, kubeconfig(apiServerUrl, this.certificateAuthority, await this.#pki.client(name, subject)), {
+      mode: 0o600,
+    });
     return path;
   }
 
@@ -203,7 +253,7 @@ export class ControlPlane {
     const { users } = JSON.parse(readFileSync(tokenOf, 'utf8')) as { users: { user: { token: string } }[] };
     return this.namespace.page({
       url: `${apiServerUrl}${path}`,
-      ca: this.#ca,
+      ca: this.certificateAuthority,
       method,
       headers: { authorization: `Bearer ${users[0]?.user.token}`, 'content-type': contentType },
       ...(body !== undefined && { body: JSON.stringify(body) }),
@@ -235,7 +285,8 @@ export class ControlPlane {
     await this.folder.remove();
   }
 
-  get #ca(): string {
+  /** The path of its certificate. */
+  get certificateAuthority(): string {
     if (this.#pki === undefined) throw new Error('the control plane has not been started');
     return this.#pki.ca.certificate;
   }
@@ -244,14 +295,15 @@ export class ControlPlane {
     return join(this.folder.path, 'log', 'audit.log');
   }
 
-  async #prepareApiServer(pki: Pki): Promise<void> {
-    const [server, admin] = await Promise.all([
+  async #prepareApiServer(pki: Pki, kubelets: boolean): Promise<void> {
+    const [server, admin, toKubelets] = await Promise.all([
       pki.server(
         'kube-apiserver',
         [apiServerAddress, '127.0.0.1', '10.96.0.1'],
         ['kubernetes.default.svc', 'localhost'],
       ),
       pki.client('admin', '/O=system:masters/CN=admin'),
+      kubelets ? pki.client('to-kubelets', '/O=system:masters/CN=kube-apiserver') : undefined,
     ]);
     this.#admin = admin;
     this.#adminKubeconfig = join(this.folder.path, 'admin.kubeconfig');
@@ -280,9 +332,18 @@ export class ControlPlane {
       '--audit-log-mode=blocking',
       '--profiling=false',
     ];
+    if (toKubelets === undefined) return;
+    this.#apiServerArguments.push(
+      `--kubelet-client-certificate=${toKubelets.certificate}`,
+      `--kubelet-client-key=${toKubelets.key}`,
+      '--kubelet-preferred-address-types=InternalIP',
+    );
   }
 
-  async #startControllers(pki: Pki): Promise<void> {
+  /** kube-controller-manager, with these of its controllers. It would end at once where the API server is not ready. */
+  async startControllers(controllers: readonly string[]): Promise<void> {
+    const pki = this.#pki;
+    if (pki === undefined) throw new Error('the control plane has not been started');
     const config = await this.kubeconfigForSubject('kube-controller-manager', '/CN=system:kube-controller-manager');
     this.startDaemon({
       name: 'kube-controller-manager',
@@ -294,12 +355,23 @@ export class ControlPlane {
         '--use-service-account-credentials=true',
         '--leader-elect=false',
         '--bind-address=127.0.0.1',
-        // Without kubelets every node would be found dead, and pods can go nowhere; a short list also starts sooner.
-        '--controllers=serviceaccount-controller,root-ca-certificate-publisher-controller,garbage-collector-controller,namespace-controller,deployment-controller,replicaset-controller,daemonset-controller',
+        `--controllers=${controllers}`,
+        // A node that is dead shall be seen to be, though not because this machine hesitated.
+        '--node-monitor-grace-period=20s',
       ],
     });
     await eventually('the default ServiceAccount exists', 30_000, async () => {
       return (await this.kubectl('get', 'serviceaccount', 'default')).code === 0;
+    });
+  }
+
+  async startScheduler(): Promise<void> {
+    const config = await this.kubeconfigForSubject('kube-scheduler', '/CN=system:kube-scheduler');
+    const delegated = [`--authentication-kubeconfig=${config}`, `--authorization-kubeconfig=${config}`];
+    this.startDaemon({
+      name: 'kube-scheduler',
+      command: toolPath('kube-scheduler'),
+      args: [`--kubeconfig=${config}`, ...delegated, '--leader-elect=false', '--bind-address=127.0.0.1'],
     });
   }
 }

@@ -16,7 +16,7 @@ import { isTrue, type LocalDnsProfile } from './scene.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 /** From an edit of the good profile to its nodes, with everything else going on. */
-const promptlyMs = 15_000;
+const promptlyMs = 5_000;
 /** Until the operator says what it makes of a profile. */
 const judgedMs = 20_000;
 
@@ -128,6 +128,44 @@ for (const [what, spec, isJudged] of judged) {
     await eventually('it is gone', 30_000, async () => (await cluster.get('ldp/hostile')) === undefined);
   });
 }
+
+test('many profiles full of patterns, and a Service that moves on and on, hold nobody up and cost no Lease', async () => {
+  const cloud = { namespace: 'default', name: 'cloud' };
+  const slice = (at: number): object => ({
+    ...{ apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', addressType: 'IPv4', ports: [] },
+    metadata: { ...cloud, labels: { 'kubernetes.io/service-name': cloud.name } },
+    endpoints: [{ addresses: [`10.1.2.${at}`] }],
+  });
+  const ports = [{ port: 80 }];
+  await cluster.applyOk([
+    { apiVersion: 'v1', kind: 'Service', metadata: cloud, spec: { clusterIP: 'None', ports } },
+    slice(1),
+    ...some(24, (of) =>
+      profile(`many-${of}`, {
+        redirects: [
+          {
+            ...{ name: 'r', target: { serviceRef: cloud } },
+            match: { patterns: some(64, (at) => `[a-z0-9-]{3,63}${of}x${at}\\.[a-z]{1,40}`) },
+          },
+        ],
+      }),
+    ),
+  ]);
+  await goodReaches(promptlyMs);
+  const isJudged = async (of: number) => {
+    const { conditions = [] } = (await cluster.get<LocalDnsProfile>(`ldp/many-${of}`))?.status ?? {};
+    return is(conditions, 'Accepted', 'True');
+  };
+  for (let of = 0; of < 24; of++) await eventually(`many-${of} is judged`, judgedMs, () => isJudged(of));
+  for (let at = 2; at < 6; at++) {
+    await cluster.applyOk([slice(at)]);
+    const sinceMs = performance.now();
+    await goodReaches(promptlyMs);
+    console.log(`after the Service moved an edit took ${Math.round(performance.now() - sinceMs)} ms`);
+  }
+  assert.doesNotMatch(operator.log, /not leading any more|KUBE_FENCED/);
+  await cluster.kubectlOk('delete', 'ldp', ...some(24, (of) => `many-${of}`), '--wait=false');
+});
 
 /** What does not get so far. */
 const refused: Readonly<Record<string, object>> = {

@@ -1,5 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import type { Condition } from '../../api/v1alpha1/conditions.ts';
+import { eventually } from '../tools/eventually.ts';
 import type { ControlPlane } from './control-plane.ts';
 import type { Daemon } from './daemon.ts';
 import type { Page } from './insider.ts';
@@ -40,10 +42,13 @@ export class Installation {
     this.#operatorKubeconfig = operatorKubeconfig;
   }
 
-  static async create(cluster: ControlPlane, { crds = true, nodes = ['n1'] } = {}): Promise<Installation> {
+  static async create(
+    cluster: ControlPlane,
+    { crds = true, nodes = ['n1'], values = [] as readonly string[] } = {},
+  ): Promise<Installation> {
     const { code, stderr } = await cluster.helm(
       ...['install', 'localdns', join(root, 'charts/localdns'), '-n', system, '--create-namespace'],
-      ...['--set', `crds.enabled=${crds}`],
+      ...['--set', [`crds.enabled=${crds}`, ...values].join()],
     );
     if (code !== 0) throw new Error(`helm install: ${stderr}`);
     if (crds) await established(cluster);
@@ -63,7 +68,9 @@ export class Installation {
       serviceAccountName: agentAccount.serviceAccount,
       containers: [{ name: 'agent', image: 'none' }],
     };
-    await cluster.applyOk([{ apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: system }, spec }]);
+    const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: system }, spec };
+    const { status, body } = await cluster.post(`/api/v1/namespaces/${system}/pods`, pod);
+    if (status !== 201 && status !== 409) throw new Error(`the pod ${name}: ${status} ${body.trim()}`);
     return cluster.kubeconfigFor({ ...agentAccount, pod: name });
   }
 
@@ -134,6 +141,10 @@ export class Installation {
 
 async function established(cluster: ControlPlane): Promise<void> {
   for (const kind of ['localdnsprofiles', 'localdnsnodes']) {
-    await cluster.kubectlOk('wait', '--for=condition=Established', `crd/${kind}.localdns.dev`, '--timeout=10s');
+    await eventually(`${kind} are served`, 10_000, async () => {
+      const { status } =
+        (await cluster.get<{ status?: { conditions?: Condition[] } }>(`crd/${kind}.localdns.dev`)) ?? {};
+      return status?.conditions?.some(({ type, status: is }) => type === 'Established' && is === 'True');
+    });
   }
 }

@@ -147,7 +147,16 @@ export class LargeCluster {
   }
 
   /** Nothing happens but heartbeats. */
-  rest(seconds: number): Promise<Step> {
+  /** From when all have said what they had to say: simulated agents are slow on a machine that is busy with something else. */
+  async rest(seconds: number): Promise<Step> {
+    let plans = Number.NaN;
+    let sinceMs = 0;
+    await eventually('nobody has anything to say', 60_000, async () => {
+      const { plans: now } = await this.#reading();
+      if (now !== plans) sinceMs = performance.now();
+      plans = now;
+      return performance.now() - sinceMs > 2_000;
+    });
     return this.#step('rest', () => new Promise((done) => setTimeout(done, seconds * 1000)));
   }
 

@@ -32,15 +32,24 @@ export class Namespace {
   /** Of programs that start here from now on: 0 is as any other, 19 whatever is left over. */
   niceness = 0;
   readonly #folder: RunFolder;
+  /** What nsenter(1) is told to get there. */
+  readonly way: readonly string[];
   /** Started when it is first needed: most namespaces of a larger network never are asked for anything. */
   #insider: ChildProcess | undefined;
   readonly #waiting = new Map<number, { resolve: (result: unknown) => void; reject: (error: Error) => void }>();
   #errands = 0;
 
-  constructor(folder: RunFolder, label: string) {
+  /** @param existing somebody else made it: its name, and the way there */
+  constructor(folder: RunFolder, label: string, existing?: readonly string[]) {
     this.#folder = folder;
-    this.name = folder.addNamespace(label);
     mkdirSync(join(folder.path, 'log'), { recursive: true });
+    if (existing !== undefined) {
+      this.name = label;
+      this.way = existing;
+      return;
+    }
+    this.name = folder.addNamespace(label);
+    this.way = [`--net=/run/netns/${this.name}`];
     this.ip('link', 'set', 'lo', 'up');
   }
 
@@ -51,7 +60,7 @@ export class Namespace {
 
   /** Starts a program inside; its process id is its own, since nsenter(1) replaces itself by it. */
   exec(command: string, args: readonly string[] = [], options: SpawnOptions = {}): ChildProcess {
-    const child = spawn('nsenter', [`--net=/run/netns/${this.name}`, command, ...args], options);
+    const child = spawn('nsenter', [...this.way, command, ...args], options);
     const { pid } = child;
     if (pid !== undefined) {
       this.#folder.recordProcess(pid);
@@ -99,7 +108,7 @@ export class Namespace {
 
   /** ip(8) inside: devices, addresses, routes. Throws when it refuses. */
   ip(...args: string[]): void {
-    execFileSync('ip', ['-n', this.name, ...args], { stdio: ['ignore', 'ignore', 'pipe'], timeout: 10_000 });
+    execFileSync('nsenter', [...this.way, 'ip', ...args], { stdio: ['ignore', 'ignore', 'pipe'], timeout: 10_000 });
   }
 
   #startInsider(): ChildProcess {

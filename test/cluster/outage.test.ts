@@ -11,7 +11,7 @@ let scene: Scene;
 
 before(async () => {
   // Whoever is killed gives nothing back: the next one waits for the Lease to run out.
-  scene = await Scene.start(['--lease-duration=6', '--lease-renew-deadline=4', '--lease-retry=0.8']);
+  scene = await Scene.start(['--lease-duration=3', '--lease-renew-deadline=2', '--lease-retry=0.5']);
   await scene.applyProfile(withOnprem);
   await scene.label('n1', profileLabel, 'default');
   await eventually('the agent serves', 10_000, () => scene.applied());

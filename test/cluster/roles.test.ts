@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { optOut, profileLabel, stateLabel } from '../../api/v1alpha1/labels.ts';
 import { eventually } from '../tools/eventually.ts';
 import type { AuditedRequest } from './control-plane.ts';
-import { type LocalDnsProfile, type Node, Scene, withOnprem } from './scene.ts';
+import { type LocalDnsProfile, type Node, type Scene, startWithPolicies, withOnprem } from './scene.ts';
 
 const system = 'localdns-system';
 let scene: Scene;
@@ -33,7 +33,7 @@ interface Right {
 }
 
 before(async () => {
-  scene = await Scene.start();
+  scene = await startWithPolicies();
 });
 
 after(() => scene?.stop());
@@ -47,18 +47,13 @@ test('operator and agent do all that they ever do', async () => {
   await scene.applyProfile({});
   await scene.label('n1', profileLabel, 'default');
   await eventually('n1 is served', 15_000, () => scene.applied());
-  await scene.applyProfile({ ...withOnprem, redirects: [redirect] });
+  await edit({ ...withOnprem, redirects: [redirect] });
   await eventually('the endpoints of the redirect are followed', 10_000, () =>
     requestsOf('localdns-operator').some(({ requestURI }) => requestURI.includes('endpointslices')),
   );
   // Back to what was first, and then more revisions than are kept.
   for (const blocked of ['', ...'abcdefghij']) {
-    await scene.applyProfile(blocked === '' ? {} : { blockedDomains: [{ domain: `${blocked}.example` }] });
-    const { metadata } = (await scene.cluster.get<LocalDnsProfile>('ldp/default')) ?? {};
-    await eventually('the edit has been taken up', 10_000, async () => {
-      const { status } = (await scene.cluster.get<LocalDnsProfile>('ldp/default')) ?? {};
-      return status?.observedGeneration === metadata?.generation;
-    });
+    await edit(blocked === '' ? {} : { blockedDomains: [{ domain: `${blocked}.example` }] });
   }
   await scene.label('n2', profileLabel, 'nobody-made-it');
   await eventually('n2 is told of', 10_000, async () => {
@@ -80,6 +75,16 @@ test('operator and agent do all that they ever do', async () => {
   assert.equal(await scene.agent.stop(), 0, scene.agent.lastWords);
   assert.equal(await scene.operator.stop(), 0, scene.operator.lastWords);
 });
+
+/** Until it has been taken up: what is overtaken by the next edit becomes no revision. */
+async function edit(spec: Parameters<Scene['applyProfile']>[0]): Promise<void> {
+  await scene.applyProfile(spec);
+  const { metadata } = (await scene.cluster.get<LocalDnsProfile>('ldp/default')) ?? {};
+  await eventually('the edit has been taken up', 10_000, async () => {
+    const { status } = (await scene.cluster.get<LocalDnsProfile>('ldp/default')) ?? {};
+    return status?.observedGeneration === metadata?.generation;
+  });
+}
 
 for (const account of ['localdns-operator', 'localdns-agent']) {
   test(`${account} was refused nothing`, () => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { LargeCluster, type Step } from './large-cluster.ts';
+import { temperamentOf } from './temperament.ts';
 
 const writesPerSecond = 50;
 const nodes = 100;
@@ -21,6 +22,11 @@ after(() => cluster?.stop());
 
 afterEach((context) => {
   if ('passed' in context && !context.passed) console.log(cluster?.lastWords);
+});
+
+test('among these nodes is one at least of each temperament', () => {
+  const found = new Set(Array.from({ length: nodes }, (_, number) => temperamentOf(number)));
+  assert.deepEqual([...found].sort(), ['away', 'dead', 'flapping', 'lying', 'slow', 'steady']);
 });
 
 test('an operator that starts reads everything once, and writes each node and its mark once, at its rate', async () => {

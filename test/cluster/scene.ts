@@ -43,6 +43,10 @@ export interface LocalDnsProfile {
   status?: { observedGeneration?: number; conditions?: Condition[]; nodes?: Record<string, number> };
 }
 
+/** With everything that an operator can be asked to look at. */
+export const startWithPolicies = (): Promise<Scene> =>
+  Scene.start(['--check-network-policies'], ['operator.checkNetworkPolicies=true']);
+
 export function isTrue(conditions: Condition[] | undefined, type: string): boolean {
   return conditions?.find((condition) => condition.type === type)?.status === 'True';
 }
@@ -71,8 +75,8 @@ export class Scene {
     this.agent = localdns.startAgent('n1', nodeResolver);
   }
 
-  /** `operatorArgs` are options of the operator beside those that every one is given. */
-  static async start(operatorArgs: readonly string[] = []): Promise<Scene> {
+  /** `operatorArgs` are options of the operator beside those that every one is given, `values` are of the chart. */
+  static async start(operatorArgs: readonly string[] = [], values: readonly string[] = []): Promise<Scene> {
     const cluster = await startControlPlane();
     try {
       for (const address of listenAddresses) cluster.namespace.addAddress(address);
@@ -83,7 +87,7 @@ export class Scene {
       ] as const) {
         await cluster.startClusterDns({ name, address, published: false, extraZones: { '.': everyName(answer) } });
       }
-      const localdns = await Installation.create(cluster);
+      const localdns = await Installation.create(cluster, { values });
       const labels = { 'kubernetes.io/os': 'linux' };
       await cluster.applyOk(
         ['n1', 'n2'].map((name) => ({ apiVersion: 'v1', kind: 'Node', metadata: { name, labels } })),

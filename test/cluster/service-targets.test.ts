@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { profileLabel } from '../../api/v1alpha1/labels.ts';
 import { eventually } from '../tools/eventually.ts';
-import { answerOf, clusterListener, type LocalDnsProfile, promptlyMs, Scene } from './scene.ts';
+import { answerOf, clusterListener, type LocalDnsProfile, promptlyMs, type Scene, startWithPolicies } from './scene.ts';
 
 const cloud = { namespace: 'emulator', name: 'cloud' };
 const redirected = 'api.cloud.example';
@@ -21,7 +21,7 @@ const serviceError = 'spec.redirects[0].target.serviceRef: Service emulator/clou
 let scene: Scene;
 
 before(async () => {
-  scene = await Scene.start();
+  scene = await startWithPolicies();
   await scene.cluster.applyOk([{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: cloud.namespace } }]);
 });
 
@@ -50,6 +50,34 @@ async function applyService(clusterIP: string, type = 'ClusterIP'): Promise<void
   const spec = { type, clusterIP, ports: [{ port: 4566 }] };
   await scene.cluster.applyOk([{ apiVersion: 'v1', kind: 'Service', metadata: cloud, spec }]);
 }
+
+test('network policies are followed, whatever the API server lets people write', async () => {
+  await scene.applyProfile({});
+  await scene.label('n1', profileLabel, 'default');
+  const dnsPods = { podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } } };
+  const peers = { cluster: { namespaceSelector: { matchLabels: { team: 'platform' } }, ...dnsPods } };
+  const policy = (name: string, ...to: object[]) => ({
+    ...{ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name, namespace: cloud.namespace } },
+    spec: { podSelector: {}, policyTypes: ['Egress'], egress: [{ to, ports: [{ protocol: 'UDP', port: 53 }] }] },
+  });
+  const hindrance = async (): Promise<string> => {
+    const { status } = (await scene.cluster.get<LocalDnsProfile>('ldp/default')) ?? {};
+    const found = status?.conditions?.find(({ type }) => type === 'NetworkPolicyConflict');
+    return `${found?.status} ${found?.message}`;
+  };
+  const becomes = (wanted: RegExp) => eventually(`${wanted}`, 10_000, async () => wanted.test(await hindrance()));
+  await becomes(/^False /);
+  const sloppy = { ipBlock: { cidr: '169.254.010.0/24', except: ['169.254.010.128/25'] } };
+  await scene.cluster.applyOk([policy('dns', peers.cluster, sloppy)]);
+  await scene.cluster.kubectlOk('label', 'namespace/kube-system', 'team=platform');
+  await becomes(/^True .* emulator\/dns: (?!.*169\.254)/);
+  await scene.applyProfile({ blockedDomains: [{ domain: 'blocked.example' }] });
+  await eventually('an edit goes out', 10_000, async () =>
+    JSON.stringify((await scene.localDnsNode('n1'))?.spec.config).includes('blocked.example'),
+  );
+  await scene.cluster.kubectlOk('delete', 'networkpolicy/dns', '-n', cloud.namespace);
+  await becomes(/^False /);
+});
 
 test('Preferred serves what is good, names each field that is not, and says so in an Event', async () => {
   await scene.applyProfile({ redirects });
@@ -80,14 +108,17 @@ test('when the Service comes the names lead to its address at once, and to the n
 
 test('of a headless Service the names lead to the ready endpoints, and nowhere else where there are none', async () => {
   await applyService('None');
-  const slice = (ready: boolean) => ({
+  const slice = (ready: boolean, address = '10.240.0.77') => ({
     ...{ apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', addressType: 'IPv4' },
     metadata: { ...cloud, labels: { 'kubernetes.io/service-name': cloud.name } },
-    endpoints: [{ addresses: ['10.240.0.77'], conditions: { ready } }],
+    endpoints: [{ addresses: [address], conditions: { ready } }],
     ports: [{ port: 4566 }],
   });
   await scene.cluster.applyOk([slice(true)]);
   await answers(redirected, '10.240.0.77');
+  // As no agent takes it, and the API server does.
+  await scene.cluster.applyOk([slice(true, '010.240.0.078')]);
+  await answers(redirected, '10.240.0.78');
   await scene.cluster.applyOk([slice(false)]);
   await eventually('the names have no address', promptlyMs + 1_000, async () => {
     return (await scene.addressOf(clusterListener, redirected)) === undefined;
@@ -113,7 +144,7 @@ test('by choice the names lead to the load balancer, and what it lacks is said o
   await ingress({ ip: '198.51.100.80' });
   await answers(redirected, '198.51.100.80');
   await accepted('True Valid');
-  await ingress({ hostname: 'x.example' }, { ip: '198.51.100.81' });
+  await ingress({ hostname: 'x.example' }, { ip: '198.051.100.081' });
   await answers(redirected, '198.51.100.81');
   await ingress({ hostname: 'x.example' });
   await accepted(complaint('the load balancer of Service emulator/cloud has a name (x.example) and no address'));
@@ -139,15 +170,35 @@ test('Required refuses the whole, and the node keeps its last good configuration
   assert.equal(await scene.addressOf(clusterListener, redirected), '10.96.0.50');
 });
 
+test('what nodes keep under Required follows the rest of the cluster meanwhile', async () => {
+  await applyService('10.96.0.50');
+  const other = { namespace: cloud.namespace, name: 'other' };
+  const slice = (address: string) => ({
+    ...{ apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', addressType: 'IPv4', ports: [] },
+    metadata: { ...other, labels: { 'kubernetes.io/service-name': other.name } },
+    endpoints: [{ addresses: [address] }],
+  });
+  const spec = { clusterIP: 'None', ports: [{ port: 4566 }] };
+  await scene.cluster.applyOk([{ apiVersion: 'v1', kind: 'Service', metadata: other, spec }, slice('10.1.2.3')]);
+  const toOther = { name: 'other', match: { suffixes: ['other.example'] }, target: { serviceRef: other } };
+  await scene.applyProfile({ mode: 'Required', redirects: [redirects[0], toOther] });
+  await accepted('True Valid');
+  await answers('api.other.example', '10.1.2.3');
+  await scene.cluster.kubectlOk('delete', '-n', cloud.namespace, `service/${cloud.name}`);
+  await accepted(`False Invalid: ${serviceError}. Nodes keep`);
+  await scene.cluster.applyOk([slice('10.1.2.4')]);
+  await answers('api.other.example', '10.1.2.4');
+  assert.equal(await scene.addressOf(clusterListener, redirected), '10.96.0.50');
+});
+
 test('names of pods and Services are excepted from privateReverse, by what the API server says of them', async () => {
-  await scene.cluster.applyOk([
-    {
-      apiVersion: 'v1',
-      kind: 'Node',
-      metadata: { name: 'n3' },
-      spec: { podCIDRs: ['10.244.3.0/24'], podCIDR: '10.244.3.0/24' },
-    },
-  ]);
+  const podCidrs = ['10.244.3.0/24', '010.5.0.0/24', '0.0.0.0/0'];
+  await scene.cluster.applyOk(
+    podCidrs.map((podCIDR, at) => ({
+      ...{ apiVersion: 'v1', kind: 'Node', metadata: { name: `p${at}` } },
+      spec: { podCIDRs: [podCIDR], podCIDR },
+    })),
+  );
   await scene.applyProfile({ protection: { privateReverse: { mode: 'NxDomain' } } });
   const config = await eventually('the ranges are rendered', 5_000, async () => {
     const node = await scene.localDnsNode('n1');
@@ -155,5 +206,5 @@ test('names of pods and Services are excepted from privateReverse, by what the A
   });
   const { stdout } = await scene.cluster.kubectl('get', 'servicecidrs', '-o', 'jsonpath={.items[*].spec.cidrs[*]}');
   const services = stdout.trim() === '' ? ['10.96.0.0/12'] : stdout.trim().split(' ');
-  assert.deepEqual(config.exceptRanges, ['10.244.0.0/16', ...services].sort());
+  assert.deepEqual(config.exceptRanges, ['10.244.0.0/16', '10.5.0.0/16', ...services].sort());
 });

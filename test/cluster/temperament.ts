@@ -8,7 +8,7 @@ export function nodeName(number: number): string {
   return `node-${`${number}`.padStart(5, '0')}`;
 }
 
-/** Of a hundred nodes 90 are steady. */
+/** Of a hundred nodes 90 are steady; each kind of misbehaviour is among the first hundred. */
 export function temperamentOf(number: number): Temperament {
   switch ((number * 37) % 100) {
     case 11:
@@ -22,8 +22,7 @@ export function temperamentOf(number: number): Temperament {
     case 36:
       return 'flapping';
     case 47:
-      // An agent that is silent on a node that lives holds up its batch for half a minute: not in the smallest clusters.
-      return number < 100 ? 'away' : 'dead';
+      return 'dead';
     case 58:
     case 59:
       return 'away';

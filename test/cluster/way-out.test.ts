@@ -13,6 +13,7 @@ import {
   stateEnabled,
   stateLabel,
 } from '../../api/v1alpha1/labels.ts';
+import type { ProfileStatus } from '../../api/v1alpha1/profile.ts';
 import { eventually } from '../tools/eventually.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 import type { Daemon } from './daemon.ts';
@@ -126,6 +127,34 @@ test('a profile that is deleted stays until its nodes are out, and a dead node h
   await cluster.kubectlOk('patch', 'ldn/n5', '--type=merge', '-p', '{"spec":{"withdrawnAt":"2026-01-01T00:00:00Z"}}');
   await isOut('n5');
   await eventually('it is gone', withinMs, async () => (await cluster.get('ldp/pool')) === undefined);
+});
+
+test('a deleted profile goes though a node keeps its configuration for another reason, and says whom it waits for', async () => {
+  const selects = { nodeSelector: { matchLabels: { pool: 'b' } } };
+  await profile('first', { ...selects, priority: 1 });
+  await node('n6', { pool: 'b' });
+  await node('n7', { pool: 'b' });
+  await isServed('n6', 'first');
+  await isServed('n7', 'first');
+  await profile('next', { ...selects, rollout: { ...rollout, paused: true } });
+  await eventually('it is paused', withinMs, async () => {
+    const next = await cluster.get<{ status?: ProfileStatus }>('ldp/next');
+    return next?.status?.rollout?.phase === 'Paused';
+  });
+  await cluster.kubectlOk('label', 'node/n6', `${profileLabel}=typo`);
+  await cluster.kubectlOk('delete', 'ldp/first', '--wait=false');
+  // Nobody is to serve n6.
+  await isOut('n6');
+  await eventually('it says whom it waits for, and until when', withinMs, async () => {
+    const { status } = (await cluster.get<LocalDnsProfile>('ldp/first')) ?? {};
+    const { message = '' } = status?.conditions?.find(({ type }) => type === 'Progressing') ?? {};
+    return /^n7 should be served by next, .* from 20\S+Z on nobody waits for it/.test(message);
+  });
+  assert.equal((await localDnsNode('n7'))?.spec.profile, 'first');
+  await profile('next', selects);
+  await isServed('n7', 'next');
+  await eventually('it is gone', withinMs, async () => (await cluster.get('ldp/first')) === undefined);
+  await cluster.kubectlOk('delete', 'ldp/next', '--timeout=20s');
 });
 
 test('a profile that serves nobody goes at once', async () => {

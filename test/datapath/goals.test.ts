@@ -10,8 +10,10 @@ import {
   fastAfter,
   type Goal,
   lostAtMost,
+  lostOnlyAtTheEnd,
   lostOnlyCrossing,
   lostOnlyUntilLapsed,
+  lostOnlyWhatTheDyingHeld,
   lostOnlyWhatWasHeld,
   nothingLost,
   rightAnswers,
@@ -99,6 +101,22 @@ test('a query may cross the end of its connection, and no other be lost', () => 
   assert.match(lostOnlyCrossing.failure({ ...overTcp, ...lostAt(4), cuts: overTcp.cuts }) ?? '', /^1 lost over UDP/);
   const cuts = overTcp.cuts.map((cut) => ({ ...cut, unanswered: 2 }));
   assert.match(lostOnlyCrossing.failure({ ...overTcp, cuts }) ?? '', /^ended with more under way: ECONNRESET at 5/);
+});
+
+test('a client that asks often loses what is on its way when its connection ends', () => {
+  const lostOverTcp = (...times: number[]) => ({
+    ...cutAt(130),
+    lost: times.map((ms) => ({ ...way, transport: 'tcp', sentAtMs: atMs + ms }) as const),
+  });
+  assert.ok(isMet(lostOnlyAtTheEnd, lostOverTcp(31, 130)));
+  assert.match(lostOnlyAtTheEnd.failure(lostOverTcp(30, 31, 131)) ?? '', /^2 more lost: sent 30 \(tcp .* 131 \(tcp/);
+  assert.match(lostOnlyAtTheEnd.failure({ ...lostAt(29), cuts: cutAt(30).cuts }) ?? '', /^1 more lost: sent 29 \(udp/);
+});
+
+test('each of several dying processes holds what was sent before it was gone, and not after', () => {
+  const goal = lostOnlyWhatTheDyingHeld([{ atMs }, { atMs: atMs + 5_000, untilMs: atMs + 5_040 }]);
+  assert.ok(isMet(goal, lostAt(-499, 19, 4_501, 5_059)));
+  assert.match(goal.failure(lostAt(-500, 0, 20, 4_500, 5_060)) ?? '', /^4 more lost: sent -500 .* 20 .* 4500 .* 5060 /);
 });
 
 test('a tracked connection misses the goal', () => {

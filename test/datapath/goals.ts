@@ -1,5 +1,5 @@
 /** What an event may cost. */
-import type { Outcome } from './ordeal.ts';
+import type { Moments, Outcome } from './ordeal.ts';
 import { slowMs } from './traffic.ts';
 
 export interface Goal {
@@ -100,6 +100,46 @@ export const lostOnlyCrossing: Goal = {
   },
 };
 
+/** Between a client's query and the news, already on its way, that its connection has ended; both have to wait for a processor. */
+const crossingMs = 100;
+
+/** The same of a client that asks often: several may be on their way. */
+export const lostOnlyAtTheEnd: Goal = {
+  words: `lost only over TCP, sent less than ${crossingMs} ms before the end of the connection`,
+  failure: ({ lost, cuts, atMs }) => {
+    const crosses = ({ client, transport, server, sentAtMs }: Outcome['lost'][number]) =>
+      transport === 'tcp' &&
+      cuts.some((cut) => {
+        const untilEndMs = cut.atMs - sentAtMs;
+        return cut.client === client && cut.server === server && untilEndMs >= 0 && untilEndMs < crossingMs;
+      });
+    return toldOf(
+      lost.filter((one) => !crosses(one)),
+      atMs,
+    );
+  },
+};
+
+/** What a process holds on a busy machine when it dies: one that has just started is behind. */
+export const heldMs = 500;
+/** The client of a pod notes a moment, and the test hears of a death, each a little late. */
+const hearsayMs = 20;
+
+/** Of several deaths: lost is only what one of the dying processes held. */
+export function lostOnlyWhatTheDyingHeld(deaths: readonly Moments[]): Goal {
+  return {
+    words: 'lost only what a dying process held',
+    failure: ({ lost, atMs }) => {
+      const isHeld = ({ sentAtMs }: Outcome['lost'][number]) =>
+        deaths.some((death) => sentAtMs > death.atMs - heldMs && sentAtMs < (death.untilMs ?? death.atMs) + hearsayMs);
+      return toldOf(
+        lost.filter((one) => !isHeld(one)),
+        atMs,
+      );
+    },
+  };
+}
+
 /** Every connection that the dying process held ends with it: its client need not wait to learn that. */
 export const connectionsEndAtOnce: Goal = {
   words: 'connections to the dying process end with it',
@@ -150,7 +190,11 @@ export function asked(perSecond: number): Goal {
   };
 }
 
-function whenLost({ lost, atMs }: Outcome): string {
+function toldOf(others: Outcome['lost'], atMs: number): string | undefined {
+  return others.length > 0 ? `${others.length} more lost: ${whenLost({ lost: others, atMs })}` : undefined;
+}
+
+function whenLost({ lost, atMs }: Pick<Outcome, 'lost' | 'atMs'>): string {
   const shown = lost
     .slice(0, 6)
     .map(({ sentAtMs, transport, server }) => `${sentAtMs - atMs} (${transport} ${server})`);

@@ -24,7 +24,7 @@ export class KubeProxy {
   static async start(cluster: ControlPlane, node: Namespace, nodeName: string, mode: ProxyMode): Promise<KubeProxy> {
     const kubeconfig = await cluster.kubeconfigForSubject('kube-proxy', '/CN=system:kube-proxy');
     const config = join(cluster.folder.path, 'kube-proxy.json');
-    writeFileSync(config, JSON.stringify(configuration(kubeconfig, nodeName, mode)));
+    writeFileSync(config, JSON.stringify(proxySettings(kubeconfig, nodeName, mode)));
     const daemon = cluster.startDaemon(
       { name: `kube-proxy-${mode}`, command: toolPath('kube-proxy'), args: ['--config', config] },
       node,
@@ -63,7 +63,7 @@ async function leadsToClusterDns(node: Namespace, mode: ProxyMode): Promise<bool
   return v4.includes(clusterDnsServiceAddress) && v6.includes(clusterDnsServiceAddress6);
 }
 
-function configuration(kubeconfig: string, nodeName: string, mode: ProxyMode) {
+export function proxySettings(kubeconfig: string, nodeName: string, mode: ProxyMode) {
   return {
     apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
     kind: 'KubeProxyConfiguration',

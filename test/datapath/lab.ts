@@ -12,6 +12,7 @@ import { type AgentPlace, Installation } from '../cluster/installation.ts';
 import { Namespace } from '../cluster/namespace.ts';
 import { KubeProxy, type ProxyMode } from './kube-proxy.ts';
 import { type Addresses, addresses, attach, makeRouter, podAddresses, routeToPods } from './network.ts';
+import type { Ground } from './ordeal.ts';
 
 export const nodeName = 'n1';
 export const podCount = 3;
@@ -31,7 +32,7 @@ export const answerOf = {
  * One node with three pods, the real kube-proxy, and two real CoreDNS as pods: one on this node, one on another. CoreDNS
  * asks the node's resolver for what is neither the cluster's nor below `example`, as it does in a real cluster.
  */
-export class Lab {
+export class Lab implements Ground {
   readonly cluster: ControlPlane;
   readonly node: Namespace;
   readonly pods: readonly Namespace[];
@@ -79,6 +80,14 @@ export class Lab {
       await cluster.stop();
       throw error;
     }
+  }
+
+  get bystander() {
+    return { from: this.farDnsPod, server: addresses.otherResolver.v4 };
+  }
+
+  addressesOf(client: Namespace): string[] {
+    return Object.values(client === this.node ? addresses.node : podAddresses(this.pods.indexOf(client)));
   }
 
   async setProxyMode(mode: ProxyMode): Promise<void> {

@@ -35,6 +35,22 @@ export class MemoryLimit {
     return limit;
   }
 
+  /** Of a container: the group that a process of it is in. */
+  static around(process: string): MemoryLimit {
+    const isV1 = existsSync(join(groups, 'memory/cgroup.procs'));
+    const [, path = ''] =
+      (isV1 ? /:memory:(.*)/ : /^0::(.*)/m).exec(readFileSync(join(process, 'cgroup'), 'utf8')) ?? [];
+    return new MemoryLimit(join(isV1 ? join(groups, 'memory') : groups, path), isV1);
+  }
+
+  /** The id of a container's first process: probes are others. */
+  first(): number {
+    const members = readFileSync(join(this.#folder, 'cgroup.procs'), 'utf8').trim().split('\n').map(Number);
+    const first = members.find((pid) => /^NSpid:.*\t1$/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')));
+    if (first === undefined) throw new Error(`nobody lives in ${this.#folder}`);
+    return first;
+  }
+
   /**
    * Lets memory run out: another process of the group takes more and more, and the kernel ends the one that it is told to
    * prefer.

@@ -53,9 +53,18 @@ function lines(text: string): string[] {
     .sort();
 }
 
-/** Every connection is as new from here on: only while no load is on its way. */
+/**
+ * Every connection of DNS is as new from here on: only while no load is on its way. Not those of others: programs of a real node that
+ * reach the API server by its Service would be cut off, and not know.
+ */
 export async function forgetConnections(node: Namespace): Promise<void> {
-  for (const family of ['ipv4', 'ipv6']) await node.run('conntrack', ['-F', '-f', family]);
+  for (const family of ['ipv4', 'ipv6']) {
+    for (const protocol of ['udp', 'tcp']) {
+      for (const port of ['--orig-port-dst', '--orig-port-src']) {
+        await node.run('conntrack', ['-D', '-f', family, '-p', protocol, port, '53']);
+      }
+    }
+  }
 }
 
 /** A connection that the kernel tracks. */

@@ -1,8 +1,7 @@
 /** One event while pods ask, and what it cost them. */
 import type { Namespace } from '../cluster/namespace.ts';
 import { pause } from '../cluster/scene.ts';
-import { clusterListeners, type Lab, nodeListeners, serviceAddresses } from './lab.ts';
-import { addresses, podAddresses } from './network.ts';
+import { clusterListeners, nodeListeners, serviceAddresses } from './lab.ts';
 import { forgetConnections, type TrackedConnection, trackedDns } from './node-state.ts';
 import { type Account, Traffic, type TrafficOptions } from './traffic.ts';
 
@@ -34,11 +33,25 @@ const answeredByUs: ReadonlySet<string> = new Set(
   [serviceAddresses, clusterListeners, nodeListeners].flatMap((both) => Object.values(both)),
 );
 
-export async function underLoad(lab: Lab, options: OrdealOptions, event: () => Promise<Moments>): Promise<Outcome> {
+/** Where an event takes place. */
+export interface Ground {
+  /** Of the node: what it tracks is of interest. */
+  readonly node: Namespace;
+  /** Who asks whom, past the node. */
+  readonly bystander: { from: Namespace; server: string };
+  addressesOf(client: Namespace): readonly string[];
+}
+
+export async function underLoad(
+  ground: Ground,
+  options: OrdealOptions,
+  event: () => Promise<Moments>,
+): Promise<Outcome> {
   const { beforeMs = usual.beforeMs, afterMs = usual.afterMs, ...load } = options;
-  await forgetConnections(lab.node);
+  await forgetConnections(ground.node);
+  const { from: onlooker, server } = ground.bystander;
   const control = await Traffic.start({
-    ...{ from: [lab.farDnsPod], servers: [addresses.otherResolver.v4], transports: ['udp'] },
+    ...{ from: [onlooker], servers: [server], transports: ['udp'] },
     ...{ perSecond: 100, names: ['www.example'] },
   });
   const traffic = await Traffic.start(load);
@@ -48,19 +61,13 @@ export async function underLoad(lab: Lab, options: OrdealOptions, event: () => P
   await pause(afterMs);
   const loadMs = performance.now() - startedAt;
   const [account, noise] = await Promise.all([traffic.stop(), control.stop()]);
-  const tracked = (await trackedDns(lab.node)).filter((one) => isOfAgent(one) && isOfClient(one, lab, load.from));
+  const clients = load.from.flatMap((client) => ground.addressesOf(client));
+  const tracked = (await trackedDns(ground.node)).filter((one) => isOfAgent(one) && isOfClient(one, clients));
   return { ...account, atMs, untilMs, loadMs, tracked, noise };
 }
 
 /** A heartbeat of the agent itself is nothing that it served; one may be under way when it dies. */
-function isOfClient(
-  { source, destination, isAnswer }: TrackedConnection,
-  lab: Lab,
-  from: readonly Namespace[],
-): boolean {
-  const clients = from.flatMap((client) =>
-    Object.values(client === lab.node ? addresses.node : podAddresses(lab.pods.indexOf(client))),
-  );
+function isOfClient({ source, destination, isAnswer }: TrackedConnection, clients: readonly string[]): boolean {
   return clients.includes(isAnswer ? destination : source);
 }
 

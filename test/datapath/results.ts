@@ -23,9 +23,17 @@ export interface Row {
   samples: { untilMs: number; lost: number[]; slow: [number, number][]; cuts: [number, string, number][] };
 }
 
+/** Something that was measured beside. */
+export interface Fact {
+  what: string;
+  proxy: string;
+  value: string;
+}
+
 /** The rows of a test file; printed at its end, and kept where a bench asks for them. */
 export class Results {
   readonly #rows: Row[] = [];
+  readonly #facts: Fact[] = [];
 
   /** @returns what was not as it should be */
   note(event: string, proxy: string, outcome: Outcome, goals: readonly Goal[]): string[] {
@@ -48,11 +56,17 @@ export class Results {
     return failures;
   }
 
+  /** What no row has room for: how long something took. */
+  fact(what: string, proxy: string, value: string): void {
+    this.#facts.push({ what, proxy, value });
+  }
+
   /** @param keepIn a file to which each row is appended as a line of JSON */
   print(keepIn = process.env.LOCALDNS_DATAPATH_ROWS): void {
-    if (this.#rows.length === 0) return;
-    console.log(`\n${table(this.#rows)}`);
-    if (keepIn !== undefined) for (const row of this.#rows) appendFileSync(keepIn, `${JSON.stringify(row)}\n`);
+    for (const { what, proxy, value } of this.#facts) console.log(`${proxy}: ${what}: ${value}`);
+    if (this.#rows.length > 0) console.log(`\n${table(this.#rows)}`);
+    if (keepIn === undefined) return;
+    for (const one of [...this.#facts, ...this.#rows]) appendFileSync(keepIn, `${JSON.stringify(one)}\n`);
   }
 }
 

@@ -84,11 +84,16 @@ export class ServedLab {
 }
 
 /** Whether a client's queries to this address go to the agent: cluster DNS would not say whose node it is. */
-export async function answeredByAgent(client: Namespace, server: string, transport: 'udp' | 'tcp' = 'udp') {
+export async function answeredByAgent(
+  client: Namespace,
+  server: string,
+  transport: 'udp' | 'tcp' = 'udp',
+  ofNode = nodeName,
+): Promise<boolean> {
   try {
     const question = { server, transport, name: 'id.server', type: 'TXT', class: 'CH', timeoutMs: 500 } as const;
     const { answers } = await client.ask(question);
-    return answers.some(({ data }) => data.startsWith(`${nodeName}/`));
+    return answers.some(({ data }) => data.startsWith(`${ofNode}/`));
   } catch {
     return false;
   }

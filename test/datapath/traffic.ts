@@ -10,6 +10,8 @@ export interface TrafficOptions {
   /** Of each client; spread over its servers and transports. */
   perSecond?: number;
   names?: readonly string[];
+  /** The load ends by itself after this. */
+  maxSeconds?: number;
 }
 
 /** One way on which queries went: a client, a transport, a server. */
@@ -60,13 +62,14 @@ export class Traffic {
 
   static async start(options: TrafficOptions): Promise<Traffic> {
     const { from, servers, transports = ['udp', 'tcp'], perSecond = clientPerSecond, names = mixedNames } = options;
+    const bound = options.maxSeconds === undefined ? {} : { maxSeconds: options.maxSeconds };
     const ways = from.flatMap((namespace) =>
       servers.flatMap((server) => transports.map((transport) => ({ namespace, server, transport }))),
     );
     const each = perSecond / (servers.length * transports.length);
     const loads = ways.map(async ({ namespace, server, transport }) => ({
       way: { client: namespace.name, transport, server },
-      load: await namespace.startLoad({ server, transport, names, perSecond: each, slowMs }),
+      load: await namespace.startLoad({ server, transport, names, perSecond: each, slowMs, ...bound }),
     }));
     return new Traffic(await Promise.all(loads));
   }

@@ -1,14 +1,20 @@
 /** Questions and cached answers by name. */
 import { Entry } from '../../agent/cache/entry.ts';
 import type { CachePartition, Collected, ResponseCache } from '../../agent/cache/response-cache.ts';
-import { type PendingQuery, Query } from '../../agent/wire/query.ts';
+import { type DetachedQuery, Query } from '../../agent/wire/query.ts';
+import type { Question } from '../../agent/wire/question.ts';
 import { walkRecords } from '../../agent/wire/records.ts';
 import { a, query, questionName, reply, type } from './octets.ts';
 
-export function questionFor(name: string): PendingQuery {
+export function questionFor(name: string): DetachedQuery {
   const asked = new Query();
   asked.parse(query(name));
   return asked.detach();
+}
+
+/** Name, type and class. */
+export function octetsOf({ questionIn, questionAt, questionLength }: Question): Buffer {
+  return questionIn.subarray(questionAt, questionAt + questionLength);
 }
 
 export function entryFor(name: string, nowMs = 0, ttlSeconds = 60, staleSeconds = 0): Entry {

@@ -5,43 +5,31 @@ import {
   defaultedRollout,
   type RolloutPhase,
 } from '../../api/v1alpha1/rollout-settings.ts';
+import { isSameState } from '../../operator/profile/course.ts';
 import type { WrittenFacts } from '../../operator/profile/facts.ts';
-import { type Given, planRollout, type RolloutNode, type RolloutState } from '../../operator/profile/rollout.ts';
+import { type Given, planRollout, type RolloutState } from '../../operator/profile/rollout.ts';
+import type { RolloutNode } from '../../operator/profile/rollout-node.ts';
 import { Sightings } from '../../operator/profile/sightings.ts';
 import { standingOf } from '../../operator/profile/trial.ts';
 import type { Random } from '../fuzz/random.ts';
-
-/** `downs`: the node is away from then on; `later`: its kubelet is, and that is found out long after. */
-const faulty = ['bad', 'unable', 'silent', 'downs', 'later'] as const;
-type Fault = (typeof faulty)[number];
-type Outcome = 'good' | Fault;
-
-interface Member {
-  readonly name: string;
-  readonly zone: string;
-  readonly pool: string;
-  written: WrittenFacts | undefined;
-  /** It served when it was given what it carries, and there was something good to serve by. */
-  wasServing: boolean;
-  /** Ticks until its agent has applied what stands there. */
-  waits: number;
-  /** When the agent first had it in force, in this attempt. */
-  begunMs: number | undefined;
-  awaySinceMs: number | undefined;
-  backAtMs: number;
-  /** By itself, whatever it is given: its port is taken, or nobody runs its agent. */
-  ails: 'unable' | 'silent' | undefined;
-  /** For one tick it does not serve. */
-  isBlinking: boolean;
-  /** A revision took it away. */
-  isDown: boolean;
-}
+import {
+  carries,
+  type Fault,
+  hash,
+  isServing,
+  type Member,
+  newMember,
+  type Outcome,
+  saysMore,
+} from './fleet-member.ts';
 
 const TICK_MS = 5_000;
 /** How long the control plane takes to find out that a kubelet is gone. */
 const LATER_MS = 40_000;
 /** So many batches may follow until then. */
 const BATCHES_UNTIL_FOUND = LATER_MS / TICK_MS + 1;
+/** Longer than anybody judges a node by what it carries. */
+const SETTLED_MS = 300_000;
 const figures = { queries: 0, servFailPermille: 0, p99Micros: 0 };
 const silence: WrittenFacts['report'] = {
   ...{ appliedRevision: '', isServing: false, isRefused: false },
@@ -57,18 +45,23 @@ export class Fleet {
   settings: DefaultedRollout;
   /** As it stands in the API. */
   state: RolloutState | undefined;
+  stateWrites = 0;
   /** An operator that dies does so in the middle of what it does. */
   deadliness = 0;
   /** What a revision may do to nodes. */
   faults: readonly Fault[] = ['bad', 'unable', 'silent'];
+  /** After so long a machine that is down is replaced by another. */
+  repairsMs: number | undefined;
   nowMs = 1_000_000;
   readonly #random: Random;
   readonly #outcomes = new Map<string, Outcome>();
   readonly #shares = new Map<string, number>();
-  readonly #sightings = new Sightings();
+  #sightings = new Sightings();
+  #joined = 0;
   #facts = 0;
   #failed: string | undefined;
   #lookAgainAtMs: number | undefined;
+  readonly #killedAtMs: number[] = [];
 
   constructor(random: Random, size: number) {
     this.#random = random;
@@ -87,18 +80,34 @@ export class Fleet {
     this.#failed = undefined;
   }
 
+  /** Of a revision that is under way: for these it is another. */
+  share(revision: string, share: number, members: readonly Member[]): void {
+    this.#shares.set(revision, share);
+    for (const { name } of members) this.#outcomes.delete(`${revision} ${name}`);
+  }
+
   pause(paused: boolean): void {
     this.settings = { ...this.settings, paused };
     this.#failed = undefined;
   }
 
-  join(): void {
-    const [zone, pool] = [`z${this.#random.below(3)}`, `p${this.#random.below(2)}`];
-    const name = `n${String(this.members.length).padStart(3, '0')}`;
-    const fresh = { written: undefined, wasServing: false, waits: 0, begunMs: undefined };
-    const here = { awaySinceMs: undefined, backAtMs: Number.POSITIVE_INFINITY, ails: undefined };
-    const well = { isBlinking: false, isDown: false };
-    this.members.push({ name, zone, pool, ...fresh, ...here, ...well });
+  join(): Member {
+    const member = newMember(this.#joined, this.nowMs, this.#random);
+    this.#joined += 1;
+    this.members.push(member);
+    return member;
+  }
+
+  /** The machine is gone, and all that stood about it with it. */
+  remove(member: Member): void {
+    this.members.splice(this.members.indexOf(member), 1);
+    this.#sightings.note(member.name, member.written, undefined, this.nowMs);
+  }
+
+  /** The operator is another one, which knows nothing but what stands in the API. */
+  die(): void {
+    this.#sightings = new Sightings();
+    for (const { name, written } of this.members) this.#sightings.note(name, undefined, written, this.nowMs);
   }
 
   goAway(member: Member, forMs = Number.POSITIVE_INFINITY): void {
@@ -107,16 +116,29 @@ export class Fleet {
     member.backAtMs = this.nowMs + forMs;
   }
 
+  /** Somebody cordons it, and starts it anew. */
+  maintain(member: Member, forMs: number): void {
+    member.isLeaving = true;
+    this.goAway(member, forMs);
+  }
+
   /** Unless it was a revision that took it. */
   comeBack(member: Member): void {
     if (member.isDown) return;
+    if (member.awaySinceMs !== undefined) member.hereSinceMs = this.nowMs;
     member.awaySinceMs = undefined;
+    member.isLeaving = false;
     member.backAtMs = Number.POSITIVE_INFINITY;
   }
 
-  /** For a moment, without a fault of anybody's. */
-  blink(member: Member): void {
-    if (isServing(member)) member.isBlinking = true;
+  /** For a moment, or longer, and without a fault of anybody's. */
+  blink(member: Member, forMs = TICK_MS): void {
+    if (isServing(member)) member.stoppedUntilMs = this.nowMs + forMs + 1;
+  }
+
+  /** It has found out long ago what it makes of what it carries. */
+  isSettled({ written, begunMs = this.nowMs }: Member): boolean {
+    return written?.report.health !== undefined && written.report.isServing && this.nowMs - begunMs > SETTLED_MS;
   }
 
   /** What the cluster is like has changed: every node has to take it up. */
@@ -124,19 +146,22 @@ export class Fleet {
     this.#facts += 1;
     for (const member of this.members) {
       const { written } = member;
-      if (written === undefined) continue;
-      const revision = this.#rendered(written.profileRevision ?? '');
-      this.#write(member, { ...written, revision, writtenAtMs: this.nowMs });
-      member.waits = Math.max(member.waits, 1);
+      if (written !== undefined)
+        this.#write(member, { ...written, revision: this.#rendered(written.profileRevision ?? '') });
     }
   }
 
   /** Time passes at the nodes. */
   tick(): void {
     this.nowMs += TICK_MS;
-    for (const member of this.members) {
+    for (const member of [...this.members]) {
       if (this.nowMs >= member.backAtMs) this.comeBack(member);
       this.#live(member);
+      const isRepaired = this.repairsMs !== undefined && member.isDown && member.awaySinceMs !== undefined;
+      if (!isRepaired || this.nowMs - (member.awaySinceMs ?? 0) < (this.repairsMs ?? 0)) continue;
+      if (member.wasServing) this.#killedAtMs.push(this.nowMs);
+      this.remove(member);
+      this.join();
     }
   }
 
@@ -158,9 +183,10 @@ export class Fleet {
       nowMs: this.nowMs,
     });
     this.#lookAgainAtMs = lookAgainAtMs;
-    if (JSON.stringify(state) !== JSON.stringify(this.state)) {
+    if (!isSameState(state, this.state)) {
       if (this.#dies()) return true;
       this.state = state;
+      this.stateWrites += 1;
       this.#note(state);
       return true;
     }
@@ -186,28 +212,29 @@ export class Fleet {
     }).length;
   }
 
-  #give({ node, revision, isTrial }: Given): void {
+  /** Machines that a revision took down within a day, and that are not there any more. */
+  get killed(): number {
+    return this.#killedAtMs.filter((ms) => ms > this.nowMs - 86_400_000).length;
+  }
+
+  #give({ node, revision, isTrial, hasJoined, isLate }: Given): void {
     const member = this.members.find(({ name }) => name === node);
     if (member === undefined) return;
     const { canary } = this.settings;
     const soakSeconds = this.state?.phase === 'Canary' ? canary.soakSeconds : Math.min(canary.soakSeconds, 10);
-    const trial = isTrial ? { soakSeconds, probes: [], attempt: this.state?.attempt } : undefined;
+    const kind = { ...(hasJoined && { joined: true }), ...(isLate && { late: true }) };
+    const terms = { soakSeconds, probes: [], attempt: this.state?.attempt, ...kind };
     member.wasServing = isServing(member) && this.state?.good !== undefined;
     // Who never took up what came in between has nothing to do.
-    const hasIt = member.written?.report.appliedRevision === this.#rendered(revision);
-    member.waits = hasIt ? 0 : 1 + this.#random.below(3);
+    const rendered = this.#rendered(revision);
+    const hasIt = member.written?.report.appliedRevision === rendered;
+    member.takes = hasIt ? undefined : rendered;
+    member.waits = hasIt ? 0 : member.pace + this.#random.below(3);
     member.begunMs = hasIt ? this.nowMs : undefined;
     this.#write(member, {
-      ...{
-        name: node,
-        uid: 'u',
-        ownerUid: '',
-        profile: 'p',
-        revision: this.#rendered(revision),
-        profileRevision: revision,
-      },
-      ...{ trial, writtenAtMs: this.nowMs, withdrawnAtMs: undefined, hasLeft: false, isIntact: true },
-      report: member.written?.report ?? silence,
+      ...{ name: node, uid: member.uid, ownerUid: '', profile: 'p', revision: rendered, profileRevision: revision },
+      ...{ trial: isTrial ? terms : undefined, writtenAtMs: this.nowMs, withdrawnAtMs: undefined },
+      ...{ hasLeft: false, isIntact: true, report: member.written?.report ?? silence },
     });
   }
 
@@ -217,10 +244,19 @@ export class Fleet {
     if (written === undefined || member.awaySinceMs !== undefined || ails === 'silent') return;
     const outcome = this.#outcome(member);
     if (outcome === 'silent') return;
+    const { trial, profileRevision } = written;
+    if (member.takes === undefined && written.report.appliedRevision !== written.revision) {
+      member.takes = written.revision;
+      member.waits = member.pace;
+    }
     member.waits = Math.max(0, member.waits - 1);
-    if (member.waits > 0) return;
-    member.begunMs ??= this.nowMs;
-    const { revision, trial } = written;
+    const isApplied = member.waits === 0;
+    const revision = (isApplied ? member.takes : undefined) ?? written.report.appliedRevision;
+    if (isApplied) {
+      member.takes = undefined;
+      member.begunMs ??= this.nowMs;
+    }
+    if (member.begunMs === undefined) return;
     const soakedMs = this.nowMs - member.begunMs;
     if (outcome === 'downs' || (outcome === 'later' && soakedMs >= LATER_MS)) {
       this.goAway(member);
@@ -229,9 +265,9 @@ export class Fleet {
     }
     const isOver = trial !== undefined && soakedMs >= trial.soakSeconds * 1000;
     const probes = [{ name: 'a.example', ok: outcome !== 'bad' }];
-    const health = { revision, attempt: trial?.attempt, soakSeconds: 0, ...figures, probes, measuredAt: '' };
-    const serves = outcome !== 'unable' && ails !== 'unable' && !member.isBlinking;
-    member.isBlinking = false;
+    const of = { revision, profileRevision, attempt: trial?.attempt };
+    const health = { ...of, soakSeconds: 0, ...figures, probes, measuredAt: '' };
+    const serves = outcome !== 'unable' && ails !== 'unable' && this.nowMs >= member.stoppedUntilMs;
     this.#report(member, { appliedRevision: revision, isServing: serves, health: isOver ? health : undefined });
   }
 
@@ -249,13 +285,15 @@ export class Fleet {
   }
 
   #report(member: Member, more: Partial<WrittenFacts['report']>): void {
-    if (member.written === undefined) return;
-    this.#write(member, { ...member.written, report: { ...member.written.report, ...more } });
+    const { written } = member;
+    if (written !== undefined && saysMore(written.report, more))
+      this.#write(member, { ...written, report: { ...written.report, ...more } });
   }
 
   #write(member: Member, written: WrittenFacts): void {
-    this.#sightings.note(member.name, member.written, written, this.nowMs);
-    member.written = written;
+    const touched = { ...written, touchedAtMs: this.nowMs };
+    this.#sightings.note(member.name, member.written, touched, this.nowMs);
+    member.written = touched;
   }
 
   #rendered(revision: string): string {
@@ -263,17 +301,19 @@ export class Fleet {
   }
 
   #seen(member: Member): RolloutNode {
-    const { name, zone, pool, written, awaySinceMs } = member;
+    const { name, zone, pool, written, awaySinceMs, hereSinceMs } = member;
     const sighting = this.#sightings.get(name);
     const { healthFactor } = this.settings;
     return {
       ...{ name, zone, pool, awaySinceMs, carries: carries(member), isServing: isServing(member), isSame: false },
+      isLeaving: member.isLeaving,
       ...{ isReachable: awaySinceMs === undefined, isJudged: written?.trial !== undefined },
-      attempt: written?.trial?.attempt,
+      ...{ attempt: written?.trial?.attempt, createdAtMs: member.bornMs },
+      ...{ hasJoined: written?.trial?.joined, isLate: written?.trial?.late },
       standing:
         written === undefined || sighting === undefined
           ? { kind: 'settled' }
-          : standingOf(written, { sighting, awaySinceMs, healthFactor, nowMs: this.nowMs }),
+          : standingOf(written, { sighting, awaySinceMs, hereSinceMs, healthFactor, nowMs: this.nowMs }),
     };
   }
 
@@ -290,7 +330,9 @@ export class Fleet {
   }
 
   #dies(): boolean {
-    return this.deadliness > 0 && this.#random.once(this.deadliness);
+    const dies = this.deadliness > 0 && this.#random.once(this.deadliness);
+    if (dies) this.die();
+    return dies;
   }
 
   #note({ phase, target }: RolloutState): void {
@@ -306,12 +348,13 @@ export class Fleet {
     const given = new Map(give.map((gift) => [gift.node, gift]));
     // Of the first revision nobody was served before; who is ill by himself is no worse off.
     const isUnproven = (member: Member): boolean => {
-      if (good === undefined || !member.wasServing || member.ails !== undefined) return false;
+      const isIll = member.ails !== undefined || this.nowMs < member.stoppedUntilMs + TICK_MS;
+      if (good === undefined || !member.wasServing || isIll) return false;
       if (member.awaySinceMs !== undefined)
         return member.isDown && carries(member) === target && target !== this.#failed;
       if (member.begunMs === undefined) return true;
-      // What a node makes of the good one is its own affair, as long as it serves.
-      if (carries(member) === good) return !isServing(member);
+      // What a node makes of the good one is its own affair.
+      if (carries(member) === good) return !isServing(member) && this.#outcome(member) === 'good';
       return ['bad', 'unable'].includes(this.#outcome(member));
     };
     const before = members.filter(isUnproven).length;
@@ -321,15 +364,17 @@ export class Fleet {
         : isUnproven(member),
     ).length;
     if (after > Math.max(allowed, before)) this.offences.push(`${after} unavailable, ${allowed} allowed`);
-    if (this.hurt > allowed * (this.faults.includes('later') ? BATCHES_UNTIL_FOUND : 1))
-      this.offences.push(`${this.hurt} hurt, ${allowed} allowed`);
+    if (this.hurt + this.killed > allowed * (this.faults.includes('later') ? BATCHES_UNTIL_FOUND : 1))
+      this.offences.push(`${this.hurt} hurt, ${this.killed} killed, ${allowed} allowed`);
 
-    const trials = give.filter(({ isTrial }) => isTrial);
+    // Who joins served nobody before, and comes by himself.
+    const trials = give.filter(({ isTrial, hasJoined }) => isTrial && !hasJoined);
     if (trials.length > allowed) this.offences.push(`${trials.length} on trial at once, ${allowed} allowed`);
     const isUnderWay = members.some(
       (member) =>
         carries(member) === target &&
         member.awaySinceMs === undefined &&
+        member.written?.trial?.joined !== true &&
         this.#seen(member).standing.kind === 'pending',
     );
     if (state?.phase === 'Batch' && trials.length > 0 && isUnderWay) this.offences.push('two batches at once');
@@ -348,19 +393,4 @@ export class Fleet {
     });
     if (away !== undefined) this.offences.push(`${away.node} is away`);
   }
-}
-
-export function carries({ written }: Pick<Member, 'written'>): string | undefined {
-  return written?.profileRevision;
-}
-
-function isServing({ written }: Member): boolean {
-  return written?.report.isServing ?? false;
-}
-
-/** FNV-1a: the same word falls out the same, in whatever order nodes are asked. */
-function hash(text: string, seed: number): number {
-  let value = 0x811c9dc5 ^ seed;
-  for (let at = 0; at < text.length; at += 1) value = Math.imul(value ^ text.charCodeAt(at), 0x01000193) >>> 0;
-  return (value ^ (value >>> 13)) >>> 0;
 }

@@ -16,6 +16,8 @@ export interface ServerHabits {
   inAnyOrder?: boolean;
   /** Connections without a query for so long are closed. */
   idleMs?: number;
+  /** A connection is closed behind so many answers. */
+  closesAfter?: number;
   answer?: (question: Message) => AnswerParts;
 }
 
@@ -37,18 +39,21 @@ export class SerialServer {
   closedIdle = 0;
   /** Attempts to connect. */
   attempts = 0;
+  inAnyOrder: boolean;
+  closesAfter: number;
   /** Nobody listens: attempts to connect fail, or are not heard of again. */
   isClosed = false;
   isGone = false;
   readonly #clock: Clock;
-  readonly #habits: Required<ServerHabits>;
+  readonly #habits: Required<Omit<ServerHabits, 'inAnyOrder' | 'closesAfter'>>;
   #listener: Server | undefined;
 
   constructor(clock: Clock, habits: ServerHabits = {}) {
     this.#clock = clock;
+    this.inAnyOrder = habits.inAnyOrder ?? false;
+    this.closesAfter = habits.closesAfter ?? Number.POSITIVE_INFINITY;
     this.#habits = {
       workMs: () => 0,
-      inAnyOrder: false,
       idleMs: Number.POSITIVE_INFINITY,
       answer: ({ name }) => ({ answers: [`${name} 60 A 192.0.2.1`] }),
       ...habits,
@@ -100,6 +105,7 @@ export class SerialServer {
     this.mostConnections = Math.max(this.mostConnections, this.connections.size);
     const work: Buffer[] = [];
     let isBusy = false;
+    let answers = 0;
     let received: Buffer = Buffer.alloc(0);
     let idle: Timer | undefined;
     const stayAwake = () => {
@@ -112,8 +118,8 @@ export class SerialServer {
     };
     const next = () => {
       const bytes = work.shift();
-      if (bytes === undefined) return;
-      isBusy = !this.#habits.inAnyOrder;
+      if (bytes === undefined || !socket.writable) return;
+      isBusy = !this.inAnyOrder;
       const question = readMessage(bytes);
       const name = question.name.toLowerCase();
       this.received.push({ name, question, atMs: this.#clock.nowMs(), connection });
@@ -122,6 +128,11 @@ export class SerialServer {
         isBusy = false;
         if (!socket.writable) return;
         socket.write(framed(buildAnswer(bytes, this.#habits.answer(question))));
+        answers += 1;
+        if (answers >= this.closesAfter) {
+          socket.end();
+          return;
+        }
         stayAwake();
         next();
       };

@@ -1,5 +1,5 @@
 /** The agent as a person starts it without a cluster, before upstream servers of the test's choice. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { RunFolder } from '../tools/run-folder.ts';
 import { freePort, Program } from './program.ts';
@@ -12,6 +12,21 @@ export interface AgentOptions {
   spec?: object;
   /** The program and what stands before its arguments; from source where it is absent. */
   program?: readonly string[];
+  /** Where it tells metrics, on loopback; anywhere where it is absent. */
+  metricsPort?: number;
+}
+
+/** The file of its profile, which it follows. */
+function profileFile(folder: RunFolder, name: string): string {
+  return join(folder.path, `${name}.json`);
+}
+
+/** Puts a profile of this spec in the place of the one that there is, whole. */
+export function writeProfile(folder: RunFolder, name: string, spec: object): void {
+  const profile = { apiVersion: 'localdns.dev/v1alpha1', kind: 'LocalDnsProfile', metadata: { name: 'default' }, spec };
+  const file = profileFile(folder, name);
+  writeFileSync(`${file}.new`, JSON.stringify(profile));
+  renameSync(`${file}.new`, file);
 }
 
 /** Serves at the listener for pods; its cluster DNS and its node's resolver are both at `upstreamPort`. */
@@ -21,17 +36,24 @@ export async function startAgent(
   options: AgentOptions = {},
 ): Promise<Program> {
   const { name = 'agent', spec = {}, program = [join(root, 'bin/localdns')] } = options;
-  const profile = { apiVersion: 'localdns.dev/v1alpha1', kind: 'LocalDnsProfile', metadata: { name: 'default' }, spec };
-  const file = join(folder.path, `${name}.json`);
+  writeProfile(folder, name, spec);
   const state = join(folder.path, `${name}-state`);
-  writeFileSync(file, JSON.stringify(profile));
   mkdirSync(state, { recursive: true });
   const [command = '', ...before] = program;
-  const [port, nodePort, metricsPort] = [await freePort(), await freePort(), await freePort()];
+  const [port, nodePort, metricsPort] = [await freePort(), await freePort(), options.metricsPort ?? (await freePort())];
   const upstream = `127.0.0.1:${upstreamPort}`;
   const args = [
     ...before,
-    ...['agent', '--profile', file, '--cluster-dns', upstream, '--node-dns', upstream, '--no-datapath'],
+    ...[
+      'agent',
+      '--profile',
+      profileFile(folder, name),
+      '--cluster-dns',
+      upstream,
+      '--node-dns',
+      upstream,
+      '--no-datapath',
+    ],
     ...['--listen-cluster', `127.0.0.1:${port}`, '--listen-node', `127.0.0.1:${nodePort}`],
     ...['--metrics', `127.0.0.1:${metricsPort}`, '--state-dir', state],
   ];

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { lackOfGroups } from './control-groups.ts';
 import { fingerprint, type ToolName, tools } from './versions.ts';
 
 /** Programs of the machine, by the Debian package that has them. */
@@ -11,15 +12,24 @@ const machinePackages = {
   dig: 'dnsutils',
   dnsperf: 'dnsperf',
   unbound: 'unbound',
+  dnsmasq: 'dnsmasq-base',
+  gcc: 'gcc',
   openssl: 'openssl',
   conntrack: 'conntrack',
   iptables: 'iptables',
   git: 'git',
   go: 'golang',
+  containerd: 'containerd',
+  runc: 'runc',
+  buildah: 'buildah',
+  mmdebstrap: 'mmdebstrap',
 } as const;
 
+/** Where Debian puts the plugins that give pods their network. */
+export const networkPlugins = '/usr/lib/cni';
+
 export type MachineProgram = keyof typeof machinePackages;
-export type Need = 'root' | 'namespaces' | MachineProgram | ToolName;
+export type Need = 'root' | 'namespaces' | 'control groups' | 'network plugins' | MachineProgram | ToolName;
 
 /** What a machine lacks, and what its owner can do about it. */
 export interface Lack {
@@ -81,6 +91,11 @@ export function lacking(needs: readonly Need[]): Lack[] {
 function lack(need: Need): string | undefined {
   if (need === 'root') return isRoot() ? undefined : 'root: run the tests as root (sudo -E npm test)';
   if (need === 'namespaces') return lackOfNamespaces();
+  if (need === 'control groups') return lackOfGroups();
+  if (need === 'network plugins') {
+    const path = join(networkPlugins, 'ptp');
+    return isExecutable(path) ? undefined : `${path}: apt-get install containernetworking-plugins`;
+  }
   if (need in machinePackages) {
     const program = need as MachineProgram;
     return findProgram(program) ? undefined : `${program}: apt-get install ${machinePackages[program]}`;

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Hierarchy, removeGroup } from './control-groups.ts';
 import { identify, identifySelf, isAlive, killProcess, type ProcessIdentity } from './process-identity.ts';
 
 /** How the name of a folder begins whose owner is not yet written down. */
@@ -16,6 +17,7 @@ const beingMade = '.';
  *       owner            the identity of the process that made this folder
  *       processes/<pid>  the identity of a process that it started
  *       namespaces/<name>
+ *       groups/<name>    the paths of control groups that are called so, one a line
  */
 /** In this process so far: one of several may be gone before the next one comes, or not. */
 let folders = 0;
@@ -32,6 +34,7 @@ export class RunFolder {
     for (const path of [making, this.path]) rmSync(path, { recursive: true, force: true });
     mkdirSync(join(making, 'processes'), { recursive: true });
     mkdirSync(join(making, 'namespaces'));
+    mkdirSync(join(making, 'groups'));
     writeFileSync(join(making, 'owner'), JSON.stringify(identifySelf()));
     // Another runner may sweep at this very moment: the folder appears with its owner in it, or not at all.
     renameSync(making, this.path);
@@ -54,6 +57,23 @@ export class RunFolder {
     writeFileSync(join(this.path, 'namespaces', name), '');
     ip('netns', 'add', name);
     return name;
+  }
+
+  /** With whatever still runs in it. */
+  async removeNamespace(name: string): Promise<void> {
+    await removeNamespace(name);
+    rmSync(join(this.path, 'namespaces', name), { force: true });
+  }
+
+  /** Makes a control group of this name in each hierarchy, below those that we are in; what runs there need not end by itself. */
+  addGroups(name: string, hierarchies: readonly Hierarchy[]): string[] {
+    const paths = hierarchies.map(({ own }) => join(own, name));
+    writeFileSync(join(this.path, 'groups', name), paths.join('\n'));
+    for (const [index, path] of paths.entries()) {
+      mkdirSync(path, { recursive: true });
+      hierarchies[index]?.prepare(path);
+    }
+    return paths;
   }
 
   /** Ends everything noted here, then removes the folder itself. */
@@ -80,6 +100,14 @@ export async function sweepRunFolders(below = tmpdir()): Promise<string[]> {
   return removed;
 }
 
+/** Processes that live, and whose run folder has a file of this name. */
+export function ownersOf(mark: string): ProcessIdentity[] {
+  return list(runFolders())
+    .filter((name) => existsSync(join(runFolders(), name, mark)))
+    .flatMap((name) => readIdentity(join(runFolders(), name, 'owner')) ?? [])
+    .filter((owner) => isAlive(owner));
+}
+
 async function removeRunFolder(path: string): Promise<string> {
   let killed = 0;
   for (const pid of list(join(path, 'processes'))) {
@@ -88,10 +116,17 @@ async function removeRunFolder(path: string): Promise<string> {
   }
   const namespaces = list(join(path, 'namespaces'));
   for (const name of namespaces) killed += await removeNamespace(name);
+  const groups = list(join(path, 'groups')).flatMap((name) =>
+    readFileSync(join(path, 'groups', name), 'utf8')
+      .split('\n')
+      .filter((line) => line !== ''),
+  );
+  for (const group of groups) await removeGroup(group);
   rmSync(path, { recursive: true, force: true });
   return [
     killed > 0 ? `${killed} processes` : '',
     namespaces.length > 0 ? `${namespaces.length} network namespaces` : '',
+    groups.length > 0 ? `${groups.length} control groups` : '',
   ]
     .filter((part) => part !== '')
     .join(', ');
@@ -111,7 +146,12 @@ async function removeNamespace(name: string): Promise<number> {
     if (inside.length === 0) break;
     for (const identity of inside) if (await killProcess(identity)) killed++;
   }
-  ip('netns', 'del', name);
+  try {
+    ip('netns', 'del', name);
+  } catch (error) {
+    // Two who sweep at the same time find the same; the other was first.
+    if (existsSync(join('/run/netns', name))) throw error;
+  }
   return killed;
 }
 

@@ -15,6 +15,8 @@ export interface Tier {
   atOnce: number;
   /** All files run in one process, one after the other: what one has started, the next one finds. */
   together?: boolean;
+  /** Runs only where somebody asks for it: it takes longer than a change should wait. */
+  byName?: boolean;
   /** Its figures are worth something only while nobody else has the processors. */
   ahead?: boolean;
 }
@@ -40,6 +42,8 @@ export const tiers: readonly Tier[] = [
     ],
     needs: [],
     testLimitMs: minuteMs,
+    // A rollout's 20,000 histories of each kind.
+    nightlyTestLimitMs: 15 * minuteMs,
     atOnce: 2,
   },
   {
@@ -83,8 +87,8 @@ export const tiers: readonly Tier[] = [
     needs: [...controlPlane, 'kube-controller-manager', 'coredns', 'helm', 'dig'],
     testLimitMs: 5 * minuteMs,
     nightlyTestLimitMs: 90 * minuteMs,
-    // Each file has a control plane in a namespace of its own, and waits for most of its time.
-    atOnce: 2,
+    // Each file has a control plane in a namespace of its own, and waits for more than half of its time.
+    atOnce: 3,
   },
   {
     name: 'rules',
@@ -110,11 +114,27 @@ export const tiers: readonly Tier[] = [
     ahead: true,
   },
   {
-    name: 'e2e',
-    about: 'nodes with kubelet and kube-proxy',
-    files: ['test/e2e/**/*.test.ts'],
-    needs: [...controlPlane, 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kube-proxy', 'coredns', 'helm'],
+    name: 'image',
+    about: 'the container image, built from nothing but packages',
+    files: ['test/image/**/*.test.ts'],
+    needs: ['root', 'namespaces', 'buildah', 'mmdebstrap'],
     testLimitMs: 15 * minuteMs,
     atOnce: 1,
+    byName: true,
+  },
+  {
+    name: 'e2e',
+    about: 'a real cluster: containerd, kubelets, pods',
+    files: ['test/e2e/**/*.test.ts'],
+    needs: [
+      ...datapath,
+      ...(['kube-controller-manager', 'kube-scheduler', 'kubelet', 'control groups'] as const),
+      ...(['containerd', 'runc', 'network plugins', 'buildah', 'mmdebstrap'] as const),
+    ],
+    testLimitMs: 15 * minuteMs,
+    atOnce: 1,
+    together: true,
+    byName: true,
+    ahead: true,
   },
 ];

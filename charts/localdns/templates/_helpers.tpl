@@ -12,6 +12,7 @@
 {{- end -}}
 {{- end -}}
 
+{{- define "localdns.namespace" -}}{{ default .Release.Namespace .Values.namespaceOverride }}{{- end -}}
 {{- define "localdns.operator.name" -}}{{ include "localdns.fullname" . }}-operator{{- end -}}
 {{- define "localdns.agent.name" -}}{{ include "localdns.fullname" . }}-agent{{- end -}}
 

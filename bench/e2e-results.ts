@@ -1,0 +1,36 @@
+/** The page of `npm run bench -- e2e`, written from the kept samples. */
+import type { Fact, Row } from '../test/datapath/results.ts';
+import { eventsTable } from './datapath-results.ts';
+import { ResultsPage } from './page.ts';
+import type { Circumstances } from './sample.ts';
+
+export interface Samples {
+  circumstances: Circumstances;
+  rows: Row[];
+  facts: Fact[];
+}
+
+export const e2eResults = new ResultsPage<Samples>('e2e', report);
+
+function report({ circumstances: taken, rows, facts }: Samples): string {
+  return [
+    '# What an event costs the pods of a real node',
+    '',
+    'Written by `npm run bench -- e2e`; not to be edited. Every lost and slow query is in `bench/samples/e2e/`.',
+    '',
+    'A cluster of two nodes with containerd, kubelet and kube-proxy, on two processors together with all else; LocalDNS installed by its',
+    'chart, with the image of its Dockerfile; CoreDNS as pods. Two pods of one node ask 320 times a second each, over UDP and TCP, at the',
+    'cluster DNS Service address, and where an agent serves at its link-local address. The load is open-loop: each query is sent when its',
+    'time has come, once, and waits 2 s for its answer. Times are in milliseconds after the event, which lasts until the node is served',
+    'again; `past the node` is the slowest answer to a client that asks a resolver outside: what the machine itself did meanwhile.',
+    '',
+    ...eventsTable(rows),
+    '',
+    '| what | kube-proxy | took |',
+    '|---|---|---|',
+    ...facts.map(({ what, proxy, value }) => `| ${what} | ${proxy} | ${value} |`),
+    '',
+    `Commit ${taken.commit}; Node ${taken.node}; ${taken.machine}, load ${taken.load}; ${taken.takenAt.slice(0, 10)}.`,
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,208 @@
+/** The page of `npm run bench -- speed`, written from the kept samples, and the picture beside it. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ResultsPage, shareVerdict, spread } from './page.ts';
+import { median } from './results.ts';
+import type { Circumstances } from './sample.ts';
+import type { ChangeReading, GarbageReading } from './speed-agent.ts';
+
+export interface CostReading {
+  load: string;
+  server: string;
+  round: number;
+  cpuMicros: number;
+  perSecond: number;
+  lost: number;
+}
+
+export interface LatencyReading {
+  server: string;
+  round: number;
+  /** Queries a second that were asked for, and that came. */
+  rate: number;
+  perSecond: number;
+  lost: number;
+  /** Microseconds. */
+  p50: number;
+  p99: number;
+  p999: number;
+}
+
+export interface SpeedSamples {
+  circumstances: Circumstances;
+  costs: CostReading[];
+  latencies: LatencyReading[];
+  idle: { server: string; percent: number }[];
+  resident: { server: string; mebibytes: number }[];
+  changes: ChangeReading[];
+  garbage: GarbageReading;
+}
+
+/** Of CPU per answer: the agent's share of the other's, at most. */
+const goals: Readonly<Record<string, Readonly<Record<string, number>>>> = {
+  'cached, UDP': { 'C echo': 1.2, unbound: 1, dnsmasq: 1, CoreDNS: 0.36 },
+  'cached, TCP': { CoreDNS: 0.4 },
+};
+
+const picture = 'results-speed.svg';
+
+export const speedResults = new ResultsPage<SpeedSamples>('speed', report);
+
+/** Of p99 at rest, while it is changed. */
+const changeGoal = 2;
+/** Percent of a core. */
+const idleGoal = 0.5;
+
+function report(samples: SpeedSamples): string {
+  const { circumstances: taken, costs, latencies, idle, resident, changes, garbage } = samples;
+  const loads = [...new Set(costs.map(({ load }) => load))];
+  const rounds = Math.max(...costs.map(({ round }) => round));
+  writeFileSync(join(import.meta.dirname, picture), chart(costs));
+  return [
+    '# What an answer from the cache costs',
+    '',
+    'Written by `npm run bench -- speed`; not to be edited. Every reading is in `bench/samples/speed/`. dnsperf and the servers share the',
+    'processors of one machine: take the figures as proportions. Each cell is the median, and in brackets the lowest and the highest',
+    'reading. CPU is the user and system time of all threads of a process, divided by the answers.',
+    '',
+    `![CPU per cached answer](${picture})`,
+    ...loads.flatMap((load) => costSection(load, costs, rounds)),
+    '',
+    '## How long a cached answer takes',
+    '',
+    'dnsperf asks so often a second over UDP; microseconds from its query to the answer.',
+    '',
+    '| asked | server | answered a second | p50 | p99 | p99.9 | lost |',
+    '|---|---|---|---|---|---|---|',
+    ...latencyRows(latencies),
+    '',
+    '## While it is changed',
+    '',
+    'LocalDNS, bundled, at 20,000 cached answers a second: at rest, and while another configuration comes and metrics are scraped each',
+    'second. Microseconds.',
+    '',
+    '| | configurations | scrapes | p50 | p99 | p99.9 | lost |',
+    '|---|---|---|---|---|---|---|',
+    ...changeRows(changes),
+    '',
+    changeVerdict(changes),
+    '',
+    '## What a cached answer leaves to the collector',
+    '',
+    `${garbage.hits.toLocaleString('en')} answers: ${garbage.bytesPerHit.toFixed(0)} octets each, all of them dead by the next of`,
+    `${garbage.scavenges} scavenges; ${garbage.collections} full collections; the heap of the thread that serves was`,
+    `${garbage.heapMebibytes[0].toFixed(1)} MiB after the first and ${garbage.heapMebibytes[1].toFixed(1)} MiB after the last (\`--trace-gc\`).`,
+    '',
+    '## At the end of all this',
+    '',
+    'Nobody asks for half a minute: memory then, and processor time of the next half.',
+    '',
+    '| server | RSS | of a core |',
+    '|---|---|---|',
+    ...resident.map(({ server, mebibytes }) => {
+      const percent = idle.find((reading) => reading.server === server)?.percent ?? Number.NaN;
+      return `| ${server} | ${mebibytes.toFixed(1)} MiB | ${percent.toFixed(2)} % |`;
+    }),
+    '',
+    verdict('LocalDNS at rest', idle.find(({ server }) => server === 'LocalDNS')?.percent, idleGoal, '% of a core'),
+    '',
+    `Commit ${taken.commit}; Node ${taken.node}; ${taken.machine}, load ${taken.load}; ${taken.takenAt.slice(0, 10)}.`,
+    '',
+  ].join('\n');
+}
+
+function costSection(load: string, costs: readonly CostReading[], rounds: number): string[] {
+  const own = costs.filter((reading) => reading.load === load);
+  const servers = [...new Set(own.map(({ server }) => server))];
+  return [
+    '',
+    `## ${load}`,
+    '',
+    `${rounds} rounds, in each of which every server in turn is asked by 8 clients of dnsperf.`,
+    '',
+    '| server | CPU per answer | answers a second | lost |',
+    '|---|---|---|---|',
+    ...servers.map((server) => {
+      const of = own.filter((reading) => reading.server === server);
+      const cpu = spread(
+        of.map(({ cpuMicros }) => cpuMicros),
+        'µs',
+        2,
+      );
+      const rate = spread(
+        of.map(({ perSecond }) => perSecond),
+        '',
+        0,
+      );
+      return `| ${server} | ${cpu} | ${rate} | ${of.reduce((sum, { lost }) => sum + lost, 0)} |`;
+    }),
+    '',
+    ...Object.entries(goals[load] ?? {}).map(([server, goal]) => shareVerdict(own, server, goal)),
+  ];
+}
+
+function latencyRows(latencies: readonly LatencyReading[]): string[] {
+  const rates = [...new Set(latencies.map(({ rate }) => rate))];
+  const servers = [...new Set(latencies.map(({ server }) => server))];
+  return rates.flatMap((rate) =>
+    servers.map((server) => {
+      const own = latencies.filter((reading) => reading.rate === rate && reading.server === server);
+      const cell = (of: (reading: LatencyReading) => number) => spread(own.map(of), '', 0);
+      const lost = own.reduce((sum, reading) => sum + reading.lost, 0);
+      return `| ${rate.toLocaleString('en')}/s | ${server} | ${cell(({ perSecond }) => perSecond)} | ${cell(({ p50 }) => p50)} | ${cell(({ p99 }) => p99)} | ${cell(({ p999 }) => p999)} | ${lost} |`;
+    }),
+  );
+}
+
+function changeRows(changes: readonly ChangeReading[]): string[] {
+  return [...new Set(changes.map(({ how }) => how))].map((how) => {
+    const own = changes.filter((reading) => reading.how === how);
+    const cell = (of: (reading: ChangeReading) => number) => spread(own.map(of), '', 0);
+    const sum = (of: (reading: ChangeReading) => number) => own.reduce((all, reading) => all + of(reading), 0);
+    const counts = [sum(({ swaps }) => swaps), sum(({ scrapes }) => scrapes)];
+    const times = [cell(({ p50 }) => p50), cell(({ p99 }) => p99), cell(({ p999 }) => p999)];
+    return `| ${[how, ...counts, ...times, sum(({ lost }) => lost)].join(' | ')} |`;
+  });
+}
+
+function changeVerdict(changes: readonly ChangeReading[]): string {
+  const p99 = (how: string) => {
+    const own = changes.filter((reading) => reading.how === how).map((reading) => reading.p99);
+    return median(own.toSorted((a, b) => a - b)) ?? Number.NaN;
+  };
+  return verdict('p99 while it is changed', p99('under change') / p99('at rest'), changeGoal, 'of p99 at rest');
+}
+
+function verdict(what: string, value = Number.NaN, goal: number, unit: string): string {
+  return `- ${what}: ${value.toFixed(2)} ${unit}; the goal, below ${goal}, is ${value < goal ? 'met' : 'missed'}.`;
+}
+
+/** One bar a server, of its median. */
+function chart(costs: readonly CostReading[]): string {
+  const own = costs.filter(({ load }) => load === 'cached, UDP');
+  const bars = [...new Set(own.map(({ server }) => server))].map((server) => {
+    const cpu = own.filter((reading) => reading.server === server).map(({ cpuMicros }) => cpuMicros);
+    return { server, micros: median(cpu.toSorted((a, b) => a - b)) ?? 0 };
+  });
+  const [left, width, step] = [160, 420, 28];
+  const most = Math.max(...bars.map(({ micros }) => micros));
+  const rows = bars.map(({ server, micros }, at) => {
+    const y = 40 + at * step;
+    const length = Math.round((micros / most) * width);
+    const fill = server.startsWith('LocalDNS') ? '#1f6feb' : '#8b949e';
+    return [
+      `  <text x="${left - 8}" y="${y + 14}" text-anchor="end">${server}</text>`,
+      `  <rect x="${left}" y="${y}" width="${length}" height="18" fill="${fill}"/>`,
+      `  <text x="${left + length + 6}" y="${y + 14}">${micros.toFixed(1)}</text>`,
+    ].join('\n');
+  });
+  const height = 56 + bars.length * step;
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${left + width + 80}" height="${height}" font-family="sans-serif" font-size="13">`,
+    '  <rect width="100%" height="100%" fill="#ffffff"/>',
+    '  <text x="8" y="22" font-weight="bold">CPU per cached UDP answer, µs (median)</text>',
+    ...rows,
+    '</svg>',
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,121 @@
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, globSync, lstatSync, readFileSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { after, before, suite, test } from 'node:test';
+import { RunFolder } from '../tools/run-folder.ts';
+import { buildImage, runInImage, withFiles } from './build.ts';
+
+const manifest = JSON.parse(readFileSync(resolve(import.meta.dirname, '../../package.json'), 'utf8')) as {
+  version: string;
+};
+const maxMebibytes = 160;
+const maxAgentMebibytes = 3;
+const program = 'usr/lib/localdns';
+
+interface Listed {
+  packages: { name: string; versionInfo: string; externalRefs: { referenceLocator: string }[] }[];
+}
+
+suite('the image', () => {
+  const folder = new RunFolder('image');
+
+  before(async () => {
+    await buildImage(manifest.version, join(folder.path, 'localdns.tar'));
+  });
+
+  after(() => folder.remove());
+
+  test('runs each program with the pinned Node, on which koffi loads', () => {
+    const localdns = (...args: string[]) => runInImage(['localdns', ...args]);
+    equal(localdns('version').trim(), manifest.version);
+    match(localdns('agent', '--help'), /--state-dir/);
+    match(localdns('operator', '--help'), /--kubeconfig/);
+    match(runInImage(['node', '--version']), /^v26\./);
+    const load =
+      "console.log(typeof require('/usr/lib/localdns/node_modules/koffi').load(null).func('int getpid()')())";
+    equal(runInImage(['node', '--eval', load]).trim(), 'number');
+  });
+
+  test('is no more than it needs, and no larger than was promised', (t) => {
+    withFiles((root) => {
+      const files = globSync('**', { cwd: root }).filter((path) => lstatSync(join(root, path)).isFile());
+      const mebibytes = (paths: string[]) =>
+        paths.reduce((sum, path) => sum + statSync(join(root, path)).size, 0) / 2 ** 20;
+      const all = mebibytes(files);
+      t.diagnostic(`${all.toFixed(1)} MiB in ${files.length} files`);
+      ok(all <= maxMebibytes, `${all} MiB`);
+      deepEqual(files.filter((path) => /^(usr\/)?s?bin\//.test(path)).sort(), [
+        'usr/bin/node',
+        'usr/bin/test',
+        'usr/sbin/nft',
+      ]);
+      deepEqual(
+        files.filter((path) => /\.(test|fake|ts)\b/.test(path)),
+        [],
+      );
+      ok(existsSync(join(root, 'etc/ssl/certs/ca-certificates.crt')));
+      deepEqual(
+        files.filter((path) => (statSync(join(root, path)).mode & 0o6000) !== 0),
+        [],
+      );
+    });
+  });
+
+  test('what an agent loads of the bundle is small', (t) => {
+    withFiles((root) => {
+      const loaded = new Set<string>();
+      const visit = (name: string): void => {
+        if (loaded.has(name)) return;
+        loaded.add(name);
+        const text = readFileSync(join(root, program, name), 'utf8');
+        for (const [, next = ''] of text.matchAll(/(?:from|import)\s*"\.\/([^"]+\.js)"/g)) visit(next);
+      };
+      visit('localdns.js');
+      visit('agent-node-control.js');
+      for (const entry of globSync('agent-*.js', { cwd: join(root, program) })) visit(entry);
+      const mebibytes = [...loaded].reduce((sum, name) => sum + statSync(join(root, program, name)).size, 0) / 2 ** 20;
+      t.diagnostic(`${mebibytes.toFixed(2)} MiB in ${loaded.size} files`);
+      ok(mebibytes <= maxAgentMebibytes, `${mebibytes} MiB`);
+    });
+  });
+
+  test('says what it is made of, and brings the licences along', () => {
+    withFiles((root) => {
+      const { packages } = JSON.parse(readFileSync(join(root, 'usr/share/sbom/localdns.spdx.json'), 'utf8')) as Listed;
+      const urls = packages.map(({ externalRefs }) => externalRefs[0]?.referenceLocator ?? '');
+      for (const kind of [
+        'pkg:generic/node@26.',
+        'pkg:npm/koffi@',
+        'pkg:npm/%40kubernetes/client-node@',
+        'pkg:deb/debian/nftables@',
+        'pkg:deb/debian/libc6@',
+      ]) {
+        ok(
+          urls.some((url) => url.startsWith(kind)),
+          kind,
+        );
+      }
+      ok(packages.every(({ versionInfo }) => versionInfo !== ''));
+      const licences = readFileSync(join(root, program, 'LICENSES.txt'), 'utf8');
+      for (const { name, externalRefs } of packages) {
+        const url = externalRefs[0]?.referenceLocator ?? '';
+        if (url.startsWith('pkg:npm/')) ok(licences.includes(`${name} `), name);
+        if (url.startsWith('pkg:deb/')) ok(existsSync(join(root, 'usr/share/doc', name, 'copyright')), name);
+      }
+      for (const own of [`${program}/LICENSE`, 'usr/share/doc/node/LICENSE']) ok(existsSync(join(root, own)), own);
+    });
+  });
+
+  test('writes rules into a kernel, from a root that nobody can write to', () => {
+    withFiles((root) => {
+      const script = `mount --bind ${root} ${root} && mount -o remount,ro,bind ${root} && chroot ${root} /usr/sbin/nft -f - && chroot ${root} /usr/sbin/nft list tables && chroot ${root} /usr/bin/test -d /run/localdns`;
+      const { status, stdout, stderr } = spawnSync('unshare', ['--net', '--mount', 'sh', '-c', script], {
+        encoding: 'utf8',
+        input: 'table inet localdns {\n chain in {\n type filter hook input priority 0;\n }\n}\n',
+        timeout: 30_000,
+      });
+      deepEqual({ status, stdout, stderr }, { status: 0, stdout: 'table inet localdns\n', stderr: '' });
+    });
+  });
+});
