@@ -94,7 +94,8 @@ test('what is missing or malformed is said in one line', () => {
     [write('empty', ''), /empty is empty/],
     [write('no-context', { clusters: [] }), /no current-context/],
     [write('lost-cluster', { ...kubeconfig({}), clusters: [] }), /no cluster c with a server/],
-    [write('groups-alone', kubeconfig({ 'as-groups': ['dev'] })), /as-groups .* need a user: add `as`/],
+    [write('groups-alone', kubeconfig({ 'as-groups': ['dev'] })), /as-groups.* need a user: add `as`/],
+    [write('extra-alone', kubeconfig({ 'as-user-extra': { scope: ['one'] } })), /as-user-extra .* need a user/],
     [write('lost-key', kubeconfig({ 'client-key': 'nowhere' })), /cannot read the client key .*nowhere: ENOENT/],
   ];
   for (const [path, message] of cases) {

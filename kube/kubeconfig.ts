@@ -172,16 +172,16 @@ function accessOf(
   };
 }
 
-/** As kubectl sends it (Kubernetes documentation, "User impersonation"). Groups without a user mean nothing, and kubectl refuses them. */
+/** As kubectl sends it (Kubernetes documentation, "User impersonation"). What goes with a user means nothing without one, and kubectl refuses it. */
 function impersonationOf(user: Record<string, unknown>): Headers | undefined {
   const as = text(user.as);
-  const [groups = [], extra = {}] = [texts(user['as-groups']), user['as-user-extra']];
+  const [groups, extra] = [texts(user['as-groups']), Object.entries(user['as-user-extra'] ?? {})];
   const uid = text(user['as-uid']);
   if (as === undefined) {
-    if (groups.length === 0 && uid === undefined) return undefined;
-    throw new KubeconfigError('as-groups and as-uid of a kubeconfig need a user: add `as`');
+    if (groups.length === 0 && uid === undefined && extra.length === 0) return undefined;
+    throw new KubeconfigError('as-groups, as-uid and as-user-extra of a kubeconfig need a user: add `as`');
   }
-  const keys = Object.entries(extra ?? {}).map(([key, values]): [string, string[]] => {
+  const keys = extra.map(([key, values]): [string, string[]] => {
     return [`impersonate-extra-${encodeURIComponent(key.toLowerCase())}`, texts(values)];
   });
   return {
