@@ -268,3 +268,38 @@ for (const everyMs of [20_000, 50_000, 100_000]) {
     });
   }
 }
+
+for (const [maxUnavailable, atMost] of [
+  [1, 120_000],
+  [3, 60_000],
+] as const) {
+  test(`who joined in a batch and serves ill is back after an edit long before its canary is over: ${maxUnavailable} at a time`, () => {
+    const fleet = new Fleet(new Random(1), 8);
+    const canary = { nodes: 1, soakSeconds: 300 };
+    fleet.settings = { ...fleet.settings, maxUnavailable, canary, autoRollback: false };
+    assert.ok(settle(fleet));
+    fleet.faults = ['bad'];
+    fleet.edit('r1', 0);
+    const inBatch = (): boolean => fleet.state?.phase === 'Batch';
+    while (!inBatch()) {
+      fleet.tick();
+      fleet.look();
+    }
+    const born = Array.from({ length: 6 }, () => fleet.join());
+    fleet.share('r1', 100, born);
+    fleet.look();
+    const isIll = (): boolean => born.some((member) => carries(member) === 'r1');
+    assert.ok(born.every((member) => carries(member) === 'r1'));
+    // The agents have found it out, and somebody is quicker than the operator.
+    for (let tick = 0; tick < 6; tick += 1) fleet.tick();
+    fleet.edit('r2', 0);
+    const sinceMs = fleet.nowMs;
+    while (isIll() && fleet.nowMs < sinceMs + 1_000_000) {
+      fleet.tick();
+      fleet.look();
+    }
+    assert.ok(fleet.nowMs - sinceMs <= atMost, `${(fleet.nowMs - sinceMs) / 1000} s`);
+    assert.ok(settle(fleet));
+    assert.deepEqual([fleet.state?.phase, fleet.state?.good, fleet.offences], ['Done', 'r2', []]);
+  });
+}

@@ -268,18 +268,28 @@ function advance(
   const room = isTest ? wanted - proven - pending : pending > 0 ? 0 : allowed;
   const judged = new Set(sound);
   const had = nodes.filter(({ carries }) => carries === target);
-  const chosen = choose(isTest ? sound : movers, good, room, allowed - disturbed, had);
+  const quiet = allowed - disturbed;
+  const suffering = good === undefined ? [] : movers.filter((node) => isFoundBad(node, good) && !node.isDisturbed);
+  // Before there is room for all of these beside it no canary begins: it would keep them from it for as long as it soaks.
+  const isFull = isTest && suffering.length > Math.max(0, quiet);
+  const chosen = isFull ? [] : choose(isTest ? sound : movers, good, room, quiet, had);
   for (const node of chosen) give.push({ node: node.name, revision: target, isTrial: judged.has(node) });
   // What an edit has superseded, and was found bad before it, is not left to suffer until its turn comes.
   if (good !== undefined) {
     const taken = new Set(chosen);
-    for (const node of movers) {
-      if (node.carries === good || node.standing.kind !== 'bad' || !node.isJudged || node.isStale) continue;
-      if (taken.has(node) || (node.hasJoined && node.isServing)) continue;
-      give.push({ node: node.name, revision: good, isTrial: false });
-    }
+    const left = movers.filter((node) => node.carries !== good && !taken.has(node));
+    const out = left.filter((node) => node.isDisturbed && (isFull || isFoundBad(node, good)));
+    const others = suffering.filter((node) => !taken.has(node));
+    const back = nodes.filter(({ carries }) => carries === good);
+    const more = spread(others, quiet - count(chosen, ({ isDisturbed }) => !isDisturbed), back);
+    for (const { name } of [...out, ...more]) give.push({ node: name, revision: good, isTrial: false });
   }
   return { phase: isCanary ? 'Canary' : 'Batch', give };
+}
+
+/** By what an edit has superseded. It serves though it is ill where it is not disturbed: of those that joined there may be any number. */
+function isFoundBad({ carries, isJudged, isStale, standing }: TriedNode, good: string | undefined): boolean {
+  return carries !== good && standing.kind === 'bad' && isJudged && !isStale;
 }
 
 /** Those that come when the rollout is over: they are judged by what they make of it, and hold up each other alone. */
@@ -312,8 +322,9 @@ function mayReturn(node: RolloutNode, target: string, nowMs: number): boolean {
 }
 
 /**
- * At most `room` nodes, of which at most `quiet` are disturbed anew. Those first that an earlier edit has left somewhere in between,
- * then those that have nothing to lose; those last that somebody takes out of the cluster, of which little can be learned.
+ * At most `room` nodes, of which at most `quiet` are disturbed anew. Those first that an earlier edit has left somewhere in between, and of
+ * them those last that do well; then those that have nothing to lose; those last that somebody takes out of the cluster, of which little can
+ * be learned.
  */
 function choose(
   movers: readonly TriedNode[],
@@ -323,11 +334,11 @@ function choose(
   had: readonly RolloutNode[],
 ): TriedNode[] {
   if (room <= 0) return [];
-  const ranks: TriedNode[][] = [[], [], [], [], []];
+  const ranks: TriedNode[][] = [[], [], [], [], [], []];
   for (const node of movers) {
     const isBetween = node.carries !== undefined && node.carries !== good;
-    const isLast = node.isLeaving === true;
-    const rank = isBetween ? (node.isDisturbed ? 0 : 1) : isLast ? 4 : isSound(node, good) ? 3 : 2;
+    const between = node.isDisturbed ? 0 : isFoundBad(node, good) ? 1 : 2;
+    const rank = isBetween ? between : node.isLeaving === true ? 5 : isSound(node, good) ? 4 : 3;
     ranks[rank]?.push(node);
   }
   const chosen = spread(ranks[0] ?? [], room, had);
@@ -354,7 +365,7 @@ function earliest(nodes: readonly RolloutNode[], nowMs: number, alsoAtMs: number
   return at;
 }
 
-function count(nodes: readonly RolloutNode[], is: (node: RolloutNode) => boolean): number {
+function count<N>(nodes: readonly N[], is: (node: N) => boolean): number {
   let found = 0;
   for (const node of nodes) if (is(node)) found += 1;
   return found;
