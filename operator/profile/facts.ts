@@ -1,7 +1,7 @@
 import { type Condition, type nodeConditions, reasons } from '../../api/v1alpha1/conditions.ts';
 import { profileLabel, stateLabel } from '../../api/v1alpha1/labels.ts';
 import type { LocalDnsNode, NodeHealth } from '../../api/v1alpha1/node.ts';
-import { type NodeConfig, revisionOf } from '../../api/v1alpha1/node-config.ts';
+import { revisionOf } from '../../api/v1alpha1/node-config.ts';
 import type { KubeObject } from '../../kube/resource.ts';
 
 /**
@@ -158,7 +158,11 @@ export interface AgentReport {
   readonly bypass?: string | undefined;
 }
 
-export function writtenFacts({ metadata, spec, status }: LocalDnsNode & KubeObject): WrittenFacts {
+/** @param isIntact whether the revision is that of the configuration */
+export function writtenFacts(
+  { metadata, spec, status }: LocalDnsNode & KubeObject,
+  isIntact = (config: unknown, revision: string): boolean => revisionOf(config) === revision,
+): WrittenFacts {
   return {
     name: metadata.name,
     uid: metadata.uid ?? '',
@@ -171,7 +175,7 @@ export function writtenFacts({ metadata, spec, status }: LocalDnsNode & KubeObje
     writtenAtMs: timeOf(spec.writtenAt),
     touchedAtMs: Math.max(0, ...(metadata.managedFields ?? []).map(({ time }) => timeOf(time))) || undefined,
     withdrawnAtMs: spec.withdrawnAt === undefined ? undefined : timeOf(spec.withdrawnAt),
-    isIntact: rememberedRevision(spec.config) === spec.revision,
+    isIntact: isIntact(spec.config, spec.revision),
     hasLeft: hasLeft(status, metadata.generation ?? 0),
     report: agentReport(status, metadata.generation, spec.withdrawnAt !== undefined),
   };
@@ -185,28 +189,6 @@ function hasLeft(status: LocalDnsNode['status'], generation: number): boolean {
   if ((status.observedGeneration ?? 0) < generation) return false;
   const ways = status.conditions.filter(({ type }) => type === 'Serving' || type === 'Intercepting');
   return ways.every((condition) => condition.status === 'False');
-}
-
-/** More than the revisions that are on nodes at any time. */
-const MAX_REVISIONS = 64;
-const revisions = new Map<string, string>();
-
-/** Thousands of nodes carry the same few configurations, and every word of an agent comes with the whole of its own: to hash takes ten times as long. */
-function rememberedRevision(config: unknown): string {
-  const text = JSON.stringify(config);
-  const known = revisions.get(text);
-  if (known !== undefined) return known;
-  const revision = revisionOf(config);
-  const [oldest] = revisions.keys();
-  if (revisions.size >= MAX_REVISIONS && oldest !== undefined) revisions.delete(oldest);
-  revisions.set(text, revision);
-  return revision;
-}
-
-/** The configuration that was seen with this revision; undefined where none is remembered. */
-export function configOf(revision: string): NodeConfig | undefined {
-  for (const [text, known] of revisions) if (known === revision) return JSON.parse(text) as NodeConfig;
-  return undefined;
 }
 
 function agentReport(

@@ -44,13 +44,17 @@ const revision = (name: string, profileUid = 'u'): RevisionFacts =>
   factsOfIntent({ name, uid: `uid-${name}`, profileUid, number: 7 }, { searchPath: 'Spec' });
 const uidOf = (profile: string): string | undefined => (profile === 'p' ? 'u' : undefined);
 
+const configs = new Map<string, unknown>();
+const lostRevisions = (): LostRevisions => new LostRevisions((name) => configs.get(name));
+
 function written(profileRevision: string, config: unknown, more: object = {}): WrittenFacts {
   const spec = { profile: 'p', revision: revisionOf(config), profileRevision, config, ...more };
+  configs.set(revisionOf(config), config);
   return writtenFacts({ metadata: { name: 'n' }, spec });
 }
 
 test('one that is deleted is known as it was, until it is there again or its profile is gone', () => {
-  const lost = new LostRevisions();
+  const lost = lostRevisions();
   lost.note(undefined, revision('p-1'));
   assert.deepEqual(lost.of('u'), []);
   lost.note(revision('p-1'), undefined);
@@ -65,7 +69,7 @@ test('one that is deleted is known as it was, until it is there again or its pro
 
 test('one that nobody knew is read off a node that carries it untampered, whose profile is there', () => {
   const config = render({ searchPath: 'Report' });
-  const find = (...nodes: WrittenFacts[]) => new LostRevisions().get('p-1', nodes, uidOf);
+  const find = (...nodes: WrittenFacts[]) => lostRevisions().get('p-1', nodes, uidOf);
   assert.equal(find(written('p-2', config)), undefined);
   assert.equal(find(written('p-1', config, { revision: 'v1-0000' })), undefined);
   assert.equal(find(written('p-1', config, { profile: 'gone' })), undefined);
@@ -75,7 +79,7 @@ test('one that nobody knew is read off a node that carries it untampered, whose 
 });
 
 test('of those that nobody needs the newest are remembered, and no more than a few', () => {
-  const lost = new LostRevisions();
+  const lost = lostRevisions();
   for (let at = 0; at < 100; at += 1) lost.note(revision(`p-${at}`), undefined);
   assert.deepEqual([lost.of('u').length, lost.of('u').at(-1)?.name], [32, 'p-99']);
 });

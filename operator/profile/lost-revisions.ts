@@ -12,7 +12,7 @@ import {
 import type { ProfileSpec } from '../../api/v1alpha1/profile.ts';
 import { defaultProfileSpec } from '../../api/v1alpha1/profile-defaults.ts';
 import { validateProfileSpec } from '../../api/v1alpha1/profile-validation.ts';
-import { configOf, type WrittenFacts } from './facts.ts';
+import type { WrittenFacts } from './facts.ts';
 import { renderNodeConfig } from './render.ts';
 import { factsOfIntent, type Intent, type RevisionFacts } from './revisions.ts';
 
@@ -23,6 +23,12 @@ const UNNUMBERED = 0;
 
 export class LostRevisions {
   readonly #byName = new Map<string, RevisionFacts>();
+  readonly #configOf: (revision: string) => unknown;
+
+  /** @param configOf the configuration of a node's revision, where it was seen */
+  constructor(configOf: (revision: string) => unknown) {
+    this.#configOf = configOf;
+  }
 
   /** What the API has of it has changed. */
   note(old: RevisionFacts | undefined, now: RevisionFacts | undefined): void {
@@ -36,7 +42,7 @@ export class LostRevisions {
     written: Iterable<WrittenFacts>,
     uidOf: (profile: string) => string | undefined,
   ): RevisionFacts | undefined {
-    const known = this.#byName.get(name) ?? readOff(name, written, uidOf);
+    const known = this.#byName.get(name) ?? this.#readOff(name, written, uidOf);
     if (known !== undefined && !this.#byName.has(name)) this.#remember(known);
     return known;
   }
@@ -49,27 +55,27 @@ export class LostRevisions {
     for (const { name } of lost) this.#byName.delete(name);
   }
 
+  #readOff(
+    name: string,
+    written: Iterable<WrittenFacts>,
+    uidOf: (profile: string) => string | undefined,
+  ): RevisionFacts | undefined {
+    for (const { profile, profileRevision, revision } of written) {
+      if (profileRevision !== name) continue;
+      // By its hash: what somebody made of it since is not meant.
+      const intent = intentOfConfig(this.#configOf(revision));
+      const profileUid = uidOf(profile);
+      if (intent !== undefined && profileUid !== undefined)
+        return factsOfIntent({ name, uid: '', profileUid, number: UNNUMBERED }, intent);
+    }
+    return undefined;
+  }
+
   #remember(lost: RevisionFacts): void {
     this.#byName.set(lost.name, lost);
     const [oldest] = this.#byName.keys();
     if (this.#byName.size > MAX_LOST && oldest !== undefined) this.#byName.delete(oldest);
   }
-}
-
-function readOff(
-  name: string,
-  written: Iterable<WrittenFacts>,
-  uidOf: (profile: string) => string | undefined,
-): RevisionFacts | undefined {
-  for (const { profile, profileRevision, revision } of written) {
-    if (profileRevision !== name) continue;
-    // By its hash: what somebody made of it since is not meant.
-    const intent = intentOfConfig(configOf(revision));
-    const profileUid = uidOf(profile);
-    if (intent !== undefined && profileUid !== undefined)
-      return factsOfIntent({ name, uid: '', profileUid, number: UNNUMBERED }, intent);
-  }
-  return undefined;
 }
 
 /**

@@ -10,7 +10,7 @@ import type { WorkQueue } from '../runtime/work-queue.ts';
 import { type Course, type Gift, hasCome } from './course.ts';
 import { factsOf, NODE, PATTERNS, PLAN, PROFILE } from './duty.ts';
 import { type EventRecorder, nodeSubject, profileSubject } from './events.ts';
-import { configOf, isOfPast, type NodeFacts, stateLabelOf, type WrittenFacts } from './facts.ts';
+import { isOfPast, type NodeFacts, stateLabelOf, type WrittenFacts } from './facts.ts';
 import { FindingsAside } from './findings.ts';
 import { rememberingJudge } from './judge.ts';
 import { OnItsWay } from './on-its-way.ts';
@@ -135,7 +135,8 @@ export class Reconciler {
       cluster: world.clusterFacts(),
       revision: (name: string) => world.revision(name),
       state: ({ metadata, status }: Profile) => this.#states.get(metadata.uid ?? '') ?? status?.rollout,
-      ...{ gifts: this.#gifts, nowMs, configOf },
+      configOf: (revision: string) => world.configurations.get(revision),
+      ...{ gifts: this.#gifts, nowMs },
     };
     const plan = makePlan(facts, this.#judge, this.#nameOf);
     world.serviceTargets.forgetUnasked();

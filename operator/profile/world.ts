@@ -24,6 +24,7 @@ import {
   type ServiceName,
   serviceFacts,
 } from './cluster-dns.ts';
+import { Configurations } from './configurations.ts';
 import { type Node, type NodeFacts, nodeFacts, type WrittenFacts, writtenFacts } from './facts.ts';
 import type { ClusterFacts } from './judge.ts';
 import { LostRevisions } from './lost-revisions.ts';
@@ -82,7 +83,8 @@ export class World {
   readonly #policies: PolicyWatch | undefined;
   readonly serviceTargets: ServiceTargets;
   readonly sightings = new Sightings();
-  readonly lost = new LostRevisions();
+  readonly configurations = new Configurations();
+  readonly lost = new LostRevisions((revision) => this.configurations.get(revision));
   /** All is known that decisions are made of, as far as there is such a thing here. */
   readonly synced: Promise<void>;
   readonly #wantedDns: ServiceName;
@@ -105,7 +107,12 @@ export class World {
     const marked = { labelSelector: `${clusterDnsLabel.key}=${clusterDnsLabel.value}` };
     this.profiles = new Store({ ...common(PROFILES), keep: (profile: Profile) => this.#withSameSpec(profile) });
     this.nodes = new Store({ ...common(NODES), keep: nodeFacts });
-    this.written = new Store({ ...common(LOCAL_DNS_NODES), keep: writtenFacts });
+    const { isIntact } = this.configurations;
+    this.written = new Store({
+      ...common(LOCAL_DNS_NODES),
+      keep: (object: LocalDnsNode & KubeObject) => writtenFacts(object, isIntact),
+    });
+    this.written.onChange((_name, old, now) => this.configurations.note(old?.revision, now?.revision));
     this.revisions = new Store({
       ...common(CONTROLLER_REVISIONS),
       ...{ namespace, labelSelector: profileUidLabel, keep: revisionFacts },
