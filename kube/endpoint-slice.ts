@@ -8,7 +8,13 @@ export interface EndpointSlice extends KubeObject {
     readonly addresses: readonly string[];
     readonly conditions?: { readonly ready?: boolean };
   }[];
-  readonly ports?: readonly { readonly name?: string; readonly port?: number; readonly protocol?: string }[];
+  readonly ports?: readonly EndpointPort[];
+}
+
+export interface EndpointPort {
+  readonly name?: string;
+  readonly port?: number;
+  readonly protocol?: string;
 }
 
 /** What of a slice says where its ready endpoints are. */

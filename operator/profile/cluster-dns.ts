@@ -1,7 +1,10 @@
+import { dnsPort } from '../../api/v1alpha1/address.ts';
 import { clusterDnsLabel } from '../../api/v1alpha1/labels.ts';
 import { kubeAddress } from '../../api/v1alpha1/network.ts';
 import type { NodeConfig } from '../../api/v1alpha1/node-config.ts';
+import type { EndpointPort } from '../../kube/endpoint-slice.ts';
 import type { KubeObject } from '../../kube/resource.ts';
+import type { DnsPods, PodPorts, Protocol } from './network-policies.ts';
 
 /** The cluster DNS Service, as the rendered configuration names it. */
 export type ClusterDns = NodeConfig['clusterDNS'];
@@ -14,6 +17,16 @@ export interface ServiceFacts {
   readonly clusterIPs: readonly string[];
   /** The labels of its pods. */
   readonly selector: Readonly<Record<string, string>>;
+  /** Those that are asked for DNS. */
+  readonly dnsPorts: readonly ServicePort[];
+}
+
+export interface ServicePort {
+  readonly name?: string;
+  readonly protocol?: string;
+  readonly port: number;
+  /** The number of a pod's port, or its name. */
+  readonly targetPort?: number | string;
 }
 
 /** core/v1 Service, as far as it is read here. */
@@ -22,6 +35,7 @@ export interface Service extends KubeObject {
     readonly clusterIP?: string;
     readonly clusterIPs?: readonly string[];
     readonly selector?: Readonly<Record<string, string>>;
+    readonly ports?: readonly ServicePort[];
   };
 }
 
@@ -35,7 +49,38 @@ export function serviceFacts({ metadata, spec }: Service): ServiceFacts {
     clusterIPs: addresses.flatMap((address) => kubeAddress(address) ?? []),
     // One without a selector has its endpoints from elsewhere: they are likely to be named as everywhere.
     selector: spec?.selector ?? { [clusterDnsLabel.key]: clusterDnsLabel.value },
+    dnsPorts: (spec?.ports ?? []).flatMap(({ name = '', protocol = 'TCP', port, targetPort = port }) =>
+      port === dnsPort ? [{ name, protocol, port, targetPort }] : [],
+    ),
   };
+}
+
+/** As the pods of cluster DNS name their ports everywhere. */
+const portNames = { UDP: 'dns', TCP: 'dns-tcp' } as const;
+
+/**
+ * Where the pods of cluster DNS listen: OpenShift's on 5353.
+ * @param endpoints the ports of the endpoints of their Service
+ */
+export function podPorts(
+  { dnsPorts }: Pick<ServiceFacts, 'dnsPorts'>,
+  endpoints: readonly EndpointPort[],
+): DnsPods['ports'] {
+  const of = (protocol: Protocol): PodPorts => {
+    const own = dnsPorts.filter((port) => port.protocol === protocol);
+    const targets = own.map(({ targetPort }) => targetPort);
+    const isTheirs = (port: EndpointPort): boolean =>
+      (port.protocol ?? 'TCP') === protocol && own.some(({ name }) => name === (port.name ?? ''));
+    const found = endpoints.flatMap((endpoint) => (isTheirs(endpoint) ? (endpoint.port ?? []) : []));
+    const given = targets.filter((target) => typeof target === 'number');
+    const names = targets.filter((target) => typeof target === 'string');
+    const numbers = [found, given, [dnsPort]].find(({ length }) => length > 0) ?? [];
+    return {
+      numbers: [...new Set(numbers)].sort((a, b) => a - b),
+      names: names.length > 0 ? names : [portNames[protocol]],
+    };
+  };
+  return { UDP: of('UDP'), TCP: of('TCP') };
 }
 
 /** A Service named by option: `--cluster-dns-service NAMESPACE/NAME`. */

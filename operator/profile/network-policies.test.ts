@@ -18,7 +18,14 @@ const clusterDns: DnsPods = {
   namespaceLabels: { 'kubernetes.io/metadata.name': 'kube-system', team: 'platform' },
   labels: { 'k8s-app': 'kube-dns' },
   addresses: ['10.244.7.9'],
+  ports: { UDP: { numbers: [53], names: ['dns'] }, TCP: { numbers: [53], names: ['dns-tcp'] } },
 };
+/** As OpenShift has them. */
+const openShift: DnsPods = {
+  ...clusterDns,
+  ports: { UDP: { numbers: [5353], names: ['dns'] }, TCP: { numbers: [5353], names: ['dns-tcp'] } },
+};
+const atRest = (): number => 0;
 const ipBlock = (cidr: string, ...except: string[]) => ({ ipBlock: { cidr, except } });
 const port53 = [
   { protocol: 'UDP', port: 53 },
@@ -37,9 +44,9 @@ async function policyConflicts(
   dnsPods: DnsPods,
   addresses: readonly string[],
 ): Promise<readonly PolicyConflict[]> {
-  const finding = await new PolicyQuestion(dnsPods, addresses).answer(policies, async () => {});
-  assert.deepEqual(finding.kind === 'known' && finding.unread, []);
-  return finding.kind === 'known' ? finding.conflicts : [];
+  const finding = await new PolicyQuestion(dnsPods, addresses).answer(policies, async () => {}, atRest);
+  assert.deepEqual(finding.kind === 'known' && finding.unread, { first: [], count: 0 });
+  return finding.kind === 'known' ? finding.conflicts.first : [];
 }
 
 function found(...egress: Rule[]): Promise<readonly PolicyConflict[]> {
@@ -213,30 +220,81 @@ test('a policy about the pods of cluster DNS alone is not in the way', async () 
 test('a policy that cannot be understood costs itself alone', async () => {
   const spec = { podSelector: {}, egress: [{ to: [dnsPods], ports: 'all of them' }] } as unknown as Spec;
   const odd = policyFacts({ metadata: { name: 'odd', namespace: 'shop' }, spec });
-  const finding = await new PolicyQuestion(clusterDns, [address]).answer([odd, policy('p', [toDns])], async () => {});
-  assert.deepEqual(finding, { kind: 'known', conflicts: conflict, unread: ['shop/odd'] });
+  const values = Array.from({ length: 1_000 }, (_, at) => `v${at}`);
+  const podSelector = { matchExpressions: [{ key: 'app', operator: 'NotIn' as const, values }] };
+  const huge = policy('huge', [toDns], { podSelector });
+  const question = new PolicyQuestion(clusterDns, [address]);
+  assert.deepEqual(await question.answer([odd, huge, policy('p', [toDns])], async () => {}, atRest), {
+    ...{ kind: 'known', conflicts: { first: conflict, count: 1 } },
+    unread: { first: ['shop/huge', 'shop/odd'], count: 2 },
+  });
 });
 
 test('a policy is looked at once for as long as it stays as it is', async (t) => {
   const read = t.mock.method(JSON, 'parse');
   const question = new PolicyQuestion(clusterDns, [address]);
   const policies = [policy('p', [toDns]), policy('q', [toDns])];
-  for (const _ of [1, 2, 3]) await question.answer(policies, async () => {});
+  for (const _ of [1, 2, 3]) await question.answer(policies, async () => {}, atRest);
   assert.equal(read.mock.callCount(), 2);
-  await question.answer([...policies.slice(1), policy('p', [toDns])], async () => {});
+  await question.answer([...policies.slice(1), policy('p', [toDns])], async () => {}, atRest);
   assert.equal(read.mock.callCount(), 3);
 });
 
-test('among thousands of networks and policies others have their turn', async () => {
+test('of many that are in the way the first by name are named, and all are counted', async () => {
+  const many = Array.from({ length: 200 }, (_, at) => policy(`p${at}`, [toDns], {}, at % 2 === 0 ? 'b' : 'a'));
+  const finding = await new PolicyQuestion(clusterDns, [address]).answer(many, async () => {}, atRest);
+  assert.ok(finding.kind === 'known');
+  assert.equal(finding.conflicts.count, 200);
+  const names = finding.conflicts.first.map(({ policy }) => policy);
+  const all = many.map(({ namespace, name }) => `${namespace}/${name}`).sort();
+  assert.deepEqual(names, all.slice(0, 20));
+});
+
+/** Each look at the clock is a millisecond later than the one before. */
+async function pausesOf(policies: readonly PolicyFacts[]): Promise<number> {
   let pauses = 0;
+  let nowMs = 0;
   const pause = async (): Promise<void> => {
     pauses += 1;
   };
-  const blocks = Array.from({ length: 3_000 }, (_, at) => ipBlock(`10.${at >> 8}.${at & 255}.0/24`));
-  const long = ['a', 'b', 'c'].map((name) => policy(name, [{ to: blocks }]));
-  await new PolicyQuestion(clusterDns, [address]).answer(long, pause);
-  assert.equal(pauses, 3);
-  const many = Array.from({ length: 4_000 }, (_, at) => policy(`p${at}`, []));
-  await new PolicyQuestion(clusterDns, [address]).answer(many, pause);
-  assert.equal(pauses, 5);
+  await new PolicyQuestion(clusterDns, [address]).answer(policies, pause, () => nowMs++);
+  return pauses;
+}
+
+test('whatever is looked at, others have their turn after a few milliseconds', async () => {
+  const blocks = Array.from({ length: 3_200 }, (_, at) => ipBlock(`10.${at >> 8}.${at & 255}.0/24`));
+  assert.ok((await pausesOf([policy('blocks', [{ to: blocks }])])) >= 20);
+  const holes = blocks.map(({ ipBlock: { cidr } }) => cidr);
+  assert.ok((await pausesOf([policy('holes', [{ to: [ipBlock('0.0.0.0/0', ...holes)] }])])) >= 20);
+  assert.ok((await pausesOf([policy('rules', Array<Rule>(1_000).fill({ ports: port53 }))])) >= 200);
+  const many = Array.from({ length: 1_000 }, (_, at) => policy(`p${at}`, []));
+  assert.ok((await pausesOf(many)) >= 200);
+});
+
+for (const [title, rule, conflicts] of [
+  ['by the number of their port', { to: [dnsPods], ports: [{ protocol: 'UDP', port: 5353 }] }, true],
+  [
+    'by a network and the number of their port',
+    { to: [ipBlock('10.244.0.0/16')], ports: [{ protocol: 'UDP', port: 5353 }] },
+    true,
+  ],
+  ['with everybody who has that port', { ports: [{ protocol: 'UDP', port: 5353 }] }, true],
+  ['by the name of their port', { to: [dnsPods], ports: [{ protocol: 'UDP', port: 'dns' }] }, true],
+  ['at a port where they do not listen', toDns, false],
+  ['by a network, at a port where they do not listen', { to: [ipBlock('10.244.0.0/16')], ports: port53 }, false],
+] as [string, Rule, boolean][]) {
+  test(`where cluster DNS listens on 5353, a policy that names its pods ${title} is ${conflicts ? '' : 'not '}in the way`, async () => {
+    assert.deepEqual(await policyConflicts([policy('p', [rule])], openShift, [address]), conflicts ? conflict : []);
+  });
+}
+
+test('what is asked of an agent goes to port 53, wherever cluster DNS listens', async () => {
+  const rule = { to: [dnsPods, ipBlock(`${address}/32`)], ports: [{ protocol: 'UDP', port: 5353 }] };
+  const beside = { to: [ipBlock(`${address}/32`)], ports: [{ protocol: 'UDP', port: 53 }] };
+  assert.deepEqual(await policyConflicts([policy('p', [rule])], openShift, [address]), conflict);
+  assert.deepEqual(await policyConflicts([policy('p', [rule, beside])], openShift, [address]), []);
+});
+
+test('a port of everybody that is known by its name alone is no port of an address', async () => {
+  assert.deepEqual(await found({ ports: [{ protocol: 'UDP', port: 'dns' }] }), conflict);
 });

@@ -7,7 +7,7 @@ import { dnsPort } from '../../api/v1alpha1/address.ts';
 import { contains, kubeNetwork, type Network, networkOf } from '../../api/v1alpha1/network.ts';
 import type { LabelSelector } from '../../api/v1alpha1/profile.ts';
 import type { KubeObject } from '../../kube/resource.ts';
-import { type Grant, grantsTo, meets, requirementsOf } from './pod-selectors.ts';
+import { type Claim, lacking, meets, requirementsOf } from './pod-selectors.ts';
 import { matches } from './select.ts';
 
 interface Port {
@@ -59,20 +59,33 @@ export function policyFacts({ metadata, spec }: NetworkPolicy): PolicyFacts {
 export interface PolicyConflict {
   /** `namespace/name`. */
   readonly policy: string;
-  /** What an `ipBlock` beside its rule for cluster DNS has to name. */
+  /** What an `ipBlock` of its rules has to name. */
   readonly cidrs: readonly string[];
 }
 
 export type PolicyFinding =
   | {
       readonly kind: 'known';
-      /** Sorted by name. */
-      readonly conflicts: readonly PolicyConflict[];
-      /** The names of policies that could not be understood. */
-      readonly unread: readonly string[];
+      readonly conflicts: Listed<PolicyConflict>;
+      /** The names of policies that could not be understood, or that it would take too long to compare with their neighbours. */
+      readonly unread: Listed<string>;
     }
   /** For people. */
-  | { readonly kind: 'unknown'; readonly why: string };
+  | { readonly kind: 'unknown'; readonly why: string }
+  /** Not found out yet: what was said before stands. */
+  | { readonly kind: 'pending' };
+
+/** The first by name, as many as people read, and how many there are. */
+export interface Listed<T> {
+  readonly first: readonly T[];
+  readonly count: number;
+}
+
+/** By which numbers and names policies know a port of pods. */
+export interface PodPorts {
+  readonly numbers: readonly number[];
+  readonly names: readonly string[];
+}
 
 /** As far as is known of them. */
 export interface DnsPods {
@@ -81,37 +94,46 @@ export interface DnsPods {
   /** By which their Service selects them. */
   readonly labels: Readonly<Record<string, string>>;
   readonly addresses: readonly string[];
+  /** Where they listen: policies are about what a Service's port has been translated to. */
+  readonly ports: Readonly<Record<Protocol, PodPorts>>;
 }
 
-const protocols = ['UDP', 'TCP'] as const;
-/** As the pods of cluster DNS name port 53 for each. */
-const portNames = { UDP: 'dns', TCP: 'dns-tcp' } as const;
-type Protocol = (typeof protocols)[number];
+export const protocols = ['UDP', 'TCP'] as const;
+export type Protocol = (typeof protocols)[number];
 
 /** An address in question. */
 interface Asked {
-  readonly address: string;
   readonly network: Network;
+  readonly cidr: string;
+  /** A bit for each protocol. */
+  readonly ways: Readonly<Record<Protocol, number>>;
 }
 
-/** An address over a protocol, as text. */
-type Way = string;
-const wayTo = ({ address }: Asked, protocol: Protocol): Way => `${protocol} ${address}`;
-
-/** What one policy comes to, whatever others there are. */
-interface Outcome extends Grant {
-  readonly policy: string;
-  /** Over such protocols its pods may ask cluster DNS. */
-  readonly needed: ReadonlySet<Way>;
+/** What one policy comes to, whatever others there are: the ways over which its pods may ask cluster DNS, and those that it opens. */
+interface Outcome extends Claim {
+  readonly name: string;
 }
 
-/** So many networks are compared before others have their turn: some milliseconds. */
-const BATCH = 2_000;
+/** What the peers of a rule reach, whatever its ports. */
+interface Reach {
+  /** By what they are, and not by where they are. */
+  readonly isForPods: boolean;
+  readonly opened: readonly Asked[];
+  /** Addresses that pods ask which reach those of cluster DNS by their addresses. */
+  readonly askedFor: readonly Asked[];
+}
+
+/** As many as a message names. */
+export const maxNamed = 20;
+/** So many networks are compared before it is asked whether others shall have their turn. */
+const BATCH = 32;
+/** So long it goes on before they have. */
+const STRETCH_MS = 5;
 
 /**
- * Asks for the policies under which pods may ask cluster DNS and not `addresses`. Policies add up: what another one of the same namespace
- * allows to the same pods, or to more, is no conflict. Whoever has a namespace may fill it with policies: each is looked at once for as
- * long as it stays as it is.
+ * Asks for the policies under which pods may ask cluster DNS and not `addresses` (at most 15). Policies add up: what another one of the same
+ * namespace allows to the same pods, or to more, is no conflict. Whoever has a namespace may fill it with policies: each is looked at once for
+ * as long as it stays as it is, a few milliseconds at a time.
  */
 export class PolicyQuestion {
   readonly #dnsPods: DnsPods;
@@ -119,52 +141,67 @@ export class PolicyQuestion {
   readonly #asked: readonly Asked[];
   /** Undefined where a policy could not be understood. */
   readonly #outcomes = new WeakMap<PolicyFacts, Outcome | undefined>();
-  #compared = 0;
 
   constructor(dnsPods: DnsPods, addresses: readonly string[]) {
     this.#dnsPods = dnsPods;
     this.#podNetworks = dnsPods.addresses.map(hostNetwork);
-    this.#asked = addresses.map((address) => ({ address, network: hostNetwork(address) }));
-  }
-
-  /** @param pause lets others have their turn */
-  async answer(policies: Iterable<PolicyFacts>, pause: () => Promise<void>): Promise<PolicyFinding> {
-    const conflicts: PolicyConflict[] = [];
-    const unread: string[] = [];
-    for (const neighbours of Map.groupBy(policies, ({ namespace }) => namespace).values()) {
-      const outcomes: Outcome[] = [];
-      for (const policy of neighbours) {
-        const outcome = this.#outcomeOf(policy);
-        if (outcome === undefined) unread.push(nameOf(policy));
-        else outcomes.push(outcome);
-        if (this.#compared < BATCH) continue;
-        this.#compared = 0;
-        await pause();
-      }
-      conflicts.push(...this.#conflicts(outcomes));
-    }
-    conflicts.sort((a, b) => (a.policy < b.policy ? -1 : 1));
-    return { kind: 'known', conflicts, unread: unread.sort() };
-  }
-
-  #conflicts(neighbours: readonly Outcome[]): PolicyConflict[] {
-    const grants = grantsTo(neighbours);
-    return neighbours.flatMap(({ policy, needed, requirements }) => {
-      if (needed.size === 0) return [];
-      const granted = grants(requirements);
-      const lacks = (way: Way): boolean => needed.has(way) && !granted.some((allowed) => allowed.has(way));
-      const lacking = this.#asked.filter((asked) => protocols.some((protocol) => lacks(wayTo(asked, protocol))));
-      const cidrs = lacking.map(({ address, network }) => `${address}/${network.bits}`).sort();
-      return cidrs.length === 0 ? [] : { policy, cidrs };
+    this.#asked = addresses.map((address, at) => {
+      const network = hostNetwork(address);
+      const [UDP, TCP] = [1 << (2 * at), 2 << (2 * at)];
+      return { network, cidr: `${address}/${network.bits}`, ways: { UDP, TCP } };
     });
   }
 
-  #outcomeOf(policy: PolicyFacts): Outcome | undefined {
-    this.#compared += 1;
+  /** @param pause lets others have their turn */
+  async answer(
+    policies: Iterable<PolicyFacts>,
+    pause: () => Promise<void>,
+    nowMs: () => number,
+  ): Promise<PolicyFinding> {
+    const steps = this.#search([...policies]);
+    for (let sinceMs = nowMs(); ; ) {
+      const { done, value } = steps.next();
+      if (done) return value;
+      if (nowMs() - sinceMs < STRETCH_MS) continue;
+      await pause();
+      sinceMs = nowMs();
+    }
+  }
+
+  *#search(policies: readonly PolicyFacts[]): Generator<undefined, PolicyFinding> {
+    const byNamespace = Map.groupBy(policies, ({ namespace }) => namespace);
+    const conflicts = new FirstByName<{ readonly policy: string; readonly ways: number }>(({ policy }) => policy);
+    const unread = new FirstByName<string>((name) => name);
+    for (const neighbours of byNamespace.values()) {
+      const outcomes: Outcome[] = [];
+      for (const policy of neighbours) {
+        const outcome = yield* this.#outcomeOf(policy);
+        if (outcome === undefined) unread.add(nameOf(policy));
+        else outcomes.push(outcome);
+        yield undefined;
+      }
+      for (const [at, ways] of (yield* lacking(outcomes)).entries()) {
+        const policy = outcomes[at]?.name ?? '';
+        if (ways === undefined) unread.add(policy);
+        else if (ways !== 0) conflicts.add({ policy, ways });
+        yield undefined;
+      }
+    }
+    const { first, count } = conflicts.listed;
+    const named = first.map(({ policy, ways }) => ({ policy, cidrs: this.#cidrsOf(ways) }));
+    return { kind: 'known', conflicts: { first: named, count }, unread: unread.listed };
+  }
+
+  #cidrsOf(lacking: number): string[] {
+    const asked = this.#asked.filter(({ ways }) => ((ways.UDP | ways.TCP) & lacking) !== 0);
+    return asked.map(({ cidr }) => cidr).sort();
+  }
+
+  *#outcomeOf(policy: PolicyFacts): Generator<undefined, Outcome | undefined> {
     if (this.#outcomes.has(policy)) return this.#outcomes.get(policy);
     let outcome: Outcome | undefined;
     try {
-      outcome = this.#look(policy);
+      outcome = yield* this.#look(policy);
     } catch {
       // Whatever the API server lets pass one day costs no more than what is said of this policy.
     }
@@ -172,66 +209,108 @@ export class PolicyQuestion {
     return outcome;
   }
 
-  #look(policy: PolicyFacts): Outcome {
+  *#look(policy: PolicyFacts): Generator<undefined, Outcome | undefined> {
     const requirements = requirementsOf(policy.podSelector);
+    if (requirements === undefined) return undefined;
     // The pods of cluster DNS ask one another, and no agent.
     const isTheirOwn = policy.namespace === this.#dnsPods.namespace && meets(requirements, this.#dnsPods.labels);
-    const needed = new Set<Way>();
-    const allowed = new Set<Way>();
+    let needed = 0;
+    let allowed = 0;
     for (const rule of JSON.parse(policy.egress) as Rule[]) {
-      const { opened, askedFor } = this.#reach(rule);
-      const isForPods = (rule.to ?? []).some((peer) => this.#isDnsPods(peer, policy.namespace));
+      const { isForPods, opened, askedFor } = yield* this.#reach(rule, policy.namespace);
       for (const protocol of protocols) {
-        if (isForPods && opens(rule, protocol, true))
-          for (const asked of this.#asked) needed.add(wayTo(asked, protocol));
-        if (!opens(rule, protocol, false)) continue;
-        for (const asked of askedFor) needed.add(wayTo(asked, protocol));
-        for (const asked of opened) allowed.add(wayTo(asked, protocol));
+        const { numbers, names } = this.#dnsPods.ports[protocol];
+        if (isForPods && opens(rule, protocol, numbers, names)) needed |= waysTo(this.#asked, protocol);
+        else if (askedFor.length > 0 && opens(rule, protocol, numbers)) needed |= waysTo(askedFor, protocol);
+        if (opened.length > 0 && opens(rule, protocol, [dnsPort])) allowed |= waysTo(opened, protocol);
       }
+      yield undefined;
     }
-    return { policy: nameOf(policy), needed: isTheirOwn ? new Set() : needed, allowed, requirements };
+    return { name: nameOf(policy), needed: isTheirOwn ? 0 : needed, allowed, requirements };
   }
 
-  /**
-   * By the networks that the rule names: the addresses that it opens, and those that pods ask which reach the pods of cluster DNS by it
-   * (a pod that has no IPv6 misses no IPv6 address).
-   */
-  #reach({ to = [] }: Rule): { readonly opened: readonly Asked[]; readonly askedFor: readonly Asked[] } {
-    // Without peers it is for everybody (networking.k8s.io/v1, NetworkPolicyEgressRule), and no rule for cluster DNS.
-    if (to.length === 0) return { opened: this.#asked, askedFor: [] };
+  /** By networks: a pod that has no IPv6 misses no IPv6 address. */
+  *#reach({ to = [] }: Rule, own: string): Generator<undefined, Reach> {
+    // Without peers it is for everybody (networking.k8s.io/v1, NetworkPolicyEgressRule).
+    if (to.length === 0) return { isForPods: true, opened: this.#asked, askedFor: [] };
     const opened = new Set<Asked>();
     const families = new Set<Network['family']>();
-    for (const { ipBlock } of to) {
-      if (ipBlock === undefined) continue;
-      const { cidr, except = [] } = ipBlock;
-      this.#compared += 1 + except.length;
-      const network = kubeNetwork(cidr);
-      const holes = except.flatMap((hole) => kubeNetwork(hole) ?? []);
-      const has = (inner: Network): boolean =>
-        network !== undefined && contains(network, inner) && !holes.some((hole) => contains(hole, inner));
-      for (const asked of this.#asked) if (has(asked.network)) opened.add(asked);
-      for (const pod of this.#podNetworks) if (has(pod)) families.add(pod.family);
+    let isForPods = false;
+    for (const [at, peer] of to.entries()) {
+      if (peer.ipBlock === undefined) isForPods ||= this.#isDnsPods(peer, own);
+      else {
+        const inside = yield* this.#inside(peer.ipBlock);
+        for (const asked of this.#asked) if (inside.includes(asked.network)) opened.add(asked);
+        for (const pod of this.#podNetworks) if (inside.includes(pod)) families.add(pod.family);
+      }
+      if (at % BATCH === 0) yield undefined;
     }
-    return { opened: [...opened], askedFor: this.#asked.filter(({ network }) => families.has(network.family)) };
+    const askedFor = this.#asked.filter(({ network }) => families.has(network.family));
+    return { isForPods, opened: [...opened], askedFor };
   }
 
-  #isDnsPods({ ipBlock, podSelector, namespaceSelector }: Peer, own: string): boolean {
-    if (ipBlock !== undefined) return false;
+  /** Which of the addresses in question, and of those of the pods, are in the block. */
+  *#inside({ cidr, except = [] }: NonNullable<Peer['ipBlock']>): Generator<undefined, readonly Network[]> {
+    const network = kubeNetwork(cidr);
+    const all = [...this.#asked.map((asked) => asked.network), ...this.#podNetworks];
+    let inside = all.filter((one) => network !== undefined && contains(network, one));
+    for (const [at, text] of except.entries()) {
+      if (inside.length === 0) break;
+      const hole = kubeNetwork(text);
+      inside = inside.filter((one) => hole === undefined || !contains(hole, one));
+      if (at % BATCH === 0) yield undefined;
+    }
+    return inside;
+  }
+
+  #isDnsPods({ podSelector, namespaceSelector }: Peer, own: string): boolean {
     const { namespace, namespaceLabels, labels } = this.#dnsPods;
     const isThere = namespaceSelector === undefined ? own === namespace : matches(namespaceSelector, namespaceLabels);
     return isThere && matches(podSelector ?? {}, labels);
   }
 }
 
-/** Whether the rule is about port 53; without ports it is about all. An address has no ports with names. */
-function opens({ ports }: Rule, protocol: Protocol, ofPods: boolean): boolean {
+/** Whether the rule is about a port with one of these numbers or names; without ports it is about all. */
+function opens(
+  { ports }: Rule,
+  protocol: Protocol,
+  numbers: readonly number[],
+  names: readonly string[] = [],
+): boolean {
   if (ports === undefined || ports.length === 0) return true;
   return ports.some(({ protocol: given = 'TCP', port, endPort }) => {
     if (given !== protocol) return false;
     if (port === undefined) return true;
-    if (typeof port === 'string') return ofPods && port === portNames[protocol];
-    return port <= dnsPort && dnsPort <= (endPort ?? port);
+    if (typeof port === 'string') return names.includes(port);
+    return numbers.some((number) => port <= number && number <= (endPort ?? port));
   });
+}
+
+function waysTo(asked: readonly Asked[], protocol: Protocol): number {
+  return asked.reduce((all, { ways }) => all | ways[protocol], 0);
+}
+
+/** Keeps no more than people read: a hostile namespace has thousands. */
+class FirstByName<T> {
+  readonly #nameOf: (one: T) => string;
+  readonly #first: T[] = [];
+  #count = 0;
+
+  constructor(nameOf: (one: T) => string) {
+    this.#nameOf = nameOf;
+  }
+
+  add(one: T): void {
+    this.#count += 1;
+    const name = this.#nameOf(one);
+    const at = this.#first.findIndex((other) => name < this.#nameOf(other));
+    this.#first.splice(at < 0 ? this.#first.length : at, 0, one);
+    this.#first.length = Math.min(this.#first.length, maxNamed);
+  }
+
+  get listed(): Listed<T> {
+    return { first: this.#first, count: this.#count };
+  }
 }
 
 function hostNetwork(address: string): Network {

@@ -605,6 +605,59 @@ test('network policies are judged by the labels of the namespace of cluster DNS,
   assert.deepEqual(endpoints, { kind: 'addresses', addresses: ['10.244.1.9'] });
 });
 
+test('whoever leads next leaves standing what was said of network policies, until it knows better', async () => {
+  for (const plural of ['networkpolicies', 'namespaces']) server.know(plural);
+  const egress = [{ to: [{ namespaceSelector: {} }], ports: [{ protocol: 'UDP', port: 53 }] }];
+  server.put('networkpolicies', { metadata: { name: 'dns', namespace: 'shop' }, spec: { podSelector: {}, egress } });
+  await stopOperator();
+  await startOperator({ networkPolicies: true });
+  profile('default', {});
+  const stands = () => statusOf('default')?.conditions?.find(({ type }) => type === 'NetworkPolicyConflict');
+  await until(() => stands()?.status === 'True');
+  const before = stands();
+  await stopOperator();
+  server.script = ({ plural }) => plural === 'networkpolicies';
+  await startOperator({ networkPolicies: true });
+  const edited = profile('default', { blockedDomains: [{ domain: 'x.example' }] });
+  await until(() => statusOf('default')?.observedGeneration === edited.metadata.generation);
+  assert.deepEqual(stands(), before);
+  await stopOperator();
+  server.script = () => false;
+  await startOperator({ networkPolicies: true });
+  await until(() => stands()?.observedGeneration === edited.metadata.generation);
+  assert.equal(stands()?.lastTransitionTime, before?.lastTransitionTime);
+  // Where they are not looked for any more, nothing is said.
+  await stopOperator();
+  await startOperator();
+  await until(() => stands() === undefined);
+});
+
+test('network policies are judged by the ports at which the pods of cluster DNS listen', async () => {
+  for (const plural of ['networkpolicies', 'namespaces']) server.know(plural);
+  const ports = [{ name: 'dns', protocol: 'UDP', port: 53, targetPort: 'dns-udp' }];
+  const labels = { 'k8s-app': 'kube-dns' };
+  const metadata = { name: 'kube-dns', namespace: 'kube-system', labels };
+  server.put('services', { metadata, spec: { clusterIPs: ['10.96.0.10'], ports } });
+  const slice = (port: number): void => {
+    const of = { name: 'dns', namespace: 'kube-system', labels: { 'kubernetes.io/service-name': 'kube-dns' } };
+    const own = { endpoints: [{ addresses: ['10.244.0.9'] }], ports: [{ name: 'dns', protocol: 'UDP', port }] };
+    server.put('endpointslices', { metadata: of, addressType: 'IPv4', ...own } as Stored);
+  };
+  for (const port of [5353, 'dns-udp', 'dns']) {
+    const egress = [{ to: [{ namespaceSelector: {} }], ports: [{ protocol: 'UDP', port }] }];
+    server.put('networkpolicies', { metadata: { name: `to-${port}`, namespace: 'shop' }, spec: { egress } });
+  }
+  slice(5353);
+  await stopOperator();
+  await startOperator({ networkPolicies: true });
+  profile('default', {});
+  const said = () => statusOf('default')?.conditions?.find(({ type }) => type === 'NetworkPolicyConflict')?.message;
+  await until(() => /shop\/to-5353: .*; shop\/to-dns-udp: /.test(said() ?? ''));
+  assert.doesNotMatch(said() ?? '', /to-dns:/);
+  slice(1053);
+  await until(() => said()?.includes('to-dns-udp') === true && !said()?.includes('to-5353'));
+});
+
 test('where network policies may not be read the condition says so', async () => {
   server.know('namespaces');
   await stopOperator();

@@ -214,7 +214,7 @@ export class Reconciler {
     // First of all: what has no such mark may be gone before its nodes are.
     if (plan.course?.isAccepted && !isHeld(profile)) await this.#setHeld(profile, true);
     if (plan.course !== undefined) await this.#keepRevisions(profile, plan.course);
-    const policyFinding = plan.revision === undefined ? undefined : await world.policyFinding(profile);
+    const policyFinding = plan.revision === undefined ? undefined : world.policyFinding(profile);
     const { clusterDns, isFound } = world.clusterDns();
     const input: StatusInput = {
       profile,

@@ -4,7 +4,7 @@ import { kubeAddress } from '../../api/v1alpha1/network.ts';
 import type { ServiceTarget } from '../../api/v1alpha1/profile-parts.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { Clock } from '../../kube/clock.ts';
-import { type EndpointSlice, keptOfSlice, readyAddresses } from '../../kube/endpoint-slice.ts';
+import { type EndpointPort, type EndpointSlice, keptOfSlice, readyAddresses } from '../../kube/endpoint-slice.ts';
 import { ENDPOINT_SLICES, type KubeObject, keyOf, SERVICES } from '../../kube/resource.ts';
 import { Store, type StoreTiming, type Trouble } from '../../kube/store.ts';
 import type { ServiceName } from './cluster-dns.ts';
@@ -60,6 +60,11 @@ export class ServiceTargets {
   /** Where the ready ones are that a Service leads to, whatever addresses it has of its own. */
   endpoints(service: ServiceName): ServiceTarget {
     return this.#follow(service).target('Endpoints');
+  }
+
+  /** The ports of these, as far as they are known. */
+  endpointPorts(service: ServiceName): readonly EndpointPort[] {
+    return this.#follow(service).ports();
   }
 
   #follow({ namespace, name }: ServiceName): FollowedService {
@@ -139,6 +144,10 @@ class FollowedService {
     if (service.type === 'ExternalName') return unusable(`${title} is of type ExternalName, which has no address`);
     const addresses = service.clusterIPs.filter((address) => address !== '' && address !== headless);
     return addresses.length > 0 ? readable(title, addresses) : this.#ready();
+  }
+
+  ports(): readonly EndpointPort[] {
+    return [...(this.#slices?.list() ?? [])].flatMap(({ ports = [] }) => ports);
   }
 
   async stop(): Promise<void> {

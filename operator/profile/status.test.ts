@@ -386,30 +386,49 @@ test('what an agent said of an older configuration is no failure of the one that
   assert.equal(writtenFacts(refused(2)).report.failure, 'no');
 });
 
+const nothing = { first: [], count: 0 };
+
 test('network policies that keep pods from the agents are named with what they lack, where they are looked for', () => {
   const reports = { a: serving, b: serving };
   assert.equal('NetworkPolicyConflict' in summary(status({ reports })), false);
-  const none = status({ reports, policyFinding: { kind: 'known', conflicts: [], unread: [] } });
+  const none = status({ reports, policyFinding: { kind: 'known', conflicts: nothing, unread: nothing } });
   assert.equal(summary(none).NetworkPolicyConflict, 'False NoneFound');
-  const conflicts = Array.from({ length: 22 }, (_, at) => ({
+  const first = Array.from({ length: 20 }, (_, at) => ({
     policy: `shop/p${at}`,
     cidrs: ['10.96.0.10/32', '169.254.10.11/32'],
   }));
-  const some = status({ reports, policyFinding: { kind: 'known', conflicts, unread: [] } });
+  const conflicts = { first, count: 22 };
+  const some = status({ reports, policyFinding: { kind: 'known', conflicts, unread: nothing } });
   assert.equal(summary(some).NetworkPolicyConflict, 'True QueriesDropped');
   const { message } = condition(some, 'NetworkPolicyConflict');
   assert.match(message, /ipBlock.* shop\/p0: 10\.96\.0\.10\/32, 169\.254\.10\.11\/32; shop\/p1: /);
   assert.match(message, /shop\/p19: [^;]*; and 2 more$/);
-  const unread = ['shop/odd'];
-  const dark = status({ reports, policyFinding: { kind: 'known', conflicts: [], unread } });
+  const unread = { first: ['shop/odd'], count: 1 };
+  const dark = status({ reports, policyFinding: { kind: 'known', conflicts: nothing, unread } });
   assert.equal(summary(dark).NetworkPolicyConflict, 'Unknown NetworkPoliciesUnread');
-  assert.match(condition(dark, 'NetworkPolicyConflict').message, /not be understood: shop\/odd\.$/);
+  assert.match(condition(dark, 'NetworkPolicyConflict').message, /not be understood or compared: shop\/odd\.$/);
   const both = status({ reports, policyFinding: { kind: 'known', conflicts, unread } });
   assert.equal(summary(both).NetworkPolicyConflict, 'True QueriesDropped');
-  assert.match(condition(both, 'NetworkPolicyConflict').message, /2 more\. .* not be understood: shop\/odd\.$/);
+  assert.match(
+    condition(both, 'NetworkPolicyConflict').message,
+    /2 more\. .* not be understood or compared: shop\/odd\.$/,
+  );
   const unknown = status({ reports, policyFinding: { kind: 'unknown', why: 'they cannot be read' } });
   assert.equal(summary(unknown).NetworkPolicyConflict, 'Unknown NetworkPoliciesUnread');
   assert.equal(condition(unknown, 'NetworkPolicyConflict').message, 'they cannot be read');
+});
+
+test('what was said of network policies stands as it is while it is not found out anew, and no longer', () => {
+  const conflicts = { first: [{ policy: 'shop/p', cidrs: ['10.96.0.10/32'] }], count: 1 };
+  const before = status({ policyFinding: { kind: 'known', conflicts, unread: nothing } });
+  const stands = condition(before, 'NetworkPolicyConflict');
+  const edited: LocalDnsProfile = { metadata: { name: 'p', generation: 4 }, spec: {}, status: before };
+  const later = { profile: edited, nowMs: 60_000 };
+  const kept = status({ ...later, policyFinding: { kind: 'pending' } });
+  assert.deepEqual(condition(kept, 'NetworkPolicyConflict'), stands);
+  assert.equal(condition(kept, 'Accepted').observedGeneration, 4);
+  assert.equal('NetworkPolicyConflict' in summary(status({ policyFinding: { kind: 'pending' } })), false);
+  assert.equal('NetworkPolicyConflict' in summary(status(later)), false);
 });
 
 const course = (phase: RolloutPhase, more: Partial<RolloutState> = {}): Course => ({

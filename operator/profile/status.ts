@@ -16,6 +16,7 @@ import type { Course } from './course.ts';
 import { isOfPast, type NodeFacts, type WrittenFacts } from './facts.ts';
 import type { PolicyFinding } from './network-policies.ts';
 import type { ProfilePlan } from './plan.ts';
+import { policyVerdict } from './policy-verdict.ts';
 
 /** Everything that the status of one profile is made of. */
 export interface StatusInput {
@@ -76,11 +77,19 @@ export function profileStatus(input: StatusInput): ProfileStatus {
     ['Degraded', degraded(input, progress)],
     ['Conflicted', conflicted(profile, plan)],
   ];
-  if (input.policyFinding !== undefined) verdicts.push(['NetworkPolicyConflict', hindered(input.policyFinding)]);
-  const old = profile.status?.conditions ?? [];
-  const rollout = plan.course === undefined ? profile.status?.rollout : rolloutOf(plan.course);
   const generation = profile.metadata.generation;
   const observed = generation === undefined ? {} : { observedGeneration: generation };
+  const { policyFinding } = input;
+  const isPending = policyFinding?.kind === 'pending';
+  if (policyFinding !== undefined && !isPending) verdicts.push(['NetworkPolicyConflict', policyVerdict(policyFinding)]);
+  const old = profile.status?.conditions ?? [];
+  // Whoever has just begun to lead knows less than stands there.
+  const kept = isPending ? old.filter(({ type }) => type === 'NetworkPolicyConflict') : [];
+  const judged = verdicts.map(([type, verdict]) => {
+    const message = cut(verdict.message, maxConditionMessage);
+    return nextCondition(old, { type, ...observed, ...verdict, message }, nowMs);
+  });
+  const rollout = plan.course === undefined ? profile.status?.rollout : rolloutOf(plan.course);
   return {
     ...observed,
     ...(progress.revision === undefined ? {} : { revision: progress.revision }),
@@ -91,10 +100,7 @@ export function profileStatus(input: StatusInput): ProfileStatus {
       failed: progress.failed.length,
     },
     ...(rollout === undefined ? {} : { rollout }),
-    conditions: verdicts.map(([type, verdict]) => {
-      const message = cut(verdict.message, maxConditionMessage);
-      return nextCondition(old, { type, ...observed, ...verdict, message }, nowMs);
-    }),
+    conditions: [...judged, ...kept],
   };
 }
 
@@ -347,25 +353,6 @@ function conflicted({ spec }: LocalDnsProfile, { conflict }: ProfilePlan): Verdi
     status: 'True',
     reason: reasons.samePriority,
     message: `Claims ${some(nodes)} with priority ${spec.priority ?? 0}, as ${some(profiles)} does; the oldest profile serves them. Give one of them another priority.`,
-  };
-}
-
-function hindered(finding: PolicyFinding): Verdict {
-  if (finding.kind === 'unknown') return { status: 'Unknown', reason: reasons.policiesUnread, message: finding.why };
-  const { conflicts, unread } = finding;
-  const dark = unread.length === 0 ? '' : `These network policies could not be understood: ${some(unread)}.`;
-  if (conflicts.length === 0 && unread.length > 0)
-    return { status: 'Unknown', reason: reasons.policiesUnread, message: dark };
-  if (conflicts.length === 0) {
-    const message = 'No network policy lets pods ask cluster DNS and not the addresses of this profile.';
-    return { status: 'False', reason: reasons.noneFound, message };
-  }
-  const shown = conflicts.slice(0, maxListed).map(({ policy, cidrs }) => `${policy}: ${cidrs.join(', ')}`);
-  const more = conflicts.length > maxListed ? `; and ${conflicts.length - maxListed} more` : '';
-  return {
-    status: 'True',
-    reason: reasons.queriesDropped,
-    message: `These network policies let pods ask the pods of cluster DNS alone. Add an ipBlock for each address to their rules for port 53. ${shown.join('; ')}${more}${dark && `. ${dark}`}`,
   };
 }
 

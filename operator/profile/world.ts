@@ -19,6 +19,7 @@ import {
   type ClusterDns,
   chooseClusterDns,
   conventional,
+  podPorts,
   type Service,
   type ServiceFacts,
   type ServiceName,
@@ -215,15 +216,18 @@ export class World {
     };
   }
 
-  /** Network policies that keep pods from the addresses at which the profile serves them; undefined where nobody knows. */
-  async policyFinding({ spec }: LocalDnsProfile): Promise<PolicyFinding | undefined> {
+  /** Network policies that keep pods from the addresses at which the profile serves them; undefined where they are not looked for. */
+  policyFinding({ spec }: LocalDnsProfile): PolicyFinding | undefined {
     if (this.#policies === undefined) return undefined;
-    const { service, addresses: intercepted } = this.clusterDns().clusterDns;
+    const { namespace, service, addresses: intercepted } = this.clusterDns().clusterDns;
     const { cluster } = defaultProfileSpec(spec).listeners;
     const addresses = [...(cluster?.addresses ?? []), ...(cluster?.intercept ? intercepted : [])];
-    const [found] = [...this.services.list()].filter(({ name }) => name === service).map(({ selector }) => selector);
-    const labels = found ?? { [clusterDnsLabel.key]: clusterDnsLabel.value };
-    return this.#policies.finding({ labels, endpoints: this.#dnsEndpoints() }, addresses);
+    const found = [...this.services.list()].find(({ name }) => name === service);
+    const labels = found?.selector ?? { [clusterDnsLabel.key]: clusterDnsLabel.value };
+    const endpoints = this.#dnsEndpoints();
+    const known = found === undefined ? [] : this.serviceTargets.endpointPorts({ namespace, name: service });
+    const ports = podPorts({ dnsPorts: found?.dnsPorts ?? [] }, known);
+    return this.#policies.finding({ labels, endpoints, ports }, addresses);
   }
 
   #dnsEndpoints(): ServiceTarget {
@@ -233,7 +237,12 @@ export class World {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([...this.stores.map((store) => store.stop()), this.serviceTargets.stop()]);
+    this.#policies?.stop();
+    await Promise.all([
+      ...this.stores.map((store) => store.stop()),
+      this.serviceTargets.stop(),
+      this.#policies?.stop(),
+    ]);
   }
 
   /** The cluster DNS Service, or where we looked for it. */
