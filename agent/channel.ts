@@ -34,6 +34,8 @@ export type ToControl =
   | { kind: 'outcome'; number: number; outcome: Outcome }
   | { kind: 'tally'; notice: TallyNotice }
   | { kind: 'log'; records: LogRecord[] }
+  /** There are lines in the log of queries. */
+  | { kind: 'queries' }
   | { kind: 'pong'; number: number }
   | { kind: 'probed'; number: number; probes: Probed[] }
   /** The agent is about to end: no query shall be led to it any more. */

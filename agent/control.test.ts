@@ -12,6 +12,7 @@ import type { ConfigSink } from './config/config-source.ts';
 import { Control } from './control.ts';
 import { type Arrangement, Interceptor } from './datapath/interceptor.ts';
 import { parseAgentOptions } from './options.ts';
+import { queryLogMemory } from './query-log.ts';
 import type { Probed } from './trial/trial.ts';
 
 const withinMs = 5_000;
@@ -69,10 +70,14 @@ suite('the control worker', () => {
       ],
       {},
     );
-    const control = new Control(port1, { options, version: '1.2.3', startKey: new Uint8Array(32) }, (given) => {
-      sink = given;
-      return { start: async () => {}, stop: async () => port1.close(), report: (outcome) => reports.push(outcome) };
-    });
+    const control = new Control(
+      port1,
+      { options, version: '1.2.3', startKey: new Uint8Array(32), queryLog: queryLogMemory(1024) },
+      (given) => {
+        sink = given;
+        return { start: async () => {}, stop: async () => port1.close(), report: (outcome) => reports.push(outcome) };
+      },
+    );
     await control.start();
     return {
       desired,

@@ -18,6 +18,7 @@ import { reaches } from './listen/reaches.ts';
 import { type Log, openLog } from './log.ts';
 import { Metrics } from './metrics.ts';
 import type { AgentOptions } from './options.ts';
+import { QueryLogPump } from './query-log.ts';
 import { ReadyFile } from './readiness.ts';
 import { giveBackSpareMemory } from './spare-memory.ts';
 import type { Probed } from './trial/trial.ts';
@@ -35,6 +36,7 @@ export interface ControlData {
   version: string;
   /** What the process proves by that it is itself. */
   startKey: Uint8Array;
+  queryLog: SharedArrayBuffer;
 }
 
 export type OpenSource = (sink: ConfigSink) => ConfigSource;
@@ -42,6 +44,7 @@ export type OpenSource = (sink: ConfigSink) => ConfigSource;
 export class Control implements ConfigSink {
   readonly log: Log;
   readonly #flush: () => void;
+  readonly #queries: QueryLogPump;
   readonly #port: MessagePort;
   readonly #options: AgentOptions;
   readonly #metrics: Metrics;
@@ -71,10 +74,11 @@ export class Control implements ConfigSink {
   readonly #probing = new Map<number, (probes: Probed[]) => void>();
   #pings = 0;
 
-  constructor(port: MessagePort, { options, version, startKey }: ControlData, openSource: OpenSource) {
-    const { log, flush } = openLog(options.logLevel);
+  constructor(port: MessagePort, { options, version, startKey, queryLog }: ControlData, openSource: OpenSource) {
+    const { log, flush, queries } = openLog(options.logLevel);
     this.log = log;
     this.#flush = flush;
+    this.#queries = new QueryLogPump(queryLog, systemClock, queries);
     this.#port = port;
     this.#options = options;
     this.#nodeDns = options.nodeDns ?? [];
@@ -117,6 +121,8 @@ export class Control implements ConfigSink {
       await this.#resolvConf.start();
     }
     void this.#serveHealth();
+    // Of a worker of before there may be lines that nobody has written.
+    this.#queries.wake();
     giveBackSpareMemory(systemClock);
     await this.#source.start();
   }
@@ -235,6 +241,9 @@ export class Control implements ConfigSink {
       case 'log':
         for (const { level, msg, fields } of message.records) this.log[level](fields, msg);
         break;
+      case 'queries':
+        this.#queries.wake();
+        break;
       case 'pong':
         this.#pongs.get(message.number)?.();
         break;
@@ -352,6 +361,7 @@ export class Control implements ConfigSink {
     if (this.#options.profile !== undefined || !isServed) await this.#interceptor.remove();
     this.#interceptor.close();
     this.#closeHealth();
+    this.#queries.end();
     this.log.info('stopped');
     this.#flush();
     this.#send({ kind: 'stopped' });

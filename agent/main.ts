@@ -15,6 +15,7 @@ import { marked, unmarked } from './forward/outgoing.ts';
 import { loopbackTransport, networkTransport, transportOver } from './forward/transport.ts';
 import { hasBatches } from './listen/batched.ts';
 import { ListenError } from './listen/listener.ts';
+import { QueryLogWriter, queryLogMemory } from './query-log.ts';
 import type { ServerLog } from './server/server.ts';
 import { Tallies } from './tallies.ts';
 import { probeNames } from './trial/probes.ts';
@@ -37,7 +38,7 @@ const withdrawMs = 500;
 export interface ServingOptions {
   /** The module that runs in the control worker, and what it is given. */
   control: URL;
-  /** The worker gets the start key beside it. */
+  /** The worker gets the start key and the log of queries beside it. */
   controlData: Record<string, unknown>;
   /** What `id.server` answers with. */
   nodeName: string;
@@ -65,6 +66,8 @@ class Agent {
   /** The worker's. */
   readonly #descriptors = new Descriptors();
   #logs: LogRecord[] = [];
+  readonly #queryLog = queryLogMemory();
+  readonly #queryLines = new QueryLogWriter(this.#queryLog, () => this.#tell({ kind: 'queries' }));
   #stopping = false;
   #code = 0;
   #withdrawn = () => {};
@@ -119,7 +122,7 @@ class Agent {
   }
 
   #startWorker(): void {
-    const workerData = { ...this.#options.controlData, startKey: this.#startKey };
+    const workerData = { ...this.#options.controlData, startKey: this.#startKey, queryLog: this.#queryLog };
     const worker = new Worker(this.#options.control, { workerData, resourceLimits });
     this.#worker = worker;
     for (const notice of this.#notices) worker.postMessage(notice);
@@ -246,7 +249,7 @@ class Agent {
 
   #serverLog(): ServerLog {
     return {
-      query: (line) => this.#log('info', 'query', { ...line }),
+      query: (line) => this.#queryLines.write(line, Date.now()),
       failure: (line) => this.#log('error', 'query failed', { ...line }),
       exceptionOfSearchPath: (line) =>
         this.#log('warn', 'a name exists that searchPath rules out: names below this are asked of the servers', {

@@ -37,6 +37,7 @@ test('what the serving thread counts is what a scrape shows, each time anew', as
   listener[ListenerCount.tcpQueries] = 2;
   listener[ListenerCount.dropped] = 3;
   listener[ListenerCount.overrun] = 7;
+  listener[ListenerCount.unlogged] = 10;
   listener[firstRcodeCount + 3] = 4;
   const zone = tallies.open('zone', { listener: 'cluster', zone: 'cluster.local' }, zoneCounts);
   zone[ZoneCount.stale] = 6;
@@ -47,6 +48,7 @@ test('what the serving thread counts is what a scrape shows, each time anew', as
   equal((await samples('localdns_queries_total'))['{listener="cluster",transport="tcp"}'], 2);
   equal((await samples('localdns_rejected_total'))['{listener="cluster",reason="dropped"}'], 3);
   equal((await samples('localdns_overrun_queries_total'))['{listener="cluster"}'], 7);
+  equal((await samples('localdns_unlogged_queries_total'))['{listener="cluster"}'], 10);
   equal((await samples('localdns_answers_total'))['{listener="cluster",rcode="NXDOMAIN"}'], 4);
   const answers = await samples('localdns_zone_answers_total');
   equal(answers['{listener="cluster",zone="cluster.local",origin="stale"}'], 6);

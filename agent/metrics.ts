@@ -143,6 +143,12 @@ export class Metrics {
       each(tallies, ListenerCount.overrun),
     );
     this.#counter(
+      'localdns_unlogged_queries_total',
+      'Queries whose line for the log was lost, because more came than are written.',
+      ['listener'],
+      each(tallies, ListenerCount.unlogged),
+    );
+    this.#counter(
       'localdns_truncated_total',
       'Answers sent with TC=1.',
       ['listener'],

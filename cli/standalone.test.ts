@@ -222,6 +222,30 @@ services:
     equal(program.lines.at(-1)?.msg, 'stopped');
   });
 
+  test('writes a line for each query where queryLogging says so, and the last ones before it ends', async () => {
+    const upstream = await upstreamWith('192.0.2.1');
+    const program = start(profileFile(profile(upstream.endpoint, ', queryLogging: Log')), ...anyPorts);
+    const port = await program.port();
+    await ask(port, 'one.example');
+    const asked = () => program.lines.filter(({ msg, name }) => msg === 'query' && String(name).endsWith('.example.'));
+    await eventually('the first line', startMs, () => asked().length === 1);
+    await ask(port, 'one.example', true);
+    await ask(port, 'two.example');
+    program.signal('SIGTERM');
+    equal(await program.exit, 0);
+    deepEqual(
+      asked().map(({ level, client, transport, name, type, rcode, origin }) =>
+        [level, client, transport, name, type, rcode, origin].join(' '),
+      ),
+      [
+        'info 127.0.0.1 udp one.example. 1 0 forwarded',
+        'info 127.0.0.1 tcp one.example. 1 0 cache',
+        'info 127.0.0.1 udp two.example. 1 0 forwarded',
+      ],
+    );
+    for (const { time } of asked()) ok(Math.abs(Date.now() - Date.parse(String(time))) < startMs, String(time));
+  });
+
   test('takes an edit in place and a rename over its file within two seconds, refuses a bad one whole, and loses no query', async () => {
     const [one, two, three] = await Promise.all(['192.0.2.1', '192.0.2.2', '192.0.2.3'].map(upstreamWith));
     if (one === undefined || two === undefined || three === undefined) throw new Error('no upstream');

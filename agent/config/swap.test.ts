@@ -21,7 +21,7 @@ function scene(names: ListenerName[]) {
   const tallies = new Tallies((notice) => notices.push(notice));
   const builder = new Builder('node', new ResponseCache(1 << 20), transport, clock, tallies);
   const swap = new Swap(builder, clock, transport, tallies, {
-    query() {},
+    query: () => true,
     failure() {},
     exceptionOfSearchPath() {},
     privateAnswer() {},

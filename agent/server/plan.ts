@@ -121,6 +121,8 @@ export const ListenerCount = {
   unfinished: 16,
   /** How long clients have waited for servers, added up. */
   waitedMs: 17,
+  /** Queries whose line for the log was lost. */
+  unlogged: 18,
 } as const;
 export const firstRcodeCount = Object.keys(ListenerCount).length;
 export const rcodeCounts = 16;

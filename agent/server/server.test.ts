@@ -8,9 +8,11 @@ import { query, read } from '../../test/fake/octets.ts';
 import { FakeUpstreams } from '../../test/fake/upstream.ts';
 import { Builder } from '../build.ts';
 import { ResponseCache } from '../cache/response-cache.ts';
+import type { QueryLine } from '../query-log.ts';
 import { Tallies } from '../tallies.ts';
+import { origin } from '../wire/edns.ts';
 import { ListenerCount, listenerCounts } from './plan.ts';
-import { type QueryLine, Server } from './server.ts';
+import { Server } from './server.ts';
 
 const block = {
   zone: '.',
@@ -24,6 +26,8 @@ const block = {
   serveStaleDurationInSeconds: 600,
   serveStale: 'Immediate',
 };
+
+const linesKept = 3;
 
 function scene(random: () => number) {
   const clock = new FakeClock();
@@ -45,7 +49,10 @@ function scene(random: () => number) {
   const lines: QueryLine[] = [];
   const failures: object[] = [];
   const server = new Server(plan, clock, counts, {
-    query: (line) => lines.push(line),
+    query: (line) => {
+      lines.push(line);
+      return lines.length <= linesKept;
+    },
     failure: (line) => failures.push(line),
     exceptionOfSearchPath: () => {},
     privateAnswer: () => {},
@@ -90,11 +97,20 @@ test('with queryLogging Log each query is one line: who, how, what, and where th
   void ask('WWW.example');
   await clock.advance(10);
   await ask();
-  const line = { client: '192.0.2.99', transport: 'udp', name: 'www.example.', type: 1, rcode: 0 };
+  const line = { client: '192.0.2.99', overTcp: false, name: '\x03www\x07example\0', type: 1, rcode: 0 };
   deepEqual(lines, [
-    { ...line, origin: 'forwarded', durationMs: 7 },
-    { ...line, origin: 'cache', durationMs: 0 },
+    { ...line, origin: origin.forwarded, durationMs: 7 },
+    { ...line, origin: origin.cache, durationMs: 0 },
   ]);
+});
+
+test('a query whose line is lost is answered all the same, and counted', async () => {
+  const { ask, counts, clock, upstreams, ends } = scene(() => 0);
+  upstreams.respond = (query) => query.answer({ answers: ['www.example 60 A 192.0.2.1'] });
+  for (let query = 0; query < linesKept + 2; query += 1) await ask();
+  await clock.advance(10);
+  equal(counts[ListenerCount.unlogged], 2);
+  deepEqual(new Set(ends), new Set(['NOERROR']));
 });
 
 test('failures of a zone are logged once a second, and the line says how many it stands for', async () => {

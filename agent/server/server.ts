@@ -8,6 +8,7 @@ import { clientTimerMs, isRefreshDue, isServableStale, postponeRefresh } from '.
 import type { Clock } from '../clock.ts';
 import { ClientShares } from '../forward/client-shares.ts';
 import { type Answered, type Failed, type Outcome, refused } from '../forward/outcome.ts';
+import type { QueryLine } from '../query-log.ts';
 import { maxMessageLength, sizeLimit, writeEmptyAnswer, writeRefusal } from '../wire/answer.ts';
 import { type Origin, origin } from '../wire/edns.ts';
 import * as header from '../wire/header.ts';
@@ -40,8 +41,8 @@ export interface Reply {
 }
 
 export interface ServerLog {
-  /** One line a query, for zones with queryLogging: Log. */
-  query(line: QueryLine): void;
+  /** One line a query, for zones with queryLogging: Log. False where the line is lost. */
+  query(line: QueryLine): boolean;
   /** A query that no upstream answered; at most one line a second and zone, which says how many it stands for. */
   failure(line: { zone: string; name: string; reason: string; failures: number }): void;
   /** A name exists that the Kubernetes DNS specification rules out: what is `below` is asked of the servers from now on. */
@@ -52,17 +53,6 @@ export interface ServerLog {
   exception(error: unknown): void;
 }
 
-export interface QueryLine {
-  client: string;
-  transport: 'tcp' | 'udp';
-  name: string;
-  type: number;
-  rcode: number;
-  origin: keyof typeof origin;
-  /** To the microsecond. */
-  durationMs: number;
-}
-
 const failureLogMs = 1_000;
 /** Some two kilobytes each. */
 const maxSharing = 8_192;
@@ -70,10 +60,6 @@ const tooManyWait = refused('too many queries wait for answers that are on their
 const reliefPlace = placeOf('searchPath');
 const cutPlace = placeOf('nxdomainAbove');
 const probePlace = placeOf('probe');
-const originNames = Object.fromEntries(Object.entries(origin).map(([name, value]) => [value, name])) as Record<
-  Origin,
-  keyof typeof origin
->;
 
 /** Serves one listener's packets: parse, policies, zone, cache, forward. */
 export class Server {
@@ -352,15 +338,12 @@ export class Server {
   }
 
   #logQuery(query: PendingQuery, reply: Reply, from: Origin, startedAtMs: number): void {
-    this.#log.query({
-      client: reply.client,
-      transport: reply.overTcp ? 'tcp' : 'udp',
-      name: nameToText(query.name),
-      type: query.type,
-      rcode: header.responseCode(this.#out),
-      origin: originNames[from],
-      durationMs: Math.round((this.#clock.nowMs() - startedAtMs) * 1000) / 1000,
-    });
+    const { client, overTcp } = reply;
+    const { name, type } = query;
+    const rcode = header.responseCode(this.#out);
+    const durationMs = this.#clock.nowMs() - startedAtMs;
+    const isKept = this.#log.query({ client, overTcp, name, type, rcode, origin: from, durationMs });
+    if (!isKept) this.#count(ListenerCount.unlogged);
   }
 
   #logFailure(query: PendingQuery, zone: Zone, { reason }: Failed, nowMs: number): void {

@@ -2,8 +2,9 @@
 
 import { Builder, type Destinations } from '../../agent/build.ts';
 import { ResponseCache } from '../../agent/cache/response-cache.ts';
+import type { QueryLine } from '../../agent/query-log.ts';
 import { ListenerCount, type ListenerPlan, listenerCounts, ZoneCount } from '../../agent/server/plan.ts';
-import { type QueryLine, Server } from '../../agent/server/server.ts';
+import { Server } from '../../agent/server/server.ts';
 import { Tallies, type TallyNotice } from '../../agent/tallies.ts';
 import type { ListenerConfig, NodeConfig, ServerBlockConfig } from '../../api/v1alpha1/node-config.ts';
 import { FakeClock, settle } from './clock.ts';
@@ -104,7 +105,7 @@ export class FakeAgent {
     const servers = { nodeDns: [nodeDns], clusterDns: [clusterDns], ...destinations };
     this.#build = (more) => builder.build(config(more), servers).plans.get('node') as ListenerPlan;
     this.server = new Server(this.#build(local), this.clock, this.counts, {
-      query: (line) => this.queryLines.push(line),
+      query: (line) => this.queryLines.push(line) > 0,
       failure: () => {},
       exceptionOfSearchPath: ({ below }) => this.exceptionsOfSearchPath.push(below),
       privateAnswer: ({ name, address }) => this.privateAnswers.push(`${name} ${address}`),
