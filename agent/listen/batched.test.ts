@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
-import { afterEach, suite, test } from 'node:test';
+import { afterEach, mock, suite, test } from 'node:test';
 import { intOption, isLibc, linux, loadLibc, socketAddress } from '../libc.ts';
 import type { Reply } from '../server/server.ts';
 import { hasBatches, openBatched } from './batched.ts';
@@ -166,6 +166,26 @@ suite('datagrams in batches', { skip: hasBatches() ? false : 'no system calls fo
     assert.equal(kernel.sent.length, served);
     while (kernel.incoming.length > 0) kernel.readable();
     assert.equal(kernel.sent.length, 1_000);
+  });
+
+  test('where all is answered and nothing goes on the loop takes no further turn', async () => {
+    let isOver = true;
+    const kernel = await withKernel((packet, reply) => {
+      reply.send(packet, packet.length);
+      return isOver;
+    });
+    const turns = mock.method(globalThis, 'setImmediate');
+    const ask = () => {
+      kernel.incoming = [7, 8].map((port) => ({ from: socketAddress('192.0.2.7', port), text: '?' }));
+      kernel.readable();
+      return turns.mock.callCount();
+    };
+    const counts = [ask()];
+    isOver = false;
+    counts.push(ask());
+    turns.mock.restore();
+    assert.deepEqual(counts, [0, 1]);
+    assert.equal(kernel.sent.length, 4);
   });
 
   test('answers that come later go to whom their queries came from, all of a turn in one call', async () => {

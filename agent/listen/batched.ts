@@ -134,6 +134,7 @@ class BatchedListener implements Listener, Sender {
   /** Called by the loop itself: what throws here would surface anywhere. */
   #read(): void {
     const datagrams = this.#datagrams;
+    let isOver = true;
     for (let batch = 0; batch < batchesPerTurn; batch += 1) {
       const count = datagrams.receive(this.fd, this.shape);
       this.#received += count;
@@ -144,13 +145,14 @@ class BatchedListener implements Listener, Sender {
         }
         this.#open += 1;
         const reply = new BatchedReply(this, place);
-        this.#serve(datagrams.packet(place), reply);
+        if (this.#serve(datagrams.packet(place), reply) !== true) isOver = false;
         if (reply.isOpen) reply.keep(datagrams.peer(place, this.shape));
       }
       datagrams.flush();
       if (count < batchSize) break;
     }
-    this.#afterThis();
+    // A turn more of the loop costs what some answers cost.
+    if (!isOver) this.#afterThis();
   }
 
   /** Promises that were begun outside of Node's callbacks go on after one of those. */

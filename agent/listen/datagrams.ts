@@ -8,6 +8,8 @@ import { copyOctets } from '../wire/octets.ts';
 
 /** Datagrams in one call: beyond some dozens it costs little of what they cost. */
 export const batchSize = 64;
+/** By so much each place is longer than what fits: at multiples of 4 KiB all would share a few lines of the processor's caches. */
+const shift = 192;
 /** Of a datagram that is sent; whoever has a longer one is told to ask over TCP (RFC 9715). */
 const maxSentLength = 4_096;
 
@@ -140,8 +142,8 @@ export class Datagrams {
 
   constructor(calls: BatchCalls) {
     this.#calls = calls;
-    this.#received = new Places(calls, maxMessageLength + 1);
-    this.#sent = new Places(calls, maxSentLength);
+    this.#received = new Places(calls, maxMessageLength + 1 + shift);
+    this.#sent = new Places(calls, maxSentLength + shift);
   }
 
   /** How many came, at most {@link batchSize}: at the places from 0 on, until the next call. */
@@ -204,7 +206,8 @@ export class Datagrams {
     this.#count = 0;
     if (from === undefined) return;
     for (let at = 0; at < count; ) {
-      const sent = this.#calls.send(from.fd, this.#sent.headers.subarray(at * headerWords * 4), count - at);
+      const { headers } = this.#sent;
+      const sent = this.#calls.send(from.fd, at === 0 ? headers : headers.subarray(at * headerWords * 4), count - at);
       if (sent > 0) at += sent;
       else {
         // The kernel has no room for the first of them, or a rule forbids it: that one is lost, as on the wire.

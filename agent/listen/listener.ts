@@ -44,7 +44,8 @@ export type Mishap =
 /** @param times 1 where it is not given */
 export type TellMishap = (what: Mishap, times?: number) => void;
 
-export type ServePacket = (packet: Buffer, reply: Reply) => void;
+/** @returns true where it is over: what is answered, and nothing that it began goes on */
+export type ServePacket = (packet: Buffer, reply: Reply) => unknown;
 
 /** Why an address cannot be listened on, in a sentence that says where to look. */
 export class ListenError extends Error {

@@ -16,7 +16,7 @@ export type ListenerName = 'cluster' | 'node';
 export type ListenAddresses = Partial<Record<ListenerName, ListenAddress[]>>;
 
 /** Serves a packet that came to one of a listener's addresses. */
-export type ServeListener = (name: ListenerName, ...packet: Parameters<ServePacket>) => void;
+export type ServeListener = (name: ListenerName, ...packet: Parameters<ServePacket>) => unknown;
 
 /** An address that is listened on, with the port that the system gave. */
 export interface ListeningAddress extends ListenAddress {

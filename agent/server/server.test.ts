@@ -60,13 +60,14 @@ function scene(random: () => number) {
   });
   const ends: string[] = [];
   const ask = async (name = 'www.example') => {
-    server.serve(buildQuery({ name }), {
+    const isOver = server.serve(buildQuery({ name }), {
       overTcp: false,
       client: '192.0.2.99',
       send: (message, length) => ends.push(readMessage(Buffer.from(message.subarray(0, length))).rcode),
       drop: () => ends.push('dropped'),
     });
     await settle();
+    return isOver;
   };
   return { clock, upstreams, counts, exceptions, lines, failures, ends, ask };
 }
@@ -89,6 +90,14 @@ test('a bug while a query is forwarded costs that query alone, and is counted an
   deepEqual(ends, ['dropped', 'NOERROR', 'NOERROR']);
   equal(exceptions.length, 2);
   equal(counts[ListenerCount.exceptions], 2);
+});
+
+test('whoever hands a packet over is told whether something goes on: a question, a refresh behind an answer', async () => {
+  const { ask, clock } = scene(() => 0);
+  equal(await ask(), false);
+  equal(await ask(), true);
+  await clock.advance(60_000);
+  equal(await ask(), false);
 });
 
 test('with queryLogging Log each query is one line: who, how, what, and where the answer came from', async () => {

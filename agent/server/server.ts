@@ -68,6 +68,8 @@ export class Server {
   readonly #log: ServerLog;
   readonly #counts: Float64Array;
   readonly #query = new Query();
+  /** What is served now has begun something that takes time. */
+  #goesOn = false;
   /** Those who wait for what others have asked. */
   readonly #sharing = new ClientShares(maxSharing);
   readonly #out = Buffer.alloc(maxMessageLength);
@@ -89,13 +91,16 @@ export class Server {
     this.#query.identity = plan.identity;
   }
 
-  /** Never throws. The packet is not used after the return. */
-  serve(packet: Buffer, reply: Reply): void {
+  /** Never throws. The packet is not used after the return. True where it is over, false where something goes on. */
+  serve(packet: Buffer, reply: Reply): boolean {
+    this.#goesOn = false;
     try {
       this.#serve(packet, reply);
     } catch (error) {
       this.#exception(error, reply);
+      return false;
     }
+    return !this.#goesOn;
   }
 
   #exception(error: unknown, reply: Reply): void {
@@ -217,6 +222,7 @@ export class Server {
     const { query, zone } = resolution;
     const { forwarder, counts } = zone;
     zone.inFlight.add(resolution);
+    this.#goesOn = true;
     const onEnd = (outcome: Outcome): void => {
       zone.inFlight.delete(resolution);
       counts[ZoneCount.inFlight] = forwarder.inFlight;
