@@ -61,7 +61,7 @@ export interface Page<T> {
 
 interface Where {
   readonly namespace?: string | undefined;
-  readonly subresource?: 'status';
+  readonly subresource?: 'status' | 'scale';
 }
 
 const DEFAULT_TIMEOUT_MS = 15_000;

@@ -92,6 +92,13 @@ export const CONTROLLER_REVISIONS: Resource = {
   kind: 'ControllerRevision',
   namespaced: true,
 };
+export const DEPLOYMENTS: Resource = {
+  group: 'apps',
+  version: 'v1',
+  plural: 'deployments',
+  kind: 'Deployment',
+  namespaced: true,
+};
 export const EVENTS: Resource = {
   group: 'events.k8s.io',
   version: 'v1',

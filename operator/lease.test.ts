@@ -129,6 +129,28 @@ test('a Lease that is given back is taken within a second', async () => {
   assert.deepEqual(told, ['a leads', 'a stops', 'b leads']);
 });
 
+test('whoever is the last takes the Lease along, and nobody who comes later waits for it', async () => {
+  const a = await contender('a');
+  await pass(10_000);
+  const stopped = a.stop({ release: true, isLast: true });
+  await pass(0);
+  await stopped;
+  assert.equal(api.lease, undefined);
+  const b = await contender('b');
+  assert.equal(b.isHeld(), true);
+});
+
+test('the last one takes no Lease along that is not his', async () => {
+  const a = await contender('a');
+  const b = await contender('b');
+  for (const release of [true, false]) {
+    const stopped = (release ? b : a).stop({ release, isLast: true });
+    await pass(0);
+    await stopped;
+    assert.equal(api.lease?.spec.holderIdentity, 'a');
+  }
+});
+
 test('a Lease that is not given back runs out by itself', async () => {
   const a = await contender('a');
   const b = await contender('b');
@@ -302,7 +324,7 @@ class FakeLeases {
   #held: Promise<void> | undefined;
 
   write(spec: Record<string, unknown>): Lease {
-    this.lease = { metadata: { name: 'operator', resourceVersion: `${++this.#version}` }, spec };
+    this.lease = { metadata: { name: 'operator', uid: 'one', resourceVersion: `${++this.#version}` }, spec };
     return structuredClone(this.lease);
   }
 
@@ -353,6 +375,12 @@ class FakeLeases {
     this.#held = undefined;
     await held;
     return written as unknown as T;
+  }
+
+  async delete(_resource: unknown, _name: string, { uid }: { uid?: string | undefined }): Promise<void> {
+    await this.#received();
+    if (uid !== this.lease?.metadata.uid) throw this.#conflict();
+    this.remove();
   }
 
   async #received(): Promise<void> {

@@ -42,7 +42,7 @@ interface LeaseRecord {
 }
 
 export interface LeaderElectionOptions {
-  readonly client: Pick<KubeClient, 'get' | 'create' | 'mergePatch'>;
+  readonly client: Pick<KubeClient, 'get' | 'create' | 'mergePatch' | 'delete'>;
   readonly namespace: string;
   readonly name: string;
   /** Of this process alone: one that is started anew is another. */
@@ -68,6 +68,7 @@ export class LeaderElection {
   #record: LeaseRecord = {};
   #observedMs = 0;
   #resourceVersion: string | undefined;
+  #uid: string | undefined;
   #leads = false;
   #until: Deadline = { monotonicMs: 0, wallMs: 0 };
   #cancelExpiry = (): void => {};
@@ -95,15 +96,18 @@ export class LeaderElection {
 
   /**
    * Contends no more. With `release`, a Lease that is held is given back, and another takes it at its next look; without, it runs
-   * out by itself: right wherever something that this process began may still be under way.
+   * out by itself: right wherever something that this process began may still be under way. With `isLast` nobody is to come after it, and the Lease
+   * goes altogether: who is installed one day need not wait for anybody.
    */
-  async stop({ release }: { readonly release: boolean }): Promise<void> {
+  async stop({ release, isLast = false }: { readonly release: boolean; readonly isLast?: boolean }): Promise<void> {
     this.#abort.abort();
     await this.#running;
     const held = this.isHeld();
     this.#lose();
     if (!held || !release) return;
+    const { client, namespace, name } = this.#options;
     try {
+      if (isLast) return await client.delete(LEASES, name, { uid: this.#uid }, { namespace });
       // As client-go does: nobody holds it, and its duration is over at once.
       await this.#patch({ holderIdentity: null, leaseDurationSeconds: 1, renewTime: this.#now() });
     } catch (error) {
@@ -182,6 +186,7 @@ export class LeaderElection {
   /** A Lease that is gone leaves its record standing: who held it may not know yet. */
   #observe(lease: Lease | undefined): void {
     this.#resourceVersion = lease?.metadata.resourceVersion;
+    this.#uid = lease?.metadata.uid;
     if (lease === undefined || isDeepStrictEqual(lease.spec ?? {}, this.#record)) return;
     this.#record = lease.spec ?? {};
     this.#observedMs = this.#options.clock.nowMs();

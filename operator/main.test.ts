@@ -1,26 +1,16 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, afterEach, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
-import { FakeApiServer, operatorKinds } from '../kube/api-server.fake.ts';
+import { test } from 'node:test';
+import { operatorKinds } from '../kube/api-server.fake.ts';
+import { OperatorProcesses } from '../test/tools/operator-processes.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'localdns-operator-'));
-const program = `import { runOperator } from ${JSON.stringify(new URL('main.ts', import.meta.url).href)};
-process.exitCode = await runOperator(process.argv.slice(1));`;
-let running: { child: ChildProcess; output: () => string } | undefined;
-const children: ChildProcess[] = [];
-
-afterEach(() => {
-  for (const child of children.splice(0)) child.kill('SIGKILL');
-});
-after(() => rmSync(folder, { recursive: true }));
+const { operator, output, outputOf, lines, until, untilAsync, fakeServer, kubeconfig, freePort, folder } =
+  new OperatorProcesses();
 
 test('the operator says ready once it knows the cluster, tells its numbers, and ends with 0 on SIGTERM', async () => {
-  const server = new FakeApiServer([...operatorKinds, 'leases']);
+  const server = fakeServer([...operatorKinds, 'leases']);
   const port = await freePort();
   const started = operator('--kubeconfig', kubeconfig(await server.start()), '--metrics', `127.0.0.1:${port}`);
   await until(() => lines().some(({ msg }) => msg === 'ready'));
@@ -43,7 +33,7 @@ test('the operator says ready once it knows the cluster, tells its numbers, and 
 });
 
 test('of two operators one acts, and the other is ready to: it does as soon as the first is told to end', async () => {
-  const server = new FakeApiServer([...operatorKinds, 'leases']);
+  const server = fakeServer([...operatorKinds, 'leases']);
   const config = kubeconfig(await server.start());
   const ports = [await freePort(), await freePort()];
   const leads = async (port: number | undefined): Promise<boolean> => {
@@ -90,10 +80,9 @@ test('of two operators one acts, and the other is ready to: it does as soon as t
 });
 
 test('a leader that waits for its turns to write hands over at once, however seldom they come, and complains of nothing', async () => {
-  const server = new FakeApiServer([...operatorKinds, 'leases']);
+  const server = fakeServer([...operatorKinds, 'leases']);
   const config = kubeconfig(await server.start());
   const slow = operator('--kubeconfig', config, '--metrics', `127.0.0.1:${await freePort()}`, '--kube-api-qps=1');
-  const output = running?.output ?? assert.fail();
   await until(() => lines().some(({ msg }) => msg === 'leading'));
   operator('--kubeconfig', config, '--metrics', `127.0.0.1:${await freePort()}`);
   await until(() => lines().some(({ msg }) => msg === 'ready'));
@@ -105,12 +94,12 @@ test('a leader that waits for its turns to write hands over at once, however sel
   slow.kill('SIGTERM');
   await until(() => lines().some(({ msg }) => msg === 'leading'));
   assert.ok(performance.now() - toldAt < 2_000, `${performance.now() - toldAt} ms`);
-  assert.doesNotMatch(output(), /KUBE_|"level":"error"/);
+  assert.doesNotMatch(outputOf(slow), /KUBE_|"level":"error"/);
   await server.stop();
 });
 
 test('a leader that loses the API server, and its Lease to another, does nothing until it leads again, and then what is due', async () => {
-  const server = new FakeApiServer([...operatorKinds, 'leases']);
+  const server = fakeServer([...operatorKinds, 'leases']);
   const config = kubeconfig(await server.start());
   const address = Number(new URL(server.url).port);
   const timing = ['--lease-duration=3', '--lease-renew-deadline=2', '--lease-retry=0.5'];
@@ -138,7 +127,7 @@ test('a leader that loses the API server, and its Lease to another, does nothing
 });
 
 test('an API server that is away and CRDs that are missing are one line each, and then all is well', async () => {
-  const server = new FakeApiServer(['nodes', 'services', 'leases', 'controllerrevisions']);
+  const server = fakeServer(['nodes', 'services', 'leases', 'controllerrevisions']);
   const url = await server.start();
   const port = Number(new URL(url).port);
   await server.stop();
@@ -161,7 +150,7 @@ test('an API server that is away and CRDs that are missing are one line each, an
 });
 
 test('a kubeconfig that is not there is one line, and is used once it is', async () => {
-  const server = new FakeApiServer([
+  const server = fakeServer([
     'nodes',
     'services',
     'localdnsprofiles',
@@ -186,66 +175,16 @@ test('a kubeconfig that is not there is one line, and is used once it is', async
 test('a wrong option ends the operator with 2 and one line', async () => {
   const started = operator('--metrics', 'x');
   assert.deepEqual(await once(started, 'exit'), [2, null]);
-  const output = running?.output().trim() ?? '';
-  assert.match(output, /--metrics x: must be ADDRESS:PORT/);
-  assert.equal(output.split('\n').length, 1);
+  const said = output().trim();
+  assert.match(said, /--metrics x: must be ADDRESS:PORT/);
+  assert.equal(said.split('\n').length, 1);
 });
 
 test('a metrics port that is taken ends the operator with 2, the address and the option that helps', async () => {
-  const server = new FakeApiServer([]);
+  const server = fakeServer([]);
   const url = await server.start();
   const started = operator('--kubeconfig', kubeconfig(url), '--metrics', new URL(url).host);
   assert.deepEqual(await once(started, 'exit'), [2, null]);
   assert.match(lines()[0]?.msg ?? '', /EADDRINUSE.*--metrics/);
   await server.stop();
 });
-
-function kubeconfig(server: string): string {
-  const file = join(folder, 'kubeconfig');
-  const parts = {
-    clusters: [{ name: 'c', cluster: { server } }],
-    contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
-  };
-  writeFileSync(file, JSON.stringify({ 'current-context': 'x', ...parts }));
-  return file;
-}
-
-function operator(...argv: string[]): ChildProcess {
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', program, '--', ...argv], {
-    env: { PATH: process.env.PATH },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-    });
-  }
-  running = { child, output: () => output };
-  children.push(child);
-  return child;
-}
-
-function lines(): { level: string; code?: string; msg: string }[] {
-  const complete = running?.output().split('\n').slice(0, -1) ?? [];
-  return complete.map((line) => JSON.parse(line) as { level: string; code?: string; msg: string });
-}
-
-async function freePort(): Promise<number> {
-  const server = new FakeApiServer([]);
-  const { port } = new URL(await server.start());
-  await server.stop();
-  return Number(port);
-}
-
-function until(holds: () => boolean): Promise<void> {
-  return untilAsync(async () => holds());
-}
-
-async function untilAsync(holds: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 1500; tries++) {
-    if (await holds()) return;
-    await delay(10);
-  }
-  assert.fail(`never came true: ${holds}; output: ${running?.output()}`);
-}

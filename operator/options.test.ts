@@ -17,6 +17,8 @@ test('without options the defaults of the documentation hold', () => {
     lease: { durationMs: 15_000, renewDeadlineMs: 10_000, retryMs: 2_000 },
     writesPerSecond: 100,
     logLevel: 'info',
+    withdraw: false,
+    deployment: undefined,
   });
 });
 
@@ -46,6 +48,8 @@ test('every option is understood', () => {
     '--kube-api-qps=7.5',
     '--log-level',
     'debug',
+    '--withdraw',
+    '--deployment=dns-operator',
   );
   assert.deepEqual(given, {
     kubeconfig: 'k',
@@ -56,6 +60,8 @@ test('every option is understood', () => {
     lease: { durationMs: 30_000, renewDeadlineMs: 20_500, retryMs: 500 },
     writesPerSecond: 7.5,
     logLevel: 'debug',
+    withdraw: true,
+    deployment: 'dns-operator',
   });
   assert.ok(Object.isFrozen(given));
 });
@@ -74,6 +80,7 @@ test('a wrong option is named, with what it may be', () => {
     [['--kube-api-qps', '0.5'], /--kube-api-qps 0.5: must be a number from 1 to 10000/],
     [['--kube-api-qps='], /--kube-api-qps : must be a number/],
     [['--log-level', 'loud'], /--log-level loud: must be one of debug/],
+    [['--deployment=o'], /--deployment o: only with --withdraw/],
     [['--nonsense'], /--nonsense/],
     [['stray'], /stray/],
   ] as const) {

@@ -19,6 +19,10 @@ export interface OperatorOptions {
   /** But for the Lease, which waits behind nothing. */
   readonly writesPerSecond: number;
   readonly logLevel: LogLevel;
+  /** Not to serve: to take every node out of service, and end. */
+  readonly withdraw: boolean;
+  /** The Deployment of those that serve, which end before; undefined where there is none. */
+  readonly deployment: string | undefined;
 }
 
 export const operatorUsage = `Usage: localdns operator [options]
@@ -38,6 +42,10 @@ Turns LocalDnsProfiles into one LocalDnsNode for each node they select, and repo
   --lease-renew-deadline SECONDS        how long after its last renewal a leader acts (default: 10)
   --lease-retry SECONDS                 how often a leader renews (default: 2)
   --kube-api-qps WRITES                 so many writes a second at most (default: 100)
+  --withdraw                            serve nobody: take every node out of service, and end
+                                        (what \`helm uninstall\` runs first)
+  --deployment NAME                     with --withdraw: the Deployment of operators that is scaled
+                                        to 0 before
   --log-level LEVEL                     ${logLevels.join(', ')} (default: info)
   -h, --help                            this text
 `;
@@ -65,6 +73,8 @@ export function parseOperatorOptions(argv: readonly string[], env: NodeJS.Proces
         'lease-renew-deadline': { type: 'string', default: `${defaultLeaseTiming.renewDeadlineMs / 1000}` },
         'lease-retry': { type: 'string', default: `${defaultLeaseTiming.retryMs / 1000}` },
         'kube-api-qps': { type: 'string', default: '100' },
+        withdraw: { type: 'boolean' },
+        deployment: { type: 'string' },
         'log-level': { type: 'string', default: 'info' },
         help: { type: 'boolean', short: 'h' },
       },
@@ -93,6 +103,11 @@ export function parseOperatorOptions(argv: readonly string[], env: NodeJS.Proces
   if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(namespace)) {
     return { kind: 'error', message: `--namespace ${namespace}: must be the name of a namespace` };
   }
+  const withdraw = values.withdraw === true;
+  const deployment = text(values.deployment);
+  if (deployment !== undefined && !withdraw) {
+    return { kind: 'error', message: `--deployment ${deployment}: only with --withdraw` };
+  }
   const lease = leaseTiming(values);
   if ('message' in lease) return { kind: 'error', message: lease.message };
   const writesPerSecond = Number(text(values['kube-api-qps']) || Number.NaN);
@@ -114,6 +129,8 @@ export function parseOperatorOptions(argv: readonly string[], env: NodeJS.Proces
       lease,
       writesPerSecond,
       logLevel,
+      withdraw,
+      deployment,
     }),
   };
 }

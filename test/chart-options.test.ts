@@ -1,6 +1,7 @@
 /** What the chart does where somebody asks for it. */
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
+import { parseOperatorOptions } from '../operator/options.ts';
 import { chart, helm, type Manifest, only, podOf, render, standard, withHelm } from './tools/chart.ts';
 
 const kinds = (manifests: Manifest[]) => new Set(manifests.map(({ kind }) => kind));
@@ -119,6 +120,69 @@ test("environment and volumes of one's own come beside the chart's", withHelm, (
   }
 });
 
+test(
+  'an uninstall first withdraws everything, as the operator that runs on those nodes, by its rights',
+  withHelm,
+  () => {
+    const flags = ['--set=operator.tolerations[0].operator=Exists', '--set=operator.nodeSelector.pool=system'];
+    const manifests = render(...flags, '--set=image.pullSecrets[0].name=mine', '--set=operator.kubeApiQps=7');
+    const { metadata, spec } = only('Job', manifests);
+    deepEqual(metadata.annotations, {
+      'helm.sh/hook': 'pre-delete',
+      'helm.sh/hook-delete-policy': 'before-hook-creation,hook-succeeded',
+    });
+    const { pod, container } = podOf({ kind: 'Job', metadata, spec });
+    const operator = podOf(only('Deployment', manifests));
+    const own = ['containers', 'restartPolicy', 'topologySpreadConstraints'];
+    const same = ({ pod: all }: typeof operator) => Object.entries(all).filter(([field]) => !own.includes(field));
+    deepEqual(same({ pod, container }), same(operator));
+    ok(pod.tolerations && pod.nodeSelector && pod.imagePullSecrets);
+    for (const field of ['image', 'imagePullPolicy', 'env', 'securityContext', 'resources'] as const) {
+      deepEqual(container[field as 'image'], operator.container[field as 'image'], field);
+    }
+    const [command, ...args] = container.args;
+    const parsed = parseOperatorOptions(args);
+    ok(command === 'operator' && parsed.kind === 'options');
+    const { withdraw, deployment, writesPerSecond } = parsed.options;
+    deepEqual([withdraw, deployment, writesPerSecond], [true, only('Deployment', manifests).metadata.name, 7]);
+  },
+);
+
+test(
+  'what withdraws is none of the operator pods that others select, and ends for good where it gives up',
+  withHelm,
+  () => {
+    const manifests = render('--set=networkPolicy.enabled=true');
+    const { spec } = only('Job', manifests);
+    const { labels = {} } = (spec.template as Manifest).metadata;
+    for (const kind of ['Deployment', 'DaemonSet', 'PodDisruptionBudget', 'NetworkPolicy']) {
+      const { selector, podSelector } = only(kind, manifests).spec as Record<
+        string,
+        { matchLabels: object } | undefined
+      >;
+      const wanted = Object.entries((selector ?? podSelector)?.matchLabels ?? {});
+      ok(wanted.length > 0 && wanted.some(([key, value]) => labels[key] !== value), kind);
+    }
+    const { rules } = spec.podFailurePolicy as { rules: { action: string; onExitCodes?: object }[] };
+    deepEqual(
+      rules.map(({ action, onExitCodes }) => [action, onExitCodes]),
+      [
+        ['Ignore', undefined],
+        ['FailJob', { operator: 'In', values: [1] }],
+      ],
+    );
+  },
+);
+
+test('nothing is withdrawn, and no right given for it, where somebody says so', withHelm, () => {
+  const manifests = render('--set=uninstall.withdraw=false');
+  ok(!kinds(manifests).has('Job'));
+  const rules = JSON.stringify(byName(manifests, 'Role', 'localdns-operator')?.rules);
+  ok(
+    !rules.includes('deployments/scale') && !rules.includes('"resourceNames":["localdns-operator"],"verbs":["delete"]'),
+  );
+});
+
 test('helm test asks from a pod that has no right and writes nowhere', withHelm, () => {
   const { metadata, spec } = only('Pod');
   equal(metadata.annotations?.['helm.sh/hook'], 'test');
@@ -135,6 +199,7 @@ for (const [value, complaint] of [
   ['rbac.aggregateToAdmin=true', /aggregateToAdmin/],
   ['agent.extraEnv[0].value=1', /extraEnv/],
   ['networkPolicy.ingress=x', /ingress/],
+  ['uninstall.withdraw=1', /withdraw/],
 ] as const) {
   test(`the schema of the values refuses ${value}`, withHelm, () => {
     const { status, stderr } = helm('template', 'localdns', chart, '--set', value);

@@ -112,7 +112,9 @@ test('the operator may do what it does and nothing more', withHelm, () => {
     ...['create', 'delete', 'list', 'patch', 'watch'].map(
       (verb) => `localdns-system: apps/controllerrevisions ${verb}`,
     ),
+    `localdns-system: apps/deployments/scale(localdns-operator) patch`,
     `localdns-system: coordination.k8s.io/leases create`,
+    `localdns-system: coordination.k8s.io/leases(${operatorManager}) delete`,
     `localdns-system: coordination.k8s.io/leases(${operatorManager}) get`,
     `localdns-system: coordination.k8s.io/leases(${operatorManager}) patch`,
   ]);
@@ -250,8 +252,11 @@ test('an agent is given longer to end than it takes: what it holds is answered',
 
 test('the notes after an installation say how to uninstall without leaving rules on nodes', () => {
   const notes = readFileSync(join(chart, 'templates/NOTES.txt'), 'utf8');
-  assert.match(notes, /Before `helm uninstall`, delete the profiles.*\n +kubectl delete ldp --all --timeout=5m\n/s);
-  assert.match(notes, /nor the finalizer off the profiles/);
+  const [, told = '', otherwise = ''] =
+    /\{\{- if \.Values\.uninstall\.withdraw \}\}(.*?)\{\{- else \}\}(.*?)\{\{- end \}\}/s.exec(notes) ?? [];
+  assert.match(told, /`helm uninstall` first takes every node out of service/);
+  assert.match(otherwise, /Before `helm uninstall`, delete the profiles.*\n +kubectl delete ldp --all --timeout=5m\n/s);
+  assert.match(otherwise, /nor the finalizer off the profiles/);
 });
 
 test('two agents can share a node during an update: it surges, and nothing declares a port', withHelm, () => {
@@ -375,7 +380,8 @@ test('names, labels and image are for the person who installs to choose', withHe
   const manifests = render('--set', `fullnameOverride=dns,image.digest=${digest},extraLabels.team=network`);
   for (const { kind, metadata } of manifests) {
     assert.equal(metadata.labels?.team, 'network', `${kind} ${metadata.name}`);
-    if (kind !== 'CustomResourceDefinition') assert.match(metadata.name, /^dns-(agent|operator|view|test)(-events)?$/);
+    if (kind !== 'CustomResourceDefinition')
+      assert.match(metadata.name, /^dns-(agent|operator|view|test|uninstall)(-events)?$/);
   }
   assert.equal(podOf(only('DaemonSet', manifests)).container.image, `localdns@${digest}`);
 });

@@ -36,6 +36,7 @@ export const reasons = {
   rolledBack: 'RolledBack',
   disabled: 'ModeDisabled',
   deleting: 'Deleting',
+  uninstalled: 'Uninstalled',
   // Degraded
   nodesFailed: 'NodesFailed',
   agentTooOld: 'AgentTooOld',

@@ -64,6 +64,13 @@ test('a disabled profile claims its nodes and does not serve them, nor lets a lo
   assert.deepEqual(outcome.profiles.get('on')?.selected, []);
 });
 
+test('where nobody is to be served any more no label and no profile keeps anything', () => {
+  const leaving = { ...profile('p', {}), metadata: { name: 'p', deletionTimestamp: '2026-01-01T00:00:00Z' } };
+  const outcome = plan([leaving], [node('n', 'p'), node('lost', 'gone')], { withdraws: true });
+  assert.deepEqual(kinds(outcome), { n: 'unserve', lost: 'unserve' });
+  assert.equal(outcome.missing.size, 0);
+});
+
 test('a label that names no profile keeps what the node has', () => {
   const outcome = plan([profile('p', {})], [node('n', 'lost')]);
   assert.deepEqual(kinds(outcome), { n: 'keep' });

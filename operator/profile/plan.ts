@@ -85,6 +85,8 @@ export interface World {
   readonly state: (profile: LocalDnsProfile) => RolloutState | undefined;
   readonly gifts: ReadonlyMap<string, Gift>;
   readonly nowMs: number;
+  /** Nobody is to be served any more, whatever profiles and labels say. */
+  readonly withdraws?: boolean;
 }
 
 /** validate → select → render → roll out, for the whole world. Pure. */
@@ -97,8 +99,8 @@ export function makePlan(world: World, judgeSpec: Judge = judge, nameOf = rememb
   for (const node of nodes) {
     const choice = choices.get(node.name);
     if (choice?.kind === 'profile') selected.get(choice.profile)?.push(node);
-    if (choice?.kind === 'missing') missing.set(node.name, choice.profile);
-    intents.set(node.name, choice?.kind === 'none' ? UNSERVE : KEEP);
+    if (choice?.kind === 'missing' && !world.withdraws) missing.set(node.name, choice.profile);
+    intents.set(node.name, choice?.kind === 'none' || world.withdraws ? UNSERVE : KEEP);
   }
 
   const plans = new Map<string, ProfilePlan>();

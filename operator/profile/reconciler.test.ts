@@ -686,7 +686,62 @@ test('no network policy keeps a profile from being rolled out and reported', asy
   await until(() => condition('default', 'NetworkPolicyConflict') === 'False');
 });
 
-async function startOperator(options: { networkPolicies?: boolean } = {}): Promise<void> {
+test('whoever withdraws takes every node out, whatever holds it, and leaves profiles as people wrote them', async () => {
+  const pool = { nodeSelector: { matchLabels: { pool: 'a' } }, ...atOnce };
+  profile('default', atOnce);
+  profile('pool', pool);
+  node('n1', { 'localdns.dev/profile': 'default' });
+  node('n2', { pool: 'a' });
+  node('n3', { 'localdns.dev/profile': 'default' });
+  await until(() => ['n1', 'n2', 'n3'].every((name) => isMarked(name) && configured(name) !== undefined));
+  await rest();
+  // What people do, and what an operator before may have left.
+  node('n3', { 'localdns.dev/profile': 'a-typo' });
+  server.put('nodes', { metadata: { name: 'n4', labels: { 'localdns.dev/state': 'enabled' } } });
+  await stopOperator();
+  await startOperator({ withdraws: true });
+  await until(() => ['n1', 'n2', 'n3'].every((name) => withdrawnAt(name) !== undefined));
+  await until(() => !isMarked('n4'));
+  assert.ok(['n1', 'n2', 'n3'].every(isMarked), 'each has its agent until that has left');
+  assert.deepEqual(server.get('localdnsprofiles', 'pool')?.metadata.finalizers, ['localdns.dev/drain']);
+  for (const name of ['n1', 'n2', 'n3']) left(name);
+  await until(() => server.all('localdnsnodes').length === 0 && !['n1', 'n2', 'n3'].some(isMarked));
+  await until(() => server.all('localdnsprofiles').every(({ metadata }) => !metadata.finalizers?.length));
+  for (const [name, spec] of Object.entries({ default: atOnce, pool })) {
+    const { metadata, spec: kept } = server.get('localdnsprofiles', name) ?? assert.fail(`${name} is gone`);
+    assert.deepEqual([metadata.deletionTimestamp, kept], [undefined, spec]);
+    const programmed = statusOf(name)?.conditions?.find(({ type }) => type === 'Programmed');
+    assert.deepEqual([programmed?.status, programmed?.reason], ['False', 'Uninstalled']);
+    assert.match(programmed?.message ?? '', /^LocalDNS is uninstalled: /);
+    assert.deepEqual(statusOf(name)?.nodes, { selected: 0, updated: 0, ready: 0, failed: 0 });
+  }
+  assert.equal(server.requests('create', 'events').length, 0, 'nobody is told of a label that names nothing');
+
+  await stopOperator();
+  await startOperator();
+  node('n1', { 'localdns.dev/profile': 'default' });
+  await until(() => isMarked('n1') && profileOf('n1') === 'default' && isMarked('n2') && profileOf('n2') === 'pool');
+});
+
+test('whoever withdraws needs to know neither Services nor revisions, and misses no kind that is gone', async () => {
+  await stopOperator();
+  await server.stop();
+  server = new FakeApiServer(['nodes']);
+  const url = await server.start();
+  client = new KubeClient({
+    access: () => ({ server: url, origin: '', tls: {} }),
+    ...{ fieldManager: operatorManager, userAgent: 'test' },
+  });
+  server.put('nodes', { metadata: { name: 'n1', labels: { 'localdns.dev/state': 'enabled' } } });
+  await startOperator({ withdraws: true });
+  await until(() => !isMarked('n1'));
+  assert.deepEqual(
+    new Set(server.seen.map(({ plural }) => plural)),
+    new Set(['nodes', 'localdnsprofiles', 'localdnsnodes']),
+  );
+});
+
+async function startOperator(options: { networkPolicies?: boolean; withdraws?: boolean } = {}): Promise<void> {
   const queue = new WorkQueue(clock);
   world = new World({ client, clock, namespace: 'localdns-system', onTrouble: () => {}, ...options });
   const events = new EventRecorder(client, clock, 'test', () => {});

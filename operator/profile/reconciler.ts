@@ -136,7 +136,7 @@ export class Reconciler {
       revision: (name: string) => world.revision(name),
       state: ({ metadata, status }: Profile) => this.#states.get(metadata.uid ?? '') ?? status?.rollout,
       configOf: (revision: string) => world.configurations.get(revision),
-      ...{ gifts: this.#gifts, nowMs },
+      ...{ gifts: this.#gifts, nowMs, withdraws: world.withdraws },
     };
     const plan = makePlan(facts, this.#judge, this.#nameOf);
     world.serviceTargets.forgetUnasked();
@@ -221,9 +221,7 @@ export class Reconciler {
       plan,
       node: (node) => world.nodes.get(node),
       written: (node) => world.written.get(node),
-      clusterDns,
-      isClusterDnsFound: isFound,
-      policyFinding,
+      ...{ clusterDns, isClusterDnsFound: isFound, policyFinding, isUninstalled: world.withdraws },
       nowMs: clock.date().getTime(),
     };
     const status = this.#rest.report.after(() => profileStatus(input));

@@ -29,6 +29,8 @@ export interface StatusInput {
   readonly isClusterDnsFound: boolean;
   /** Undefined where they are not looked for, or nothing is served. */
   readonly policyFinding?: PolicyFinding | undefined;
+  /** Every node is taken out of service, and nobody will be there to serve it again. */
+  readonly isUninstalled?: boolean;
   readonly nowMs: number;
 }
 
@@ -73,7 +75,7 @@ export function profileStatus(input: StatusInput): ProfileStatus {
   const verdicts: [ProfileConditionType, Verdict][] = [
     ['Accepted', accepted(plan)],
     ['Programmed', programmed(input, progress)],
-    ['Progressing', progressing(profile, plan, progress)],
+    ['Progressing', progressing(input, progress)],
     ['Degraded', degraded(input, progress)],
     ['Conflicted', conflicted(profile, plan)],
   ];
@@ -190,10 +192,8 @@ function listed(errors: readonly FieldError[]): string {
   return errors.length > maxListed ? `${shown}; and ${errors.length - maxListed} more` : shown;
 }
 
-function programmed(
-  { profile, plan, node }: StatusInput,
-  { selected, ready, pending, failed, unreachable }: Progress,
-): Verdict {
+function programmed(input: StatusInput, { selected, ready, pending, failed, unreachable }: Progress): Verdict {
+  const { profile, plan, node } = input;
   if (plan.errors.length > 0) {
     return {
       status: 'False',
@@ -202,7 +202,7 @@ function programmed(
     };
   }
   if (plan.isDisabled) {
-    const { reason, why } = whyNotServed(profile);
+    const { reason, why } = whyNotServed(input);
     return { status: 'False', reason, message: `${why}: the selected nodes are not served.` };
   }
   if (selected.length === 0) {
@@ -225,16 +225,13 @@ function programmed(
   return { status: 'False', reason, message: `${count}${whom}${away}` };
 }
 
-function progressing(
-  profile: LocalDnsProfile,
-  plan: ProfilePlan,
-  { selected, pending, configured }: Progress,
-): Verdict {
+function progressing(input: StatusInput, { selected, pending, configured }: Progress): Verdict {
+  const { profile, plan } = input;
   if (plan.errors.length > 0) {
     return { status: 'False', reason: reasons.invalid, message: 'Nothing is rolled out: the profile is not accepted.' };
   }
   if (plan.isDisabled) {
-    const { reason } = whyNotServed(profile);
+    const { reason } = whyNotServed(input);
     if (configured.length === 0) return { status: 'False', reason, message: 'No selected node is served.' };
     return { status: 'True', reason, message: whatIsLeft(plan, configured) };
   }
@@ -264,8 +261,9 @@ function whatIsLeft({ heirs }: ProfilePlan, configured: readonly string[]): stri
   return [...taken, ...awaited].join(' ');
 }
 
-function whyNotServed({ metadata }: LocalDnsProfile): { readonly reason: Reason; readonly why: string } {
-  return metadata.deletionTimestamp === undefined
+function whyNotServed({ profile, isUninstalled }: StatusInput): { readonly reason: Reason; readonly why: string } {
+  if (isUninstalled) return { reason: reasons.uninstalled, why: 'LocalDNS is uninstalled' };
+  return profile.metadata.deletionTimestamp === undefined
     ? { reason: reasons.disabled, why: 'mode is Disabled' }
     : { reason: reasons.deleting, why: 'The profile is being deleted' };
 }

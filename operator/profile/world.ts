@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { timestamp } from '../../api/v1alpha1/conditions.ts';
 import { clusterDnsLabel, group, nodeKind, profileKind, profileUidLabel, version } from '../../api/v1alpha1/labels.ts';
 import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
 import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
@@ -49,6 +50,8 @@ export interface WorldOptions {
   readonly clusterDnsService?: ServiceName | undefined;
   /** Whether those that keep pods from the agents are looked for. */
   readonly networkPolicies?: boolean;
+  /** Nobody is to be served any more: each profile is seen as one that is being deleted. */
+  readonly withdraws?: boolean;
   readonly clock: Clock;
   readonly onTrouble: (plural: string, trouble: Trouble | undefined) => void;
   readonly timing?: Partial<StoreTiming>;
@@ -69,7 +72,8 @@ export interface Changes {
 }
 
 /** A kind that is optional: neither that it is missing nor that it may not be read is worth a word, and it is looked for seldom. */
-const OPTIONAL_CODES = ['KUBE_RESOURCE_MISSING', 'KUBE_API_403'];
+const MISSING = 'KUBE_RESOURCE_MISSING';
+const OPTIONAL_CODES = [MISSING, 'KUBE_API_403'];
 const OPTIONAL_RETRY_MS = 60_000;
 
 /** All that the operator knows of the cluster: its stores, and what they mean. */
@@ -88,25 +92,35 @@ export class World {
   readonly lost = new LostRevisions((revision) => this.configurations.get(revision));
   /** All is known that decisions are made of, as far as there is such a thing here. */
   readonly synced: Promise<void>;
+  readonly withdraws: boolean;
+  /** When the profiles began to leave that nobody deletes. */
+  readonly #leavingSince: string;
   readonly #wantedDns: ServiceName;
   readonly #namespace: string;
   #changed = (): void => {};
   /** Of the pods and Services; undefined where they have to be found anew. */
   #ranges: readonly string[] | undefined;
 
-  constructor({ client, namespace, clusterDnsService, networkPolicies, clock, onTrouble, timing = {} }: WorldOptions) {
+  constructor(options: WorldOptions) {
+    const { client, namespace, clusterDnsService, networkPolicies, clock, onTrouble, timing = {} } = options;
+    const whenMissing = new Map<string, () => void>();
     const common = (resource: Resource) => ({
       client,
       resource,
       clock,
       timing,
-      onTrouble: (trouble: Trouble | undefined) => onTrouble(resource.plural, trouble),
+      onTrouble: (trouble: Trouble | undefined) => {
+        if (trouble?.code === MISSING) whenMissing.get(resource.plural)?.();
+        onTrouble(resource.plural, trouble);
+      },
     });
+    this.withdraws = options.withdraws ?? false;
+    this.#leavingSince = timestamp(clock.date().getTime());
     this.#wantedDns = clusterDnsService ?? conventional;
     this.#namespace = namespace;
     const named = { fieldSelector: `metadata.name=${this.#wantedDns.name}` };
     const marked = { labelSelector: `${clusterDnsLabel.key}=${clusterDnsLabel.value}` };
-    this.profiles = new Store({ ...common(PROFILES), keep: (profile: Profile) => this.#withSameSpec(profile) });
+    this.profiles = new Store({ ...common(PROFILES), keep: (profile: Profile) => this.#asWished(profile) });
     this.nodes = new Store({ ...common(NODES), keep: nodeFacts });
     const { isIntact } = this.configurations;
     this.written = new Store({
@@ -153,8 +167,20 @@ export class World {
         this.#ranges = undefined;
       });
     }
-    const needed = [this.profiles, this.nodes, this.written, this.revisions, this.services].map(({ synced }) => synced);
-    this.synced = Promise.all([...needed, Promise.race([this.serviceCidrs.synced, missing])]).then(() => undefined);
+    const held = [this.profiles, this.nodes, this.written];
+    const needed = [...held, this.revisions, this.services].map(({ synced }) => synced);
+    // Of a kind that is gone there is nothing to take out of service, and nobody brings it.
+    const orMissing = held.map(({ synced, plural }) => {
+      return Promise.race([synced, new Promise<void>((resolve) => whenMissing.set(plural, resolve))]);
+    });
+    const all = this.withdraws ? orMissing : [...needed, Promise.race([this.serviceCidrs.synced, missing])];
+    this.synced = Promise.all(all).then(() => undefined);
+  }
+
+  #asWished(profile: Profile): Profile {
+    const known = this.#withSameSpec(profile);
+    const { deletionTimestamp = this.#leavingSince } = profile.metadata;
+    return this.withdraws ? { ...known, metadata: { ...known.metadata, deletionTimestamp } } : known;
   }
 
   /** Each status that is written brings the spec along: what was found of it holds for as long as it is the same object. */
@@ -169,8 +195,10 @@ export class World {
     Store<KubeObject, unknown>,
     'start' | 'stop' | 'synced' | 'trouble' | 'plural' | 'size'
   >[] {
-    const always = [this.profiles, this.nodes, this.written, this.revisions, this.services, this.serviceCidrs];
-    return [...always, ...(this.#policies?.stores ?? [])];
+    const always = [this.profiles, this.nodes, this.written];
+    // Whoever serves nobody needs to know nothing of what nodes would be served with.
+    if (this.withdraws) return always;
+    return [...always, this.revisions, this.services, this.serviceCidrs, ...(this.#policies?.stores ?? [])];
   }
 
   /** Those that there are objects for. */

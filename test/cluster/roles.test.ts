@@ -72,8 +72,16 @@ test('operator and agent do all that they ever do', async () => {
     const node = await scene.cluster.get<Node>('node/n1');
     return (await scene.localDnsNode('n1')) === undefined && node?.metadata.labels?.[stateLabel] === undefined;
   });
-  assert.equal(await scene.agent.stop(), 0, scene.agent.lastWords);
+  await scene.label('n1', profileLabel, 'default');
+  await eventually('n1 is served again', 15_000, () => scene.applied());
   assert.equal(await scene.operator.stop(), 0, scene.operator.lastWords);
+  // As the Job does, which `helm uninstall` waits for.
+  const args = ['--withdraw', '--deployment=localdns-operator'];
+  const withdrawal = scene.localdns.startOperator(undefined, { name: 'withdrawal', args });
+  await withdrawal.ended();
+  assert.equal(withdrawal.ending, 0, withdrawal.lastWords);
+  assert.equal(await scene.localDnsNode('n1'), undefined);
+  assert.equal(await scene.agent.stop(), 0, scene.agent.lastWords);
 });
 
 /** Until it has been taken up: what is overtaken by the next edit becomes no revision. */

@@ -59,3 +59,69 @@ app.kubernetes.io/component: agent
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end -}}
 {{- end -}}
+
+{{/* What every pod has that runs the operator, whatever it does there. */}}
+{{- define "localdns.operator.pod" -}}
+serviceAccountName: {{ include "localdns.operator.name" . }}
+# Thousands of Services would otherwise each put half a dozen variables into the environment.
+enableServiceLinks: false
+priorityClassName: {{ .Values.operator.priorityClassName }}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  seccompProfile:
+    type: RuntimeDefault
+{{- with .Values.operator.extraVolumes }}
+volumes:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.operator.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.operator.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.operator.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "localdns.operator.container" -}}
+image: {{ include "localdns.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+env:
+  # What it reads is garbage a moment later. V8 would let that grow by itself to twice 32 MiB before it looks.
+  - name: NODE_OPTIONS
+    value: --max-semi-space-size=8
+  # Where its Lease is, and by which name it holds it.
+  - name: POD_NAMESPACE
+    valueFrom:
+      fieldRef:
+        fieldPath: metadata.namespace
+  - name: POD_NAME
+    valueFrom:
+      fieldRef:
+        fieldPath: metadata.name
+  {{- with .Values.operator.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: [ALL]
+resources:
+  {{- toYaml .Values.operator.resources | nindent 2 }}
+{{- with .Values.operator.extraVolumeMounts }}
+volumeMounts:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
