@@ -1,7 +1,6 @@
 /** A page of results is written from samples that are kept beside it, so that it can be written anew without another run. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { median } from './results.ts';
 
 export class ResultsPage<Samples> {
   readonly #name: string;
@@ -41,4 +40,9 @@ export function shareVerdict(
   const shares = cpu('LocalDNS').map((own, round) => own / (others[round] ?? Number.NaN));
   const met = (median(shares.toSorted((a, b) => a - b)) ?? Number.NaN) <= goal ? 'met' : 'missed';
   return `- LocalDNS takes ${spread(shares, '', 2)} of what ${server} takes; the goal, at most ${goal}, is ${met}.`;
+}
+
+export function median(sorted: number[]): number | undefined {
+  const [low, high] = [sorted[Math.floor((sorted.length - 1) / 2)], sorted[Math.ceil((sorted.length - 1) / 2)]];
+  return low === undefined || high === undefined ? undefined : (low + high) / 2;
 }

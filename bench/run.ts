@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { benchDatapath, datapathBench } from './datapath.ts';
 import { benchE2e, e2eBench } from './e2e.ts';
 import { benchEngine, engineBench } from './engine.ts';
+import { entryMemory } from './entry-memory.ts';
 import { memory } from './memory.ts';
 import { benchOperator, operatorBench } from './operator.ts';
 import { benchPools, poolsBench } from './pools.ts';
@@ -12,7 +13,7 @@ import { type Bench, takeSample } from './sample.ts';
 import { benchSpeed, speedBench } from './speed.ts';
 import { start } from './start.ts';
 
-const benches: readonly Bench[] = [start, memory];
+const benches: readonly Bench[] = [start, memory, entryMemory];
 
 /** They need built tools, other servers, or root, and write a page of their own: only where they are asked for. */
 const ownPages: Record<string, (say: (line: string) => void) => Promise<void>> = {
@@ -21,12 +22,11 @@ const ownPages: Record<string, (say: (line: string) => void) => Promise<void>> =
   [engineBench]: benchEngine,
   [operatorBench]: benchOperator,
   [poolsBench]: benchPools,
-  [speedBench]: benchSpeed,
 };
 
 async function main(): Promise<number> {
   const wanted = process.argv.slice(2);
-  const names = [...benches.map(({ name }) => name), ...Object.keys(ownPages)];
+  const names = [speedBench, ...benches.map(({ name }) => name), ...Object.keys(ownPages)];
   const unknown = wanted.filter((name) => !names.includes(name));
   if (unknown.length > 0) {
     console.error(`no bench ${unknown.join(', ')}; there are ${names.join(', ')}`);
@@ -39,6 +39,7 @@ async function main(): Promise<number> {
     formatSamples();
     return 0;
   }
+  if (wanted.length === 0 || wanted.includes(speedBench)) await benchSpeed((line) => console.log(`  ${line}`));
   for (const bench of benches) {
     if (wanted.length > 0 && !wanted.includes(bench.name)) continue;
     console.log(`\n${bench.title}`);

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 export interface Series {
   variant: string;
   quantity: string;
-  unit: 'ms' | 'MiB';
+  unit: 'ms' | 'MiB' | 'octets';
   readings: number[];
 }
 

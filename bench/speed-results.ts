@@ -1,10 +1,10 @@
-/** The page of `npm run bench -- speed`, written from the kept samples, and the picture beside it. */
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { ResultsPage, shareVerdict, spread } from './page.ts';
-import { median } from './results.ts';
+/** What the page of results says of `npm run bench -- speed`, written from the kept samples, and the picture beside it. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { median, shareVerdict, spread } from './page.ts';
 import type { Circumstances } from './sample.ts';
 import type { ChangeReading, GarbageReading } from './speed-agent.ts';
+import type { ProfileReading } from './speed-profile.ts';
 
 export interface CostReading {
   load: string;
@@ -18,8 +18,9 @@ export interface CostReading {
 export interface LatencyReading {
   server: string;
   round: number;
-  /** Queries a second that were asked for, and that came. */
-  rate: number;
+  /** Queries a second that were asked for; absent: as many as it takes. */
+  rate?: number;
+  /** That came. */
   perSecond: number;
   lost: number;
   /** Microseconds. */
@@ -30,45 +31,62 @@ export interface LatencyReading {
 
 export interface SpeedSamples {
   circumstances: Circumstances;
+  /** Servers that did not take part, each with what the machine lacked. */
+  absent: readonly string[];
   costs: CostReading[];
   latencies: LatencyReading[];
   idle: { server: string; percent: number }[];
   resident: { server: string; mebibytes: number }[];
   changes: ChangeReading[];
   garbage: GarbageReading;
+  profile?: ProfileReading;
 }
 
 /** Of CPU per answer: the agent's share of the other's, at most. */
 const goals: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   'cached, UDP': { 'C echo': 1.2, unbound: 1, dnsmasq: 1, CoreDNS: 0.36 },
   'cached, TCP': { CoreDNS: 0.4 },
+  'misses, UDP': { CoreDNS: 0.33, unbound: 0.6 },
 };
 
-const picture = 'results-speed.svg';
+const what: Readonly<Record<string, string>> = {
+  'misses, UDP': 'Names that nobody has asked for, of which all servers ask CoreDNS over TCP. ',
+  'mixed, UDP': 'One name of ten is new. ',
+};
 
-export const speedResults = new ResultsPage<SpeedSamples>('speed', report);
+const picture = 'results.svg';
+const kept = join(import.meta.dirname, 'samples/speed/samples.json');
 
 /** Of p99 at rest, while it is changed. */
 const changeGoal = 2;
 /** Percent of a core. */
 const idleGoal = 0.5;
 
-function report(samples: SpeedSamples): string {
-  const { circumstances: taken, costs, latencies, idle, resident, changes, garbage } = samples;
+export function keepSpeedSamples(taken: SpeedSamples): void {
+  mkdirSync(dirname(kept), { recursive: true });
+  writeFileSync(kept, `${JSON.stringify(taken)}\n`);
+}
+
+/** Of the page of results, from the samples that are kept; draws the picture. */
+export function speedSections(): string[] {
+  if (!existsSync(kept)) return [];
+  const samples = JSON.parse(readFileSync(kept, 'utf8')) as SpeedSamples;
+  const { circumstances: taken, absent, costs, latencies, idle, resident, changes, garbage, profile } = samples;
   const loads = [...new Set(costs.map(({ load }) => load))];
   const rounds = Math.max(...costs.map(({ round }) => round));
   writeFileSync(join(import.meta.dirname, picture), chart(costs));
   return [
-    '# What an answer from the cache costs',
     '',
-    'Written by `npm run bench -- speed`; not to be edited. Every reading is in `bench/samples/speed/`. dnsperf and the servers share the',
-    'processors of one machine: take the figures as proportions. Each cell is the median, and in brackets the lowest and the highest',
-    'reading. CPU is the user and system time of all threads of a process, divided by the answers.',
+    '## What an answer costs',
+    '',
+    'dnsperf and the servers share the processors of one machine: take the figures as proportions. CPU is the user and system time of all',
+    'threads of a process, divided by the answers. "LocalDNS, logging" writes a line for each query (`queryLogging: Log`).',
     '',
     `![CPU per cached answer](${picture})`,
+    ...absent.flatMap((lack) => ['', `Absent: ${lack}`]),
     ...loads.flatMap((load) => costSection(load, costs, rounds)),
     '',
-    '## How long a cached answer takes',
+    '### How long a cached answer takes',
     '',
     'dnsperf asks so often a second over UDP; microseconds from its query to the answer.',
     '',
@@ -76,7 +94,7 @@ function report(samples: SpeedSamples): string {
     '|---|---|---|---|---|---|---|',
     ...latencyRows(latencies),
     '',
-    '## While it is changed',
+    '### While it is changed',
     '',
     'LocalDNS, bundled, at 20,000 cached answers a second: at rest, and while another configuration comes and metrics are scraped each',
     'second. Microseconds.',
@@ -87,13 +105,14 @@ function report(samples: SpeedSamples): string {
     '',
     changeVerdict(changes),
     '',
-    '## What a cached answer leaves to the collector',
+    '### What a cached answer leaves to the collector',
     '',
     `${garbage.hits.toLocaleString('en')} answers: ${garbage.bytesPerHit.toFixed(0)} octets each, all of them dead by the next of`,
     `${garbage.scavenges} scavenges; ${garbage.collections} full collections; the heap of the thread that serves was`,
     `${garbage.heapMebibytes[0].toFixed(1)} MiB after the first and ${garbage.heapMebibytes[1].toFixed(1)} MiB after the last (\`--trace-gc\`).`,
+    ...(profile === undefined ? [] : profileSection(profile)),
     '',
-    '## At the end of all this',
+    '### At the end of all this',
     '',
     'Nobody asks for half a minute: memory then, and processor time of the next half.',
     '',
@@ -107,8 +126,25 @@ function report(samples: SpeedSamples): string {
     verdict('LocalDNS at rest', idle.find(({ server }) => server === 'LocalDNS')?.percent, idleGoal, '% of a core'),
     '',
     `Commit ${taken.commit}; Node ${taken.node}; ${taken.machine}, load ${taken.load}; ${taken.takenAt.slice(0, 10)}.`,
+  ];
+}
+
+function profileSection({ parts, functions, cpuMicros }: ProfileReading): string[] {
+  const row = (name: string, share: number) => `| ${name} | ${(share * cpuMicros).toFixed(2)} µs |`;
+  return [
     '',
-  ].join('\n');
+    '### Where the time of a cached answer goes',
+    '',
+    `perf (cpu-clock) samples LocalDNS, bundled, while it is asked as above; ${cpuMicros.toFixed(2)} µs an answer meanwhile.`,
+    '',
+    '| | |',
+    '|---|---|',
+    ...parts.map(({ part, share }) => row(part, share)),
+    '',
+    '| function of ours | |',
+    '|---|---|',
+    ...functions.map(({ name, share }) => row(`\`${name}\``, share)),
+  ];
 }
 
 function costSection(load: string, costs: readonly CostReading[], rounds: number): string[] {
@@ -116,9 +152,9 @@ function costSection(load: string, costs: readonly CostReading[], rounds: number
   const servers = [...new Set(own.map(({ server }) => server))];
   return [
     '',
-    `## ${load}`,
+    `### ${load}`,
     '',
-    `${rounds} rounds, in each of which every server in turn is asked by 8 clients of dnsperf.`,
+    `${what[load] ?? ''}${rounds} rounds, in each of which every server in turn is asked by 8 clients of dnsperf.`,
     '',
     '| server | CPU per answer | answers a second | lost |',
     '|---|---|---|---|',
@@ -149,7 +185,7 @@ function latencyRows(latencies: readonly LatencyReading[]): string[] {
       const own = latencies.filter((reading) => reading.rate === rate && reading.server === server);
       const cell = (of: (reading: LatencyReading) => number) => spread(own.map(of), '', 0);
       const lost = own.reduce((sum, reading) => sum + reading.lost, 0);
-      return `| ${rate.toLocaleString('en')}/s | ${server} | ${cell(({ perSecond }) => perSecond)} | ${cell(({ p50 }) => p50)} | ${cell(({ p99 }) => p99)} | ${cell(({ p999 }) => p999)} | ${lost} |`;
+      return `| ${rate === undefined ? 'all that it takes' : `${rate.toLocaleString('en')}/s`} | ${server} | ${cell(({ perSecond }) => perSecond)} | ${cell(({ p50 }) => p50)} | ${cell(({ p99 }) => p99)} | ${cell(({ p999 }) => p999)} | ${lost} |`;
     }),
   );
 }

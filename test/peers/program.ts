@@ -52,6 +52,10 @@ export class Program {
     return program;
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   /** User and system time of all its threads since its start. */
   cpuMs(): number {
     // proc(5): the second field is the name in parentheses, which may hold anything.

@@ -1,0 +1,105 @@
+/** The servers that take turns in `npm run bench -- speed`: ours in its forms, those that people have today, and a program that only sends back. */
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { startAgent } from '../test/peers/agent.ts';
+import { startCoreDns } from '../test/peers/coredns.ts';
+import { freePort, Program } from '../test/peers/program.ts';
+import { startForwarder } from '../test/peers/unbound.ts';
+import { findProgram, lacking, type Need } from '../test/tools/find.ts';
+import type { RunFolder } from '../test/tools/run-folder.ts';
+import { variants } from './agent-process.ts';
+
+interface Contender {
+  readonly needs: readonly Need[];
+  /** @param room for so many names */
+  readonly start: (folder: RunFolder, upstream: number, room: number) => Promise<Program>;
+  /** The loads that it cannot take, or that would say nothing of it. */
+  readonly without?: readonly string[];
+}
+
+/** More names than any bench has. */
+const usualRoom = 200_000;
+
+export function agentSpec(queryLogging: 'Error' | 'Log' = 'Error') {
+  return {
+    kubeDNSOverrides: { '.': { protocol: 'ForceTCP', forwardDestination: 'ClusterCoreDNS', queryLogging } },
+    cache: { warmRestart: false, maxBytes: '64Mi' },
+  };
+}
+
+const contenders: Readonly<Record<string, Contender>> = {
+  'C echo': {
+    needs: ['gcc'],
+    start: async (folder) => {
+      const port = await freePort();
+      const command = join(folder.path, 'echo');
+      execFileSync('gcc', ['-O2', '-o', command, join(import.meta.dirname, 'echo.c')]);
+      return Program.start(folder, { name: 'echo', command, args: [String(port)], port });
+    },
+    // It has no cache, and no TCP.
+    without: ['cached, TCP', 'misses, UDP', 'mixed, UDP'],
+  },
+  LocalDNS: { needs: [], start: (folder, upstream) => agent(folder, upstream, 'bundled') },
+  'LocalDNS from source': { needs: [], start: (folder, upstream) => agent(folder, upstream, 'from source') },
+  'LocalDNS, logging': {
+    needs: [],
+    start: (folder, upstream) =>
+      startAgent(folder, upstream, { name: 'agent-logging', spec: agentSpec('Log'), program: variants.bundled }),
+    without: ['cached, TCP', 'misses, UDP', 'mixed, UDP'],
+  },
+  unbound: {
+    needs: ['unbound'],
+    start: (folder, upstream) =>
+      startForwarder(folder, upstream, ['tcp-upstream: yes', 'msg-cache-size: 64m', 'rrset-cache-size: 64m']),
+  },
+  dnsmasq: {
+    needs: ['dnsmasq'],
+    start: async (folder, upstream, names) => {
+      const port = await freePort();
+      const way = ['--no-resolv', '--no-hosts', '--bind-interfaces', '--listen-address=127.0.0.1', `--port=${port}`];
+      const own = ['--keep-in-foreground', '--conf-file=/dev/null', '--pid-file', '--user=root'];
+      const room = [`--cache-size=${names}`, '--dns-forward-max=1000', `--server=127.0.0.1#${upstream}`];
+      const command = findProgram('dnsmasq') ?? 'dnsmasq';
+      return Program.start(folder, { name: 'dnsmasq', command, port, args: [...own, ...way, ...room] });
+    },
+    // It asks over UDP alone, so that a miss costs it something else.
+    without: ['misses, UDP'],
+  },
+  CoreDNS: {
+    needs: ['coredns'],
+    start: (folder, upstream) =>
+      startCoreDns(folder, 'coredns', ['cache 3600', `forward . 127.0.0.1:${upstream} {`, '  force_tcp', '}']),
+  },
+};
+
+/**
+ * Starts those that there are, and returns those that there are not, each with what the machine lacks. Whoever calls stops what was added to
+ * `running`, also where one of them fails.
+ */
+export async function startContenders(
+  folder: RunFolder,
+  upstream: number,
+  running: Map<string, Program>,
+  { wanted = Object.keys(contenders), room = usualRoom }: { wanted?: readonly string[]; room?: number } = {},
+): Promise<string[]> {
+  const absent: string[] = [];
+  for (const [name, { needs, start }] of Object.entries(contenders)) {
+    if (!wanted.includes(name)) continue;
+    const lacks = lacking(needs);
+    if (lacks.length > 0) absent.push(`${name}: ${lacks.map(({ message }) => message).join('; ')}`);
+    else running.set(name, await start(folder, upstream, room));
+  }
+  return absent;
+}
+
+export function takes(server: string, load: string): boolean {
+  return !(contenders[server]?.without?.includes(load) ?? false);
+}
+
+function agent(folder: RunFolder, upstream: number, variant: keyof typeof variants): Promise<Program> {
+  return startAgent(folder, upstream, {
+    name: `agent-${variant.replaceAll(' ', '-')}`,
+    spec: agentSpec(),
+    program: variants[variant],
+  });
+}
