@@ -7,7 +7,7 @@ import { startContenders } from './contenders.ts';
 import { Load, newNames } from './dnsperf.ts';
 import type { Bench, Series } from './sample.ts';
 
-const runs = 3;
+const runs = 2;
 const few = 20_000;
 const many = 80_000;
 /** By then an agent has given back to the kernel what it does not use. */

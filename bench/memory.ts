@@ -4,7 +4,7 @@ import { Authority } from './authority.ts';
 import { DnsClient } from './dns-client.ts';
 import type { Bench, Series } from './sample.ts';
 
-const runs = 3;
+const runs = 2;
 const cachedNames = 10_000;
 /** By then an agent has given back to the kernel what it does not use. */
 const settleMs = 35_000;

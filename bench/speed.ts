@@ -19,8 +19,8 @@ import { type CostReading, keepSpeedSamples, type LatencyReading } from './speed
 
 export const speedBench = 'speed';
 
-const rounds = 6;
-const seconds = 3;
+const rounds = 4;
+const seconds = 2;
 const names = 1_000;
 /** Of each server and round: nobody has asked for them before. */
 const misses = 10_000;
