@@ -4,19 +4,9 @@
  * process's output has stopped), the ring is full, and lines are dropped: answers come first.
  */
 import type { Clock } from './clock.ts';
+import type { QueryLine } from './server/server.ts';
 import { type Origin, origin } from './wire/edns.ts';
 import { nameToText } from './wire/name.ts';
-
-export interface QueryLine {
-  readonly client: string;
-  readonly overTcp: boolean;
-  /** Canonical wire form. */
-  readonly name: string;
-  readonly type: number;
-  readonly rcode: number;
-  readonly origin: Origin;
-  readonly durationMs: number;
-}
 
 /** As it is written. */
 export interface QueryRecord {

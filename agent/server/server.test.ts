@@ -8,11 +8,10 @@ import { query, read } from '../../test/fake/octets.ts';
 import { FakeUpstreams } from '../../test/fake/upstream.ts';
 import { Builder } from '../build.ts';
 import { ResponseCache } from '../cache/response-cache.ts';
-import type { QueryLine } from '../query-log.ts';
 import { Tallies } from '../tallies.ts';
 import { origin } from '../wire/edns.ts';
 import { ListenerCount, listenerCounts } from './plan.ts';
-import { Server } from './server.ts';
+import { type QueryLine, Server } from './server.ts';
 
 const block = {
   zone: '.',

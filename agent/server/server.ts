@@ -8,7 +8,6 @@ import { clientTimerMs, isRefreshDue, isServableStale, postponeRefresh } from '.
 import type { Clock } from '../clock.ts';
 import { ClientShares } from '../forward/client-shares.ts';
 import { type Answered, type Failed, type Outcome, refused } from '../forward/outcome.ts';
-import type { QueryLine } from '../query-log.ts';
 import { maxMessageLength, sizeLimit, writeEmptyAnswer, writeRefusal } from '../wire/answer.ts';
 import { type Origin, origin } from '../wire/edns.ts';
 import * as header from '../wire/header.ts';
@@ -51,6 +50,17 @@ export interface ServerLog {
   privateAnswer(line: { zone: string; name: string; address: string; isBlocked: boolean }): void;
   /** A bug: serving one packet threw. */
   exception(error: unknown): void;
+}
+
+export interface QueryLine {
+  readonly client: string;
+  readonly overTcp: boolean;
+  /** Canonical wire form. */
+  readonly name: string;
+  readonly type: number;
+  readonly rcode: number;
+  readonly origin: Origin;
+  readonly durationMs: number;
 }
 
 const failureLogMs = 1_000;
