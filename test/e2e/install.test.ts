@@ -13,6 +13,8 @@ import { system } from './served-cluster.ts';
 /** Of a person who watches. */
 const firstAnswerMs = 60_000;
 const goneMs = 30_000;
+/** Of a Lease that nobody has given back: so long the next operator would wait. */
+const leaseMs = 15_000;
 /** At our own addresses nobody answers before LocalDNS is there. */
 const atService = { servers: [serviceAddresses.v4] };
 
@@ -117,17 +119,23 @@ inEachMode((proof) => {
     await served.label(undefined);
   });
 
-  test('after helm uninstall everything is as it was before the install', async () => {
+  test('helm uninstall of what serves, with its profile and its label there, leaves the node as it was before the install', async () => {
     const { served } = proof;
+    await served.applyProfile();
+    await served.label('default');
+    await served.untilServed();
     await proof.ordeal(
       'helm uninstall',
-      [nothingLost, connectionsSurvive, rightAnswers],
+      [lostOnlyAtTheEnd, rightAnswers],
       async () => {
+        const startedAt = performance.now();
         await served.uninstall();
+        proof.fact('helm uninstall has returned', `${((performance.now() - startedAt) / 1_000).toFixed(1)} s`);
         return undefined;
       },
       atService,
     );
+    for (const client of served.clients) assert.equal(await served.isServed(client), false);
     await eventually('the node is as it was', goneMs, async () => {
       assert.deepEqual(await nodeState(served.node), bare);
       return true;
@@ -137,13 +145,32 @@ inEachMode((proof) => {
       'ldp,ldn,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings';
     const left = await control.kubectlOk('get', kinds, '-A', '-l', 'app.kubernetes.io/part-of=localdns', '-o', 'name');
     assert.equal(left.trim(), '');
-    assert.equal((await control.kubectlOk('get', 'ldp,ldn', '-o', 'name')).trim(), '');
+    assert.equal((await control.kubectlOk('get', 'ldn', '-o', 'name')).trim(), '');
+    const [profile = '', finalizers] = (
+      await control.kubectlOk('get', 'ldp', '-o', 'jsonpath={.items[*].metadata.name} {.items[*].metadata.finalizers}')
+    ).split(' ');
+    assert.deepEqual(
+      [profile, finalizers?.replaceAll('[]', '')],
+      ['default', ''],
+      'it is who wrote it that deletes it',
+    );
     await eventually('the last pods have ended', goneMs, async () => {
-      assert.equal((await control.kubectlOk('get', 'all', '-n', system, '-o', 'name')).trim(), '');
+      assert.equal((await control.kubectlOk('get', 'all,leases', '-n', system, '-o', 'name')).trim(), '');
       return true;
     });
     const nodes = await control.kubectlOk('get', 'nodes', '-o', 'jsonpath={.items[*].metadata.labels}');
-    assert.doesNotMatch(nodes, /localdns/);
+    assert.doesNotMatch(nodes, /localdns\.dev\/state/);
+  });
+
+  test('installed again, it serves by the profile that is still there, and waits for nobody', async () => {
+    const { served } = proof;
+    const startedAt = performance.now();
+    await served.install();
+    await served.untilServed();
+    const ms = performance.now() - startedAt;
+    proof.fact('installed again, with profile and label there: every pod is answered', `${(ms / 1_000).toFixed(1)} s`);
+    assert.ok(ms < leaseMs, `${ms} ms`);
+    await served.remove();
   });
 
   /** Queries that came to the agent's listeners. */

@@ -104,10 +104,9 @@ export class ServedCluster implements Ground {
   async remove(): Promise<void> {
     const { control } = this.cluster;
     const { stdout } = await control.helm('list', '-n', system, '-q');
-    if (stdout.trim() !== '') {
-      await control.kubectlOk('delete', 'ldp', '--all', '--timeout=5m');
-      await this.uninstall();
-    }
+    if (stdout.trim() !== '') await this.uninstall();
+    // They outlive it. There is no such kind before the first installation.
+    await control.kubectl('delete', 'ldp', '--all', '--timeout=10s');
     await Promise.all(this.cluster.nodes.map((node) => this.label(undefined, node)));
   }
 
