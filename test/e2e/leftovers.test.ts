@@ -1,4 +1,7 @@
-/** What another node-local DNS has left on the node: LocalDNS says so, and leaves to it what it holds. */
+/**
+ * What another node-local DNS has left on the node: LocalDNS says so, and leaves to it what it holds. Pods that ask an address which nobody
+ * holds are answered by the agent; where it is the Service address that is held, the node stays on cluster DNS.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { lostOnlyWhatTheDyingHeld, nothingLost, rightAnswers } from '../datapath/goals.ts';
@@ -17,6 +20,8 @@ interface Leftover {
   product: string;
   interface: string;
   addresses: readonly string[];
+  /** On its interface, too; untouched by its rules, so that kube-proxy leads on what is asked there. */
+  service?: string;
   /** What the node's status says of interception. */
   holds: RegExp;
 }
@@ -29,6 +34,13 @@ const leftovers: readonly Leftover[] = [
     holds: /are answered here/,
   },
   {
+    product: 'NodeLocal DNSCache',
+    interface: 'nodelocaldns',
+    addresses: ['169.254.20.10'],
+    service: serviceAddresses.v4,
+    holds: new RegExp(`holds ${serviceAddresses.v4} on interface nodelocaldns`),
+  },
+  {
     product: 'AKS LocalDNS',
     interface: 'localdns',
     addresses: ['169.254.10.10', '169.254.10.11'],
@@ -37,11 +49,14 @@ const leftovers: readonly Leftover[] = [
 ];
 
 inMode('nftables', (proof) => {
-  for (const { product, interface: name, addresses, holds } of leftovers) {
+  for (const { product, interface: name, addresses, service, holds } of leftovers) {
+    const what = service === undefined ? product : `${product}, with the Service address,`;
     const leave = () => {
       const { node } = proof.served;
       node.ip('link', 'add', name, 'type', 'bridge');
-      for (const address of addresses) node.ip('address', 'add', `${address}/32`, 'dev', name);
+      for (const address of [...addresses, ...(service === undefined ? [] : [service])]) {
+        node.ip('address', 'add', `${address}/32`, 'dev', name);
+      }
       nft(
         node,
         `table ip leftover {
@@ -58,13 +73,13 @@ inMode('nftables', (proof) => {
       nft(proof.served.node, 'delete table ip leftover');
     };
 
-    test(`${product} has left its interface and rules: the preflight says so, and pods lose nothing`, async () => {
+    test(`${what} has left its interface and rules: the preflight says so, and pods lose nothing`, async () => {
       const { served } = proof;
       await served.remove();
       try {
         leave();
         await proof.ordeal(
-          `install beside what ${product} left`,
+          `install beside what ${what} left`,
           [nothingLost, rightAnswers],
           async () => {
             await served.importImage();
@@ -85,9 +100,11 @@ inMode('nftables', (proof) => {
         const { stdout } = await served.cluster.control.kubectl(...preflight);
         assert.match(stdout, new RegExp(product));
         assert.match((await served.condition('Intercepting'))?.message ?? '', holds);
+        if (service === undefined) await served.untilServed();
+        for (const client of served.clients) assert.equal(await served.isServed(client), service === undefined);
         const deaths: Moments[] = [];
         await proof.ordeal(
-          `kill -9 beside what ${product} left`,
+          `kill -9 beside what ${what} left`,
           [lostOnlyWhatTheDyingHeld(deaths), rightAnswers],
           async () => {
             const moments = await proof.kill(proof.agent());
@@ -106,7 +123,7 @@ inMode('nftables', (proof) => {
         ),
       );
       proof.fact(
-        `what ${product} left is removed: until all addresses are intercepted`,
+        `what ${what} left is removed: until all addresses are intercepted`,
         `${((performance.now() - startedAt) / 1_000).toFixed(1)} s`,
       );
     });
