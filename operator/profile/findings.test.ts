@@ -47,6 +47,24 @@ test('a spec without patterns is searched at once, and one with patterns aside, 
   assert.deepEqual(fieldsOf(findings.of(spec)), ['spec.redirects[0].match.patterns[4]']);
 });
 
+test('of many specs that take long a few are searched at each look, and the others aside', () => {
+  let nowMs = 0;
+  // Each look at the clock takes as long as the largest spec.
+  const findings = new FindingsAside(() => {
+    nowMs += 10;
+    return nowMs;
+  });
+  const specs = Array.from({ length: 5 }, (_, at): ProfileSpec => ({ blockedDomains: [{ domain: `d${at}.example` }] }));
+  const known = (): boolean[] => specs.map((spec) => findings.of(spec) !== undefined);
+  assert.deepEqual(known(), [true, true, false, false, false]);
+  assert.equal(findings.isOpen, true);
+  findings.forgetUnasked();
+  const another: ProfileSpec = {};
+  assert.notEqual(findings.of(another), undefined);
+  findings.goOn(10_000);
+  assert.deepEqual(known(), [true, true, true, true, true]);
+});
+
 test('the shortest search comes first, however many long ones there are', () => {
   const findings = aside();
   const long = withPatterns(...Array.from({ length: 50 }, (_, at) => `long${at}`));

@@ -25,15 +25,21 @@ interface Search {
   readonly patterns: number;
 }
 
+/** A profile as people write it takes less than a millisecond, and one that is as large as etcd takes it twenty. */
+const AT_ONCE_MS = 20;
+
 /**
  * To make a pattern's machine takes milliseconds, and profiles may have thousands: that is done aside, a little at a time, or whoever decides
- * would be late for everybody else, and for the Lease. Each spec is searched once for as long as it is the same object.
+ * would be late for everybody else, and for the Lease. So is what many large profiles would take of one look. Each spec is searched once for as
+ * long as it is the same object.
  */
 export class FindingsAside {
   readonly #nowMs: () => number;
   readonly #known = new WeakMap<ProfileSpec, Findings>();
   readonly #open = new Map<ProfileSpec, Search>();
   readonly #asked = new Set<ProfileSpec>();
+  /** On what was searched at once since the last look. */
+  #spentMs = 0;
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs;
@@ -46,11 +52,13 @@ export class FindingsAside {
     this.#asked.add(spec);
     if (this.#open.has(spec)) return undefined;
     const patterns = patternsOf(spec);
-    if (patterns > 0) {
+    if (patterns > 0 || this.#spentMs >= AT_ONCE_MS) {
       this.#open.set(spec, { steps: find(spec), patterns });
       return undefined;
     }
+    const sinceMs = this.#nowMs();
     const found = foundAtOnce(spec);
+    this.#spentMs += this.#nowMs() - sinceMs;
     this.#known.set(spec, found);
     return found;
   };
@@ -59,10 +67,11 @@ export class FindingsAside {
     return this.#open.size > 0;
   }
 
-  /** Searches no longer what nobody has asked about since the last time. */
+  /** A look is over: what nobody has asked about since the one before is searched no longer. */
   forgetUnasked(): void {
     for (const spec of this.#open.keys()) if (!this.#asked.has(spec)) this.#open.delete(spec);
     this.#asked.clear();
+    this.#spentMs = 0;
   }
 
   /** For so long, the shortest first. Whether something has been found. */

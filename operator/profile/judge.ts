@@ -8,7 +8,7 @@ import { type ServiceTarget, settleParts } from '../../api/v1alpha1/profile-part
 import type { FieldError } from '../../api/v1alpha1/profile-validation.ts';
 import type { ClusterDns } from './cluster-dns.ts';
 import { type Findings, foundAtOnce } from './findings.ts';
-import { type Renderers, type Renderings, render, renderers } from './versions.ts';
+import { configsOf, type Renderers, type Renderings, render, renderers } from './versions.ts';
 
 /** What is the same for all nodes. */
 export interface ClusterFacts {
@@ -57,9 +57,8 @@ export function judge(
   if (settled.kind === 'unknown') return settled;
   const defaulted = defaultProfileSpec(settled.spec);
   if (defaulted.mode === 'Disabled') return { kind: 'disabled' };
-  const renderings = render([defaulted, clusterDns, ranges], by);
-  const [{ config, revision }] = renderings;
-  const bytes = Buffer.byteLength(JSON.stringify(config));
+  const configs = configsOf([defaulted, clusterDns, ranges], by);
+  const bytes = Buffer.byteLength(JSON.stringify(configs[0]));
   if (bytes > maxConfigBytes) {
     // Who edits the profile answers for its own words, and not for how many endpoints a Service has.
     const rest = without(bytes - maxConfigBytes);
@@ -67,6 +66,9 @@ export function judge(
     const message = `the configuration of a node would be ${bytes} bytes, and ${maxConfigBytes} are the most: shorten hosts, blockedDomains or redirects`;
     return { kind: 'refused', reason: reasons.tooLarge, errors: [{ field: 'spec', message }] };
   }
+  // Not before: the hash of a megabyte takes as long as all the rest.
+  const renderings = render(configs);
+  const [{ config, revision }] = renderings;
   return { kind: 'rendered', config, revision, renderings, leftOut: settled.leftOut };
 }
 

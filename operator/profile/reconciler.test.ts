@@ -546,6 +546,18 @@ test('a profile whose patterns take long to judge holds up no other, and its sta
   assert.equal(world.profiles.get('slow')?.spec, spec);
 });
 
+test('what may be large is read a few at a time', async () => {
+  for (const plural of ['networkpolicies', 'namespaces']) server.know(plural);
+  await stopOperator();
+  await startOperator({ networkPolicies: true });
+  const limits = (plural: string) => server.requests('list', plural).map(({ query }) => query.get('limit'));
+  await until(() => limits('networkpolicies').length > 0);
+  assert.deepEqual(new Set(limits('networkpolicies')), new Set(['16']));
+  for (const plural of ['localdnsprofiles', 'controllerrevisions'])
+    assert.deepEqual(new Set(limits(plural)), new Set(['8']));
+  assert.deepEqual(new Set(limits('nodes')), new Set(['250']));
+});
+
 test('network policies are read where that is asked for, and followed', async () => {
   for (const plural of ['networkpolicies', 'namespaces']) server.know(plural);
   const policy = (...more: object[]): void => {

@@ -6,13 +6,13 @@ import { type NodeConfig, readVersions } from '../../api/v1alpha1/node-config.ts
 import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
 import { defaultProfileSpec } from '../../api/v1alpha1/profile-defaults.ts';
 import { nodeFacts, type WrittenFacts, writtenFacts } from './facts.ts';
-import { type ClusterFacts, rememberingJudge } from './judge.ts';
+import { type ClusterFacts, judge, maxConfigBytes, rememberingJudge } from './judge.ts';
 import { makePlan, type Plan } from './plan.ts';
 import { renderNodeConfig } from './render.ts';
 import { intentOf, revisionName } from './revisions.ts';
 import type { RolloutState } from './rollout.ts';
 import { profileStatus } from './status.ts';
-import { misfit, type Renderer, type Renderers, render, renderers } from './versions.ts';
+import { configsOf, misfit, type Renderer, type Renderers, render, renderers } from './versions.ts';
 
 const clusterDns = { namespace: 'kube-system', service: 'kube-dns', addresses: ['10.96.0.10'] };
 const cluster: ClusterFacts = { clusterDns, ranges: [], serviceTarget: () => ({ kind: 'unknown' }) };
@@ -109,7 +109,7 @@ test('a node whose agent reads nothing of what is written keeps what it has, and
 });
 
 test('where the agent is the newer one the operator is to be upgraded', () => {
-  const renderings = render([defaultProfileSpec({}), clusterDns, []], renderers);
+  const renderings = render(configsOf([defaultProfileSpec({}), clusterDns, []], renderers));
   match(
     misfit('9', [2, 3], renderings).message,
     /reads configuration format 2, 3, and this operator writes 1: upgrade the operator$/,
@@ -170,3 +170,23 @@ function statusOf(outcome: Plan, agents: Agents) {
     nowMs: 0,
   });
 }
+
+test('of a configuration that is too large the size is found, and no hash', () => {
+  let reads = 0;
+  const long = (length: number): Renderer => {
+    return (...input) => ({
+      ...renderNodeConfig(...input),
+      get clusterDomain() {
+        reads += 1;
+        return 'x'.repeat(length);
+      },
+    });
+  };
+  const readsOf = (length: number): number => {
+    reads = 0;
+    judge({}, cluster, new Map([[1, long(length)]]));
+    return reads;
+  };
+  equal(readsOf(maxConfigBytes), 1);
+  equal(readsOf(1), 2);
+});

@@ -19,15 +19,18 @@ export interface Rendering {
 /** One configuration in every format that is written, the newest first. */
 export type Renderings = readonly [Rendering, ...Rendering[]];
 
-export function render(input: Parameters<Renderer>, by: Renderers): Renderings {
-  const [newest, ...older] = [...by]
-    .sort(([a], [b]) => b - a)
-    .map(([, renderer]) => {
-      const config = renderer(...input);
-      return { revision: revisionOf(config), config };
-    });
+/** In every format that is written, the newest first. */
+export type Configs = readonly [NodeConfig, ...NodeConfig[]];
+
+export function configsOf(input: Parameters<Renderer>, by: Renderers): Configs {
+  const [newest, ...older] = [...by].sort(([a], [b]) => b - a).map(([, renderer]) => renderer(...input));
   if (newest === undefined) throw new Error('no format is written');
   return [newest, ...older];
+}
+
+export function render([newest, ...older]: Configs): Renderings {
+  const rendering = (config: NodeConfig): Rendering => ({ revision: revisionOf(config), config });
+  return [rendering(newest), ...older.map(rendering)];
 }
 
 /**

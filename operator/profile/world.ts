@@ -75,6 +75,8 @@ export interface Changes {
 const MISSING = 'KUBE_RESOURCE_MISSING';
 const OPTIONAL_CODES = [MISSING, 'KUBE_API_403'];
 const OPTIONAL_RETRY_MS = 60_000;
+/** A profile may be as large as etcd takes it, and a page of a list is read in one piece. */
+const LARGE_PAGE_SIZE = 8;
 
 /** All that the operator knows of the cluster: its stores, and what they mean. */
 export class World {
@@ -120,7 +122,8 @@ export class World {
     this.#namespace = namespace;
     const named = { fieldSelector: `metadata.name=${this.#wantedDns.name}` };
     const marked = { labelSelector: `${clusterDnsLabel.key}=${clusterDnsLabel.value}` };
-    this.profiles = new Store({ ...common(PROFILES), keep: (profile: Profile) => this.#asWished(profile) });
+    const large = { timing: { pageSize: LARGE_PAGE_SIZE, ...timing } };
+    this.profiles = new Store({ ...common(PROFILES), ...large, keep: (profile: Profile) => this.#asWished(profile) });
     this.nodes = new Store({ ...common(NODES), keep: nodeFacts });
     const { isIntact } = this.configurations;
     this.written = new Store({
@@ -130,6 +133,7 @@ export class World {
     this.written.onChange((_name, old, now) => this.configurations.note(old?.revision, now?.revision));
     this.revisions = new Store({
       ...common(CONTROLLER_REVISIONS),
+      ...large,
       ...{ namespace, labelSelector: profileUidLabel, keep: revisionFacts },
     });
     this.services = new Store({
