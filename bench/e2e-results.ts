@@ -1,4 +1,6 @@
-/** The page of `npm run bench -- e2e`, written from the kept samples. */
+/** The page of `npm run bench -- e2e`, written from the kept samples, and the figures in docs/how-it-fails.md. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import type { Fact, Row } from '../test/datapath/results.ts';
 import { eventsTable } from './datapath-results.ts';
 import { ResultsPage } from './page.ts';
@@ -10,9 +12,40 @@ export interface Samples {
   facts: Fact[];
 }
 
+const guide = resolve(import.meta.dirname, '../docs/how-it-fails.md');
+const marked = /(<!-- figures: [^\n]* -->\n).*?(<!-- end of figures -->)/s;
+
 export const e2eResults = new ResultsPage<Samples>('e2e', report);
 
-function report({ circumstances: taken, rows, facts }: Samples): string {
+function report(samples: Samples): string {
+  const text = readFileSync(guide, 'utf8');
+  writeFileSync(
+    guide,
+    text.replace(marked, (_, begin, end) => `${begin}${figures(samples)}${end}`),
+  );
+  return page(samples);
+}
+
+/** What people ask first: how many queries an event costs, and how long one may take. */
+function figures({ circumstances: taken, rows, facts }: Samples): string {
+  return [
+    '',
+    '| event | kube-proxy | queries | lost | slowest answer |',
+    '|---|---|---|---|---|',
+    ...rows.map(({ event, proxy, sent, lost, worstMs }) => {
+      return `| ${event} | ${proxy} | ${sent} | ${lost} | ${worstMs.toFixed(0)} ms |`;
+    }),
+    '',
+    '| | kube-proxy | |',
+    '|---|---|---|',
+    ...facts.map(({ what, proxy, value }) => `| ${what} | ${proxy} | ${value} |`),
+    '',
+    `${taken.machine}; commit ${taken.commit}, ${taken.takenAt.slice(0, 10)}.`,
+    '',
+  ].join('\n');
+}
+
+function page({ circumstances: taken, rows, facts }: Samples): string {
   return [
     '# What an event costs the pods of a real node',
     '',
