@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { writeProfile } from '../test/peers/agent.ts';
 import type { Program } from '../test/peers/program.ts';
 import type { RunFolder } from '../test/tools/run-folder.ts';
-import { Load } from './dnsperf.ts';
+import { Load, newNames } from './dnsperf.ts';
 
 export interface Subject {
   folder: RunFolder;
@@ -41,7 +41,19 @@ export interface GarbageReading {
   heapMebibytes: [number, number];
 }
 
+/** Of names that nobody has asked for, over TCP. */
+export interface TcpReading {
+  how: 'no UDP traffic' | 'UDP saturated';
+  round: number;
+  lost: number;
+  /** Microseconds. */
+  p50: number;
+  p99: number;
+}
+
 const ratePerSecond = 20_000;
+const tcpPerSecond = 200;
+const tcpRounds = 3;
 const rounds = 4;
 const seconds = 5;
 const hits = 10_000_000;
@@ -59,6 +71,28 @@ export async function latenciesUnderChange(subject: Subject, say: (line: string)
         `${how}: p50 ${reading.p50} p99 ${reading.p99} p99.9 ${reading.p999} µs, ${reading.swaps} swaps, ${lost} lost`,
       );
       readings.push(reading);
+    }
+  }
+  return readings;
+}
+
+/** Both transports are served by one loop: neither may wait for the other. */
+export async function latenciesOverTcp(subject: Subject, say: (line: string) => void): Promise<TcpReading[]> {
+  const { folder, program, cached } = subject;
+  const readings: TcpReading[] = [];
+  for (let round = 1; round <= tcpRounds; round += 1) {
+    for (const how of ['no UDP traffic', 'UDP saturated'] as const) {
+      const flood = ['-n', '1000000', '-l', String(seconds + 1), '-q', '1000'];
+      const flooding = how === 'UDP saturated' ? new Load(folder, program.port, cached, flood).ended() : undefined;
+      await delay(500);
+      const file = newNames(folder, tcpPerSecond * seconds);
+      const more = ['-m', 'tcp', '-Q', String(tcpPerSecond), '-q', '100', '-v'];
+      const { micros, lost } = await new Load(folder, program.port, file, more).latencies();
+      const at = (part: number) => micros[Math.floor(micros.length * part)] ?? Number.NaN;
+      const reading = { how, round, lost, p50: at(0.5), p99: at(0.99) };
+      say(`over TCP, ${how}: p50 ${reading.p50} p99 ${reading.p99} µs, ${lost} lost`);
+      readings.push(reading);
+      await flooding;
     }
   }
   return readings;

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { median, shareVerdict, spread } from './page.ts';
 import type { Circumstances } from './sample.ts';
-import type { ChangeReading, GarbageReading } from './speed-agent.ts';
+import type { ChangeReading, GarbageReading, TcpReading } from './speed-agent.ts';
 import type { ProfileReading } from './speed-profile.ts';
 
 export interface CostReading {
@@ -38,6 +38,7 @@ export interface SpeedSamples {
   idle: { server: string; percent: number }[];
   resident: { server: string; mebibytes: number }[];
   changes: ChangeReading[];
+  overTcp: TcpReading[];
   garbage: GarbageReading;
   profile?: ProfileReading;
 }
@@ -59,6 +60,8 @@ const kept = join(import.meta.dirname, 'samples/speed/samples.json');
 
 /** Of p99 at rest, while it is changed. */
 const changeGoal = 2;
+/** Milliseconds, where nothing comes over UDP. */
+const tcpGoal = 5;
 /** Percent of a core. */
 const idleGoal = 0.5;
 
@@ -71,7 +74,18 @@ export function keepSpeedSamples(taken: SpeedSamples): void {
 export function speedSections(): string[] {
   if (!existsSync(kept)) return [];
   const samples = JSON.parse(readFileSync(kept, 'utf8')) as SpeedSamples;
-  const { circumstances: taken, absent, costs, latencies, idle, resident, changes, garbage, profile } = samples;
+  const {
+    circumstances: taken,
+    absent,
+    costs,
+    latencies,
+    idle,
+    resident,
+    changes,
+    overTcp,
+    garbage,
+    profile,
+  } = samples;
   const loads = [...new Set(costs.map(({ load }) => load))];
   const rounds = Math.max(...costs.map(({ round }) => round));
   writeFileSync(join(import.meta.dirname, picture), chart(costs));
@@ -104,6 +118,17 @@ export function speedSections(): string[] {
     ...changeRows(changes),
     '',
     changeVerdict(changes),
+    '',
+    '### Over TCP, names that nobody has asked for',
+    '',
+    'LocalDNS, bundled, at 200 a second, which it asks CoreDNS for over TCP: by themselves, and while clients over UDP ask for as many',
+    'cached names as it takes. Microseconds.',
+    '',
+    '| | p50 | p99 | lost |',
+    '|---|---|---|---|',
+    ...tcpRows(overTcp),
+    '',
+    verdict('p99 without UDP traffic', tcpP99(overTcp) / 1_000, tcpGoal, 'ms'),
     '',
     '### What a cached answer leaves to the collector',
     '',
@@ -199,6 +224,20 @@ function changeRows(changes: readonly ChangeReading[]): string[] {
     const times = [cell(({ p50 }) => p50), cell(({ p99 }) => p99), cell(({ p999 }) => p999)];
     return `| ${[how, ...counts, ...times, sum(({ lost }) => lost)].join(' | ')} |`;
   });
+}
+
+function tcpRows(readings: readonly TcpReading[]): string[] {
+  return [...new Set(readings.map(({ how }) => how))].map((how) => {
+    const own = readings.filter((reading) => reading.how === how);
+    const cell = (of: (reading: TcpReading) => number) => spread(own.map(of), '', 0);
+    const lost = own.reduce((sum, reading) => sum + reading.lost, 0);
+    return `| ${how} | ${cell(({ p50 }) => p50)} | ${cell(({ p99 }) => p99)} | ${lost} |`;
+  });
+}
+
+function tcpP99(readings: readonly TcpReading[]): number {
+  const own = readings.filter(({ how }) => how === 'no UDP traffic').map(({ p99 }) => p99);
+  return median(own.toSorted((a, b) => a - b)) ?? Number.NaN;
 }
 
 function changeVerdict(changes: readonly ChangeReading[]): string {

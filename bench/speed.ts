@@ -13,7 +13,7 @@ import { bundle, variants } from './agent-process.ts';
 import { agentSpec, startContenders, takes } from './contenders.ts';
 import { Load, newNames } from './dnsperf.ts';
 import { circumstances } from './sample.ts';
-import { garbageOfHits, latenciesUnderChange, type Subject } from './speed-agent.ts';
+import { garbageOfHits, latenciesOverTcp, latenciesUnderChange, type Subject } from './speed-agent.ts';
 import { profileOfHits } from './speed-profile.ts';
 import { type CostReading, keepSpeedSamples, type LatencyReading } from './speed-results.ts';
 
@@ -67,9 +67,10 @@ export async function benchSpeed(say: (line: string) => void): Promise<void> {
     const subject = await subjectOf(folder, upstream.port, cached);
     running.set('subject', subject.program);
     const changes = await latenciesUnderChange(subject, say);
+    const overTcp = await latenciesOverTcp(subject, say);
     const garbage = await garbageOfHits(subject, say);
     const profile = await profileOfHits(folder, upstream.port, cached, say);
-    const figures = { costs, latencies, idle, resident, changes, garbage, ...(profile && { profile }) };
+    const figures = { costs, latencies, idle, resident, changes, overTcp, garbage, ...(profile && { profile }) };
     keepSpeedSamples({ circumstances: circumstances(new Date()), absent, ...figures });
     await upstream.stop();
   } finally {

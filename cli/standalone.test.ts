@@ -246,6 +246,38 @@ services:
     for (const { time } of asked()) ok(Math.abs(Date.now() - Date.parse(String(time))) < startMs, String(time));
   });
 
+  test('clients over TCP are answered what nobody knows yet, however much comes over UDP', async () => {
+    const upstream = await upstreamWith('192.0.2.1');
+    const program = start(profileFile(profile(upstream.endpoint)), ...anyPorts);
+    const port = await program.port();
+    const { url } = (await program.said('metrics and health')) as unknown as { url: string };
+    await ask(port, 'cached.example');
+    const query = buildQuery({ name: 'cached.example' }).toString('hex');
+    // As fast as a process can; nobody reads the answers.
+    const script = `
+      const socket = require('node:dgram').createSocket('udp4');
+      const query = Buffer.from('${query}', 'hex');
+      const send = () => { for (let n = 0; n < 200; n += 1) socket.send(query, ${port}, '${address}'); setImmediate(send); };
+      send();`;
+    const flood = spawn(process.execPath, ['-e', script], { stdio: 'ignore' });
+    if (flood.pid !== undefined) folder.recordProcess(flood.pid);
+    try {
+      const received = async () => {
+        const metrics = await (await fetch(`${url}/metrics`)).text();
+        return Number(/^localdns_queries_total\{listener="cluster",transport="udp"\} (\d+)$/m.exec(metrics)?.[1]);
+      };
+      await eventually('the flood is there', startMs, async () => (await received()) > 10_000);
+      for (let count = 0; count < 20; count += 1) {
+        const askedAt = performance.now();
+        equal((await ask(port, `new-${count}.example`, true)).rcode, 'NOERROR');
+        const tookMs = performance.now() - askedAt;
+        ok(tookMs < editMs, `${tookMs} ms`);
+      }
+    } finally {
+      flood.kill('SIGKILL');
+    }
+  });
+
   test('takes an edit in place and a rename over its file within two seconds, refuses a bad one whole, and loses no query', async () => {
     const [one, two, three] = await Promise.all(['192.0.2.1', '192.0.2.2', '192.0.2.3'].map(upstreamWith));
     if (one === undefined || two === undefined || three === undefined) throw new Error('no upstream');
