@@ -245,6 +245,15 @@ test('options of the datapath reach the agent, each of those that the schema of 
   assert.deepEqual([options.logLevel, options.datapath], ['warn', false]);
 });
 
+test(
+  'an agent is given enough of a node that others have taken whole: a start takes half a second of a core',
+  withHelm,
+  () => {
+    const { cpu = '' } = podOf(only('DaemonSet')).container.resources.requests ?? {};
+    assert.ok(Number(/^(\d+)m$/.exec(cpu)?.[1]) >= 100, cpu);
+  },
+);
+
 test('an agent is given longer to end than it takes: what it holds is answered', withHelm, () => {
   const { pod } = podOf(only('DaemonSet'));
   assert.ok((pod.terminationGracePeriodSeconds as number) > 5);
