@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LocalDnsProfile, ProfileSpec } from '../../api/v1alpha1/profile.ts';
 import type { ServiceTarget } from '../../api/v1alpha1/profile-parts.ts';
+import type { RolloutPhase } from '../../api/v1alpha1/rollout-settings.ts';
 import { isSameState } from './course.ts';
 import { type NodeFacts, nodeFacts, type WrittenFacts } from './facts.ts';
 import { type ClusterFacts, maxConfigBytes, rememberingJudge } from './judge.ts';
@@ -430,7 +431,9 @@ function inherited(nodes: NodeFacts[], afterMs: number, others: LocalDnsProfile[
   const nowMs = deletedAtMs + afterMs;
   const written = (name: string) => ({ ...carrying('p-1'), name });
   const outcome = plan([leaving, ...others], nodes, { written, nowMs, ...more });
-  const heirs = outcome.profiles.get('p')?.heirs.map((heir) => [heir.profile, heir.nodes.join(), heir.untilMs]);
+  const heirs = outcome.profiles.get('p')?.heirs.map(({ profile, nodes, is, untilMs }) => {
+    return [profile, nodes.join(), untilMs === undefined ? is : untilMs - deletedAtMs];
+  });
   return { kind: kinds(outcome).n, heirs };
 }
 
@@ -440,27 +443,74 @@ test('what was of a deleted profile is taken from a node at once where nobody is
   assert.deepEqual(kinds(kept), { n: 'keep' });
 });
 
-for (const [title, spec] of [
-  ['is paused', { rollout: { paused: true } }],
-  ['was never accepted', { kubeDNSOverrides: { '.': { forwardDestination: 'nowhere' } } }],
+/** One whose rollout has come to that so long after the deletion, as it stands in its status. */
+function heirIn(
+  phase: RolloutPhase,
+  progressing: 'True' | 'False',
+  afterMs: number,
+  spec: ProfileSpec,
+): LocalDnsProfile {
+  const lastTransitionTime = new Date(deletedAtMs + afterMs).toISOString();
+  const condition = { type: 'Progressing', status: progressing, reason: 'R', message: '', lastTransitionTime };
+  const status = { rollout: { phase, target: '' }, conditions: [condition] };
+  return { ...profile('heir', { nodeSelector: {}, ...spec }), status };
+}
+const paused: ProfileSpec = { rollout: { paused: true } };
+
+for (const [title, heir] of [
+  ['is paused', heirIn('Paused', 'False', -1e9, paused)],
+  [
+    'was never accepted',
+    profile('heir', { nodeSelector: {}, kubeDNSOverrides: { '.': { forwardDestination: 'no' } } }),
+  ],
 ] as const) {
   test(`a node of a deleted profile waits a minute for one that ${title}, and no longer`, () => {
-    const heir = profile('heir', { nodeSelector: {}, ...spec });
-    const awaited = { kind: 'keep', heirs: [['heir', 'n', deletedAtMs + 60_000]] };
+    const awaited = { kind: 'keep', heirs: [['heir', 'n', 60_000]] };
     assert.deepEqual(inherited([node('n')], 59_000, [heir]), awaited);
     assert.deepEqual(inherited([node('n')], 60_000, [heir]), { kind: 'unserve', heirs: [] });
   });
 }
 
+test('the minute begins when the rollout is paused that the node waited for', () => {
+  const heir = heirIn('Paused', 'False', 1e9, paused);
+  const awaited = { kind: 'keep', heirs: [['heir', 'n', 1e9 + 60_000]] };
+  assert.deepEqual(inherited([node('n')], 1e9 + 59_000, [heir]), awaited);
+  assert.deepEqual(inherited([node('n')], 1e9 + 60_000, [heir]), { kind: 'unserve', heirs: [] });
+});
+
+test('or when it is over: the same for an operator that begins then', () => {
+  const heir = heirIn('Halted', 'False', 1e9, {});
+  const state = (): RolloutState => ({ phase: 'Halted', target: revisionName(heir, {}), startedAt: 's', reason: 'R' });
+  const awaited = { kind: 'keep', heirs: [['heir', 'n', 1e9 + 60_000]] };
+  assert.deepEqual(inherited([node('n')], 1e9 + 59_000, [heir], { state }), awaited);
+  assert.deepEqual(inherited([node('n')], 1e9 + 60_000, [heir], { state }), { kind: 'unserve', heirs: [] });
+});
+
+test('until that is heard of which was written down a moment ago, it is of this moment', () => {
+  const heir = heirIn('Batch', 'True', 0, paused);
+  const awaited = { kind: 'keep', heirs: [['heir', 'n', 1e9 + 60_000]] };
+  assert.deepEqual(inherited([node('n')], 1e9, [heir]), awaited);
+});
+
+test('to an operator whose clock is behind, the moment until which is waited stays the same', () => {
+  const heir = heirIn('Paused', 'False', -1e9, paused);
+  const awaited = { kind: 'keep', heirs: [['heir', 'n', 60_000]] };
+  for (const afterMs of [-300_000, -299_000, -1, 1]) assert.deepEqual(inherited([node('n')], afterMs, [heir]), awaited);
+});
+
 test('a node of a deleted profile waits for a rollout that is under way, and for what is not known yet', () => {
   const heir = profile('heir', { nodeSelector: {}, rollout: { maxUnavailable: 1, canary: { nodes: 1 } } });
   const many = ['m', 'n'].map((name) => node(name));
   const first = inherited(many, 1e9, [heir]);
-  assert.deepEqual(first, { kind: 'keep', heirs: [['heir', 'n', undefined]] });
+  const heirs = [
+    ['heir', 'm', 'giving'],
+    ['heir', 'n', 'rolling'],
+  ];
+  assert.deepEqual(first, { kind: 'keep', heirs });
   const ref = { namespace: 'emulator', name: 'cloud' };
   const redirects = [{ name: 'r', match: { suffixes: ['r.example'] }, target: { serviceRef: ref } }];
   const unknown = inherited([node('n')], 1e9, [profile('heir', { nodeSelector: {}, redirects })]);
-  assert.deepEqual(unknown, { kind: 'keep', heirs: [['heir', 'n', undefined]] });
+  assert.deepEqual(unknown, { kind: 'keep', heirs: [['heir', 'n', 'unknown']] });
 });
 
 test('a node of a deleted profile does not wait for a rollout in which nothing moves any more', () => {

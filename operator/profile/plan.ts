@@ -5,13 +5,13 @@ import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
 import type { FieldError } from '../../api/v1alpha1/profile-validation.ts';
 import { type Course, courseOf, type Gift, hasCome } from './course.ts';
 import type { NodeFacts, WrittenFacts } from './facts.ts';
+import { type Heir, heirsOf } from './heirs.ts';
 import { type ClusterFacts, type Judge, judge } from './judge.ts';
 import { type RevisionFacts, rememberingNames } from './revisions.ts';
 import type { RolloutState } from './rollout.ts';
 import { type Conflict, isLeaving, select } from './select.ts';
 import type { Sighting } from './sightings.ts';
 import { type Misfit, misfit, type Renderings, renderingFor } from './versions.ts';
-import { heirHasMs } from './withdrawal.ts';
 
 /** What shall be done about one node. */
 export type Intent =
@@ -52,13 +52,6 @@ export interface ProfilePlan {
   readonly conflict: Conflict | undefined;
   /** How far its newest revision has come; undefined where nothing can be said. */
   readonly course: Course | undefined;
-}
-
-export interface Heir {
-  readonly profile: string;
-  readonly nodes: readonly string[];
-  /** When they are waited for no longer; undefined while its rollout is under way. */
-  readonly untilMs: number | undefined;
 }
 
 /** What everybody shall have: the outcome of one look at all profiles and all nodes. */
@@ -147,14 +140,9 @@ export function makePlan(world: World, judgeSpec: Judge = judge, nameOf = rememb
   }
   for (const profile of profiles.filter(isLeaving)) {
     const held = nodes.flatMap(({ name }) => (world.written(name)?.profile === profile.metadata.name ? [name] : []));
-    const kept = held.filter((name) => intents.get(name) === KEEP);
-    const heirOf = (node: string): string | undefined => {
-      const choice = choices.get(node);
-      return choice?.kind === 'profile' ? choice.profile : undefined;
-    };
-    const heirs = heirsOf(Map.groupBy(kept, heirOf), { profile, plans, nowMs: world.nowMs });
-    const waiting = new Set(heirs.flatMap((heir) => heir.nodes));
-    for (const name of kept) if (!waiting.has(name)) intents.set(name, UNSERVE);
+    const heirs = heirsOf(held, { profile, profiles, choices, intents, plans, nowMs: world.nowMs });
+    const theirs = new Set(heirs.flatMap((heir) => heir.nodes));
+    for (const name of held) if (!theirs.has(name)) intents.set(name, UNSERVE);
     plans.set(profile.metadata.name, leavingPlan(held, heirs));
   }
   return { intents, profiles: plans, gifts, missing };
@@ -204,34 +192,6 @@ function leavingPlan(held: readonly string[], heirs: readonly Heir[]): ProfilePl
     ...{ revisions: [], misfits: new Map<string, Misfit>() },
   };
 }
-
-/** Those that are still waited for. A node that nobody is to serve, and that has to keep nothing but what goes away, is waited for by nobody. */
-function heirsOf(
-  kept: ReadonlyMap<string | undefined, readonly string[]>,
-  {
-    profile: { metadata },
-    plans,
-    nowMs,
-  }: { profile: LocalDnsProfile; plans: ReadonlyMap<string, ProfilePlan>; nowMs: number },
-): Heir[] {
-  const deletedAtMs = Date.parse(metadata.deletionTimestamp ?? '');
-  return [...kept].flatMap(([profile, nodes]): Heir[] => {
-    const plan = profile === undefined ? undefined : plans.get(profile);
-    if (profile === undefined || plan === undefined) return [];
-    const forMs = heirHasMs(plan.isUnknown || isUnderWay(plan.course), deletedAtMs, nowMs);
-    if (forMs === 0) return [];
-    return [{ profile, nodes, untilMs: Number.isFinite(forMs) ? nowMs + forMs : undefined }];
-  });
-}
-
-/** It gives nodes more by itself: by what they report, or by time alone. */
-function isUnderWay(course: Course | undefined): boolean {
-  if (course === undefined || course.isNews) return course !== undefined;
-  const isAwaited = course.gifts.size > 0 || course.lookAgainAtMs !== undefined;
-  return isAwaited && stepping.includes(course.state.phase);
-}
-
-const stepping: readonly RolloutState['phase'][] = ['Canary', 'Batch', 'RollingBack'];
 
 const UNSERVE: Intent = { kind: 'unserve' };
 const KEEP: Intent = { kind: 'keep' };

@@ -207,12 +207,40 @@ test('a profile that is deleted waits a minute for one that gives its nodes noth
   await quiet();
   assert.deepEqual([profileOf('n1'), withdrawnAt('n1')], ['high', undefined]);
   const { metadata } = server.get('localdnsprofiles', 'high') ?? assert.fail();
+  // Both a minute ago, or nearly so.
+  const low = server.get('localdnsprofiles', 'low') ?? assert.fail();
+  const conditions = statusOf('low')?.conditions?.map((known) => ({
+    ...known,
+    lastTransitionTime: '2026-01-01T00:00:00Z',
+  }));
+  server.put('localdnsprofiles', { ...low, status: { ...statusOf('low'), conditions } });
   const deletionTimestamp = new Date(Date.now() - 59_000).toISOString();
   server.put('localdnsprofiles', {
     ...(server.get('localdnsprofiles', 'high') ?? assert.fail()),
     metadata: { ...metadata, deletionTimestamp },
   });
   await until(() => server.get('localdnsprofiles', 'high') === undefined && configured('n1') === undefined);
+});
+
+test('a rollout that is paused long after the deletion does not take what nodes have that wait for it', async () => {
+  profile('high', { nodeSelector: {}, priority: 5, ...atOnce });
+  for (const name of ['n1', 'n2']) node(name);
+  await until(() => isMarked('n1') && isMarked('n2'));
+  const slowly = { maxUnavailable: 1, canary: { nodes: 1 } };
+  profile('low', { nodeSelector: {}, rollout: slowly });
+  await quiet();
+  server.remove('localdnsprofiles', 'high');
+  await until(() => profileOf('n1') === 'low');
+  const high = server.get('localdnsprofiles', 'high') ?? assert.fail();
+  const deletionTimestamp = new Date(Date.now() - 600_000).toISOString();
+  server.put('localdnsprofiles', { ...high, metadata: { ...high.metadata, deletionTimestamp } });
+  await quiet();
+  profile('low', { nodeSelector: {}, rollout: { ...slowly, paused: true } });
+  await until(() => statusOf('low')?.rollout?.phase === 'Paused');
+  await quiet();
+  assert.deepEqual([profileOf('n2'), withdrawnAt('n2')], ['high', undefined]);
+  const said = statusOf('high')?.conditions?.find(({ type }) => type === 'Progressing')?.message ?? '';
+  assert.match(said, /^n2 should be served by low, which gives nothing now: from /);
 });
 
 test('a profile has its finalizer before any node has its configuration, and leaves those of others alone', async () => {

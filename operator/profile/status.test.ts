@@ -5,6 +5,7 @@ import type { LocalDnsProfile, ProfileStatus } from '../../api/v1alpha1/profile.
 import type { RolloutPhase } from '../../api/v1alpha1/rollout-settings.ts';
 import type { Course } from './course.ts';
 import { type AgentReport, type NodeFacts, writtenFacts } from './facts.ts';
+import type { Heir } from './heirs.ts';
 import type { ProfilePlan } from './plan.ts';
 import type { RolloutState } from './rollout.ts';
 import { isSameStatus, newTroubles, profileStatus, type StatusInput } from './status.ts';
@@ -301,22 +302,34 @@ test('a disabled profile says so, and names the nodes that are still being taken
   assert.equal(summary(leaving).Programmed, 'False ModeDisabled');
 });
 
-test('a deleted profile says whom its nodes wait for, and until when', () => {
+test('a deleted profile says what is taken from its nodes, and whom the others wait for, and until when', () => {
   const untilMs = Date.UTC(2026, 0, 1, 0, 1);
-  const heirs = [
-    { profile: 'q', nodes: ['b'], untilMs },
-    { profile: 'r', nodes: ['c'], untilMs: undefined },
+  const heirs: Heir[] = [
+    { profile: 'q', nodes: ['b'], is: 'idle', untilMs },
+    { profile: 'r', nodes: ['c'], is: 'rolling' },
+    { profile: 'r', nodes: ['d'], is: 'giving' },
+    { profile: 's', nodes: ['e'], is: 'unknown' },
   ];
+  const held = ['a', 'b', 'c', 'd', 'e', 'f'];
   const leaving = status({
     profile: { ...profile, metadata: { ...profile.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' } },
-    plan: { isDisabled: true, revision: undefined, selected: ['a', 'b', 'c'], heirs },
-    reports: { a: serving, b: serving, c: serving },
+    plan: { isDisabled: true, revision: undefined, selected: held, heirs },
+    reports: Object.fromEntries(held.map((node) => [node, serving])),
+    unreachable: ['c', 'f'],
   });
   assert.equal(summary(leaving).Progressing, 'True Deleting');
   assert.equal(
     condition(leaving, 'Progressing').message,
-    'Taking the configuration from a. b should be served by q, which gives nothing now: from 2026-01-01T00:01:00Z on nobody waits for it, and nobody serves them. c will be served by r, whose rollout is under way.',
+    [
+      'Taking the configuration from a.',
+      'f cannot be reached: nobody waits longer than a minute for that.',
+      'b should be served by q, which gives nothing now: from 2026-01-01T00:01:00Z on nobody waits for it, and nobody serves them.',
+      'c will be served by r, whose rollout is under way.',
+      'd: handed over to r.',
+      'e should be served by s, of which is not known yet what it means.',
+    ].join(' '),
   );
+  assert.match(condition(leaving, 'Programmed').message, /no node is to be served by it/);
 });
 
 test('a profile without nodes says how to give it some', () => {

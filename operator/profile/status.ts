@@ -14,6 +14,7 @@ import type { RolloutPhase } from '../../api/v1alpha1/rollout-settings.ts';
 import type { ClusterDns } from './cluster-dns.ts';
 import type { Course } from './course.ts';
 import { isOfPast, type NodeFacts, type WrittenFacts } from './facts.ts';
+import type { Heir } from './heirs.ts';
 import type { PolicyFinding } from './network-policies.ts';
 import type { ProfilePlan } from './plan.ts';
 import { policyVerdict } from './policy-verdict.ts';
@@ -203,7 +204,7 @@ function programmed(input: StatusInput, { selected, ready, pending, failed, unre
   }
   if (plan.isDisabled) {
     const { reason, why } = whyNotServed(input);
-    return { status: 'False', reason, message: `${why}: the selected nodes are not served.` };
+    return { status: 'False', reason, message: `${why}: no node is to be served by it.` };
   }
   if (selected.length === 0) {
     const remedy = `label nodes ${profileLabel}=${profile.metadata.name}, or give the profile a nodeSelector that matches`;
@@ -225,15 +226,16 @@ function programmed(input: StatusInput, { selected, ready, pending, failed, unre
   return { status: 'False', reason, message: `${count}${whom}${away}` };
 }
 
-function progressing(input: StatusInput, { selected, pending, configured }: Progress): Verdict {
+function progressing(input: StatusInput, progress: Progress): Verdict {
   const { profile, plan } = input;
+  const { selected, pending, configured } = progress;
   if (plan.errors.length > 0) {
     return { status: 'False', reason: reasons.invalid, message: 'Nothing is rolled out: the profile is not accepted.' };
   }
   if (plan.isDisabled) {
     const { reason } = whyNotServed(input);
     if (configured.length === 0) return { status: 'False', reason, message: 'No selected node is served.' };
-    return { status: 'True', reason, message: whatIsLeft(plan, configured) };
+    return { status: 'True', reason, message: whatIsLeft(plan, progress) };
   }
   if (selected.length === 0)
     return { status: 'False', reason: reasons.noNodesSelected, message: 'No node is selected.' };
@@ -248,17 +250,24 @@ function progressing(input: StatusInput, { selected, pending, configured }: Prog
   };
 }
 
-/** On nodes that are served no more: who is being taken out, and which of them another profile is to serve. */
-function whatIsLeft({ heirs }: ProfilePlan, configured: readonly string[]): string {
-  const waiting = new Set(heirs.flatMap(({ nodes }) => nodes));
-  const going = configured.filter((node) => !waiting.has(node));
-  const taken = going.length === 0 ? [] : [`Taking the configuration from ${some(going)}.`];
-  const awaited = heirs.map(({ profile, nodes, untilMs }) =>
-    untilMs === undefined
-      ? `${some(nodes)} will be served by ${profile}, whose rollout is under way.`
-      : `${some(nodes)} should be served by ${profile}, which gives nothing now: from ${timestamp(untilMs)} on nobody waits for it, and nobody serves them.`,
-  );
-  return [...taken, ...awaited].join(' ');
+/** On nodes that it is to serve no more: who is being taken out, and which of them another profile is to serve. */
+function whatIsLeft({ heirs }: ProfilePlan, { configured, unreachable }: Progress): string {
+  const theirs = new Set(heirs.flatMap(({ nodes }) => nodes));
+  const away = new Set(unreachable);
+  const going = Map.groupBy(configured, (node) => (theirs.has(node) ? 'theirs' : away.has(node) ? 'away' : 'here'));
+  const [here = [], lost = []] = [going.get('here'), going.get('away')];
+  const words = heirs.map(prospects);
+  if (lost.length > 0) words.unshift(`${some(lost)} cannot be reached: nobody waits longer than a minute for that.`);
+  if (here.length > 0) words.unshift(`Taking the configuration from ${some(here)}.`);
+  return words.join(' ');
+}
+
+function prospects({ profile, nodes, is, untilMs = 0 }: Heir): string {
+  if (is === 'giving') return `${some(nodes)}: handed over to ${profile}.`;
+  if (is === 'rolling') return `${some(nodes)} will be served by ${profile}, whose rollout is under way.`;
+  const whose = `${some(nodes)} should be served by ${profile}`;
+  if (is === 'unknown') return `${whose}, of which is not known yet what it means.`;
+  return `${whose}, which gives nothing now: from ${timestamp(untilMs)} on nobody waits for it, and nobody serves them.`;
 }
 
 function whyNotServed({ profile, isUninstalled }: StatusInput): { readonly reason: Reason; readonly why: string } {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
 import { nodeFacts, type WrittenFacts, writtenFacts } from './facts.ts';
-import { heirHasMs, staysForMs, type WayOut, WITHDRAW_MS, wayOut } from './withdrawal.ts';
+import { staysForMs, type WayOut, WITHDRAW_MS, wayOut } from './withdrawal.ts';
 
 const at = '2026-01-01T00:00:00Z';
 const atMs = Date.parse(at);
@@ -103,10 +103,3 @@ for (const [title, holders, afterMs, is] of [
     assert.equal(staysForMs(reachable, atMs, atMs + afterMs), is);
   });
 }
-
-test('whoever is to serve a node of a profile that is being deleted has a minute, or until its rollout is over', () => {
-  assert.equal(heirHasMs(false, atMs, atMs + 20_000), 40_000);
-  assert.equal(heirHasMs(false, atMs, atMs + 60_000), 0);
-  assert.equal(heirHasMs(false, atMs, atMs - 1e9), WITHDRAW_MS);
-  assert.equal(heirHasMs(true, atMs, atMs + 1e9), Number.POSITIVE_INFINITY);
-});

@@ -45,12 +45,3 @@ export function staysForMs(
   if (holders.some(({ isReachable }) => isReachable)) return undefined;
   return holders.length === 0 ? 0 : Math.max(0, Math.min(deletedAtMs + WITHDRAW_MS - nowMs, WITHDRAW_MS));
 }
-
-/**
- * For how much longer the configuration of a profile that is being deleted stays on a node that another one is to serve, and has not been given
- * to yet. A rollout that is under way comes to an end by itself, and serves it without a gap; whoever gives nothing (it was never accepted, is
- * paused, has failed) is waited for no longer than a node that is away. Infinity: until that rollout is over. Pure.
- */
-export function heirHasMs(isUnderWay: boolean, deletedAtMs: number, nowMs: number): number {
-  return isUnderWay ? Number.POSITIVE_INFINITY : Math.max(0, Math.min(deletedAtMs + WITHDRAW_MS - nowMs, WITHDRAW_MS));
-}

@@ -1,0 +1,86 @@
+/**
+ * Who is to serve the nodes of a profile that is being deleted. A rollout that is under way comes to an end by itself, and serves them without a
+ * gap; whoever gives nothing (it was never accepted, is paused, has failed) is waited for no longer than a node that is away.
+ */
+import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
+import type { RolloutPhase } from '../../api/v1alpha1/rollout-settings.ts';
+import type { Course } from './course.ts';
+import type { Intent, ProfilePlan } from './plan.ts';
+import type { Choice } from './select.ts';
+import { WITHDRAW_MS } from './withdrawal.ts';
+
+export interface Heir {
+  readonly profile: string;
+  readonly nodes: readonly string[];
+  /** Giving: what they are given is on its way. Rolling: their turn comes. Unknown: what it means is still being found out. Idle: it gives nothing. */
+  readonly is: 'giving' | 'rolling' | 'unknown' | 'idle';
+  /** When one that gives nothing is waited for no longer. */
+  readonly untilMs?: number | undefined;
+}
+
+interface Legacy {
+  /** The one that is being deleted. */
+  readonly profile: LocalDnsProfile;
+  readonly profiles: readonly LocalDnsProfile[];
+  readonly choices: ReadonlyMap<string, Choice>;
+  readonly intents: ReadonlyMap<string, Intent>;
+  /** Of all that are not being deleted. */
+  readonly plans: ReadonlyMap<string, ProfilePlan>;
+  readonly nowMs: number;
+}
+
+/** Nodes of `held` that are with none of them are waited for by nobody: what they have is taken from them. Pure. */
+export function heirsOf(held: readonly string[], legacy: Legacy): Heir[] {
+  const { intents, choices } = legacy;
+  const given = Map.groupBy(held, (node) => {
+    const intent = intents.get(node);
+    return intent?.kind === 'serve' ? intent.profile : undefined;
+  });
+  const kept = held.filter((node) => intents.get(node)?.kind === 'keep');
+  const awaited = Map.groupBy(kept, (node) => {
+    const choice = choices.get(node);
+    return choice?.kind === 'profile' ? choice.profile : undefined;
+  });
+  const heirs = (all: typeof given, prospects: (name: string) => Pick<Heir, 'is' | 'untilMs'> | undefined): Heir[] =>
+    [...all].flatMap(([profile, nodes]) => {
+      const found = profile === undefined ? undefined : prospects(profile);
+      return profile === undefined || found === undefined ? [] : [{ profile, nodes, ...found }];
+    });
+  return [...heirs(given, () => ({ is: 'giving' })), ...heirs(awaited, (name) => prospectsOf(name, legacy))];
+}
+
+/** Undefined where it is waited for no longer. */
+function prospectsOf(
+  name: string,
+  { profile, profiles, plans, nowMs }: Legacy,
+): Pick<Heir, 'is' | 'untilMs'> | undefined {
+  const plan = plans.get(name);
+  const heir = profiles.find(({ metadata }) => metadata.name === name);
+  if (plan === undefined || heir === undefined) return undefined;
+  if (plan.isUnknown) return { is: 'unknown' };
+  if (isUnderWay(plan.course)) return { is: 'rolling' };
+  const deletedAtMs = Date.parse(profile.metadata.deletionTimestamp ?? '');
+  // By the times that stand there, whatever our clock says: the same at each look, and to each operator.
+  const untilMs = Math.max(deletedAtMs, stoppedAtMs(heir, plan.course, nowMs)) + WITHDRAW_MS;
+  return nowMs < untilMs ? { is: 'idle', untilMs } : undefined;
+}
+
+/** It gives nodes more by itself: by what they report, or by time alone. */
+function isUnderWay(course: Course | undefined): boolean {
+  if (course === undefined || course.isNews) return course !== undefined;
+  const isAwaited = course.gifts.size > 0 || course.lookAgainAtMs !== undefined;
+  return isAwaited && stepping.includes(course.state.phase);
+}
+
+/** When its rollout was paused, or ended: it was waited for until then. */
+function stoppedAtMs({ status }: LocalDnsProfile, course: Course | undefined, nowMs: number): number {
+  const phase = course?.state.phase;
+  if (phase === undefined || !stopped.includes(phase)) return 0;
+  // It was written down a moment ago, and is not heard of yet.
+  if (status?.rollout?.phase !== phase) return nowMs;
+  const progressing = status.conditions?.find(({ type }) => type === 'Progressing');
+  return Date.parse(progressing?.lastTransitionTime ?? '') || 0;
+}
+
+const stepping: readonly RolloutPhase[] = ['Canary', 'Batch', 'RollingBack'];
+const stopped: readonly RolloutPhase[] = ['Paused', 'Halted', 'RolledBack'];
