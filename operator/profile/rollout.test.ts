@@ -936,6 +936,19 @@ const cases: Case[] = [
     give: ['n0000=new?', 'n0001=new?'],
   },
   {
+    title: 'after those that do not serve at all, though that may be no fault of what they carry',
+    nodes: [
+      at('a', 'mid', { isJudged: true, standing: bad, hasJoined: true }),
+      at('b', 'mid', { isJudged: true, standing: { ...pending, isProven: true }, isServing: false }),
+      at('c', 'new'),
+      ...many(18, 'old'),
+    ],
+    before: batch,
+    settings: { maxUnavailable: 1 },
+    phase: 'Batch',
+    give: ['b=new'],
+  },
+  {
     title: 'while it soaks, no more of them return than there is room for',
     nodes: [
       at('a', 'new', { standing: pending }),

@@ -322,9 +322,9 @@ function mayReturn(node: RolloutNode, target: string, nowMs: number): boolean {
 }
 
 /**
- * At most `room` nodes, of which at most `quiet` are disturbed anew. Those first that an earlier edit has left somewhere in between, and of
- * them those last that do well; then those that have nothing to lose; those last that somebody takes out of the cluster, of which little can
- * be learned.
+ * At most `room` nodes, of which at most `quiet` are disturbed anew. Those first that an earlier edit has left somewhere in between, of them
+ * first who does not serve, and last who does well; then those that have nothing to lose; those last that somebody takes out of the cluster,
+ * of which little can be learned.
  */
 function choose(
   movers: readonly TriedNode[],
@@ -334,11 +334,11 @@ function choose(
   had: readonly RolloutNode[],
 ): TriedNode[] {
   if (room <= 0) return [];
-  const ranks: TriedNode[][] = [[], [], [], [], [], []];
+  const ranks: TriedNode[][] = [[], [], [], [], [], [], []];
   for (const node of movers) {
     const isBetween = node.carries !== undefined && node.carries !== good;
-    const between = node.isDisturbed ? 0 : isFoundBad(node, good) ? 1 : 2;
-    const rank = isBetween ? between : node.isLeaving === true ? 5 : isSound(node, good) ? 4 : 3;
+    const between = node.isDisturbed ? 0 : !node.isServing ? 1 : isFoundBad(node, good) ? 2 : 3;
+    const rank = isBetween ? between : node.isLeaving === true ? 6 : isSound(node, good) ? 5 : 4;
     ranks[rank]?.push(node);
   }
   const chosen = spread(ranks[0] ?? [], room, had);
