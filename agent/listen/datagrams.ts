@@ -123,9 +123,13 @@ class Places {
     }
   }
 
-  copyPeer(place: number, from: Places, fromPlace: number): void {
-    const [to, source] = [this.#peerAt(place), from.#peerAt(fromPlace)];
-    for (let word = 0; word < peerWords; word += 1) this.#words[to + word] = from.#words[source + word] as number;
+  copyPeer(place: number, from: Places, fromPlace: number, { name, control }: PeerShape): void {
+    const to = this.#peerAt(place);
+    const source = from.#peerAt(fromPlace);
+    for (let word = 0; word < name / 4; word += 1) this.#words[to + word] = from.#words[source + word] as number;
+    for (let word = nameWords; word < nameWords + control / 4; word += 1) {
+      this.#words[to + word] = from.#words[source + word] as number;
+    }
   }
 }
 
@@ -194,7 +198,7 @@ export class Datagrams {
     const places = this.#sent;
     const place = this.#count;
     places.setShape(place, from.shape);
-    if (typeof to === 'number') places.copyPeer(place, this.#received, to);
+    if (typeof to === 'number') places.copyPeer(place, this.#received, to, from.shape);
     else places.setPeer(place, to, from.shape);
     copyOctets(message, 0, length, places.payload, place * places.stride);
     places.setLength(place, length);
