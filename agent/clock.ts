@@ -13,20 +13,21 @@ export interface Timer {
   cancel(): void;
 }
 
-let turnMs = 0;
-let isRead = false;
-const turnEnds = () => {
-  isRead = false;
-};
+let heldMs: number | undefined;
 
-/** Stands still within a turn of the loop: to read it anew for each query would cost as much as to look an answer up. */
 function nowMs(): number {
-  if (!isRead) {
-    turnMs = performance.now();
-    isRead = true;
-    setImmediate(turnEnds);
+  return heldMs ?? performance.now();
+}
+
+/** While a batch is served time stands still: to read it anew for each query would cost as much as to look an answer up. */
+export function atOneTime(deed: () => void): void {
+  const outer = heldMs;
+  heldMs = nowMs();
+  try {
+    deed();
+  } finally {
+    heldMs = outer;
   }
-  return turnMs;
 }
 
 const wheel = new TimerWheel(nowMs);

@@ -1,4 +1,5 @@
 import { isIPv6 } from 'node:net';
+import { atOneTime } from '../clock.ts';
 import { type BatchCalls, intOption, isLibc, type Libc, linux, loadLibc } from '../libc.ts';
 import type { Reply } from '../server/server.ts';
 import { ClientTexts } from './client-texts.ts';
@@ -111,7 +112,8 @@ class BatchedListener implements Listener, Sender {
     else if (isAny) libc.setsockopt(fd, linux.levelIp, linux.ipPacketInformation, intOption(1));
     this.port = libc.getsockname(fd).readUInt16BE(2);
     this.steer = transparent ? (index) => steer(fd, index) : undefined;
-    this.#watch = libc.batches.onReadable(fd, () => this.#read());
+    const read = () => this.#read();
+    this.#watch = libc.batches.onReadable(fd, () => atOneTime(read));
   }
 
   readonly tellOverrun = (): void => {

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Timer } from '../clock.ts';
+import { atOneTime } from '../clock.ts';
 import { setU16, u16 } from '../wire/octets.ts';
 import type { Mishap, ServePacket, TellMishap } from './listener.ts';
 import { type Load, longPartBytes, type Sharer, type TcpLoad } from './tcp-load.ts';
@@ -59,7 +60,7 @@ export class TcpConnection implements Sharer {
     // Not the socket's own time limit: that begins anew once more where the kernel has taken a part of what waits.
     this.#activeAtMs = load.clock.nowMs();
     this.#watch = load.clock.after(load.bounds.idleTimeoutMs, this.#look);
-    socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    socket.on('data', (chunk: Buffer) => atOneTime(() => this.#read(chunk)));
     socket.on('end', () => {
       this.#ended = true;
       this.#endIfDone();
