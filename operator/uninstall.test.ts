@@ -159,6 +159,9 @@ test('whoever withdraws does so without a Deployment, too, and a signal ends it 
   await server.stop();
 });
 
+/** Whoever watches lists by the page; whoever withdraws wants to see one, or all. */
+const isOfWatch = (query: URLSearchParams): boolean => Number(query.get('limit') ?? 1) > 1;
+
 for (const [plural, object] of [
   ['localdnsnodes', { metadata: { name: 'n1' }, spec: {} }],
   ['nodes', { metadata: { name: 'n1', labels: { 'localdns.dev/state': 'enabled' } } }],
@@ -168,13 +171,13 @@ for (const [plural, object] of [
     const server = fakeServer([...operatorKinds, 'leases']);
     const config = kubeconfig(await server.start());
     server.script = ({ plural: asked, verb, query }, response) => {
-      if (asked !== plural || (verb !== 'watch' && query.get('limit') !== '250')) return false;
+      if (asked !== plural || (verb !== 'watch' && !isOfWatch(query))) return false;
       if (verb === 'list') reply(response, 200, { metadata: { resourceVersion: '1' }, items: [] });
       return true;
     };
     server.put(plural, structuredClone(object) as Parameters<FakeApiServer['put']>[1]);
     const ended = once(operator('--kubeconfig', config, '--withdraw'), 'exit');
-    const asked = () => server.requests('list', plural).filter(({ query }) => query.get('limit') !== '250').length;
+    const asked = () => server.requests('list', plural).filter(({ query }) => !isOfWatch(query)).length;
     await until(() => asked() >= 2);
     server.script = () => false;
     server.forget(plural, object.metadata.name);

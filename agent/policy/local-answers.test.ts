@@ -5,6 +5,8 @@ import type { NodeConfig, RedirectNames } from '../../api/v1alpha1/node-config.t
 import { FakeAgent } from '../../test/fake/agent.ts';
 import { a, ednsQuery, query, questionName, reply, type } from '../../test/fake/octets.ts';
 import { type LocalReason, placeOf } from '../server/plan.ts';
+import { origin } from '../wire/edns.ts';
+import { nameToText } from '../wire/name.ts';
 import { reverseName } from './hosts.ts';
 
 const none: RedirectNames = { exact: [], suffixes: [], patterns: [] };
@@ -216,10 +218,10 @@ test('each answer is counted for its reason, and logged where the zone of the na
   }
   await agent.answer(query('b.quiet.example'));
   assert.deepEqual(
-    agent.queryLines.map(({ name, origin, rcode }) => `${name} ${origin} ${rcode}`),
+    agent.queryLines.map((line) => `${nameToText(line.name)} ${line.origin === origin.local} ${line.rcode}`),
     asked.map(([reason, name]) => {
       const exists = ['hosts', 'redirects', 'any'].includes(reason);
-      return `${name}. local ${exists ? 0 : 3}`;
+      return `${name}. true ${exists ? 0 : 3}`;
     }),
   );
 });
