@@ -2,20 +2,20 @@
  * The agent's main thread: it serves, and does nothing else. Everything that may be slow (watches, files, logs, metrics) is done
  * by one worker, which sends whole configurations; if the worker dies, serving goes on and the worker is started again.
  */
-import { randomBytes } from 'node:crypto';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { Builder } from './build.ts';
 import { ResponseCache } from './cache/response-cache.ts';
 import { updateCacheTally } from './cache-tally.ts';
 import type { LogRecord, Outcome, ToControl, ToServing } from './channel.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { Swap } from './config/swap.ts';
+import type { ControlThread } from './control-thread.ts';
 import { Descriptors } from './descriptors.ts';
 import { marked, unmarked } from './forward/outgoing.ts';
 import { loopbackTransport, networkTransport, transportOver } from './forward/transport.ts';
 import { hasBatches } from './listen/batched.ts';
 import { ListenError } from './listen/listener.ts';
-import { QueryLogWriter, queryLogMemory } from './query-log.ts';
+import { QueryLogWriter } from './query-log.ts';
 import type { ServerLog } from './server/server.ts';
 import { Tallies } from './tallies.ts';
 import { probeNames } from './trial/probes.ts';
@@ -26,8 +26,6 @@ import { saveIntervalMs, WarmRestart } from './warm-restart.ts';
 /** Bytes of cached answers, over all server blocks. */
 const cacheBytes = 32 * 1024 * 1024;
 const workerRestartMs = 1_000;
-/** The worker has time: what it drops is collected early, in a new space of 1 MiB instead of 16. */
-const resourceLimits = { maxYoungGenerationSizeMb: 3 };
 /** How often the kernel is asked what it has lost. */
 const overrunsMs = 1_000;
 /** How long the worker may take for its end once nothing is served: it removes rules, where none are to stay, and writes the last logs. */
@@ -36,10 +34,7 @@ const flushMs = 1_500;
 const withdrawMs = 500;
 
 export interface ServingOptions {
-  /** The module that runs in the control worker, and what it is given. */
-  control: URL;
-  /** The worker gets the start key and the log of queries beside it. */
-  controlData: Record<string, unknown>;
+  thread: ControlThread;
   /** What `id.server` answers with. */
   nodeName: string;
   /** Packet marks: of the agent's own queries upstream, and of queries that lead to it. Undefined: nothing is marked. */
@@ -57,8 +52,6 @@ export function serve(options: ServingOptions): Promise<number> {
 
 class Agent {
   readonly #options: ServingOptions;
-  /** What this process proves by that it is itself: drawn at each start, known to its threads alone. */
-  readonly #startKey = randomBytes(32);
   readonly #exit: (code: number) => void;
   readonly #swap: Swap;
   readonly #warmRestart: WarmRestart | undefined;
@@ -66,8 +59,7 @@ class Agent {
   /** The worker's. */
   readonly #descriptors = new Descriptors();
   #logs: LogRecord[] = [];
-  readonly #queryLog = queryLogMemory();
-  readonly #queryLines = new QueryLogWriter(this.#queryLog, () => this.#tell({ kind: 'queries' }));
+  readonly #queryLines: QueryLogWriter;
   #stopping = false;
   #code = 0;
   #withdrawn = () => {};
@@ -87,8 +79,9 @@ class Agent {
     });
     const cache = new ResponseCache(cacheBytes);
     const cacheCounts = updateCacheTally(cache, this.#tallies, clock);
-    const { nodeName, marks } = options;
-    const startKey = this.#startKey;
+    const { nodeName, marks, thread } = options;
+    const { startKey } = thread;
+    this.#queryLines = new QueryLogWriter(thread.queryLog, () => this.#tell({ kind: 'queries' }));
     const sockets = new UdpSockets();
     const outgoing = sockets.counted(marks === undefined ? unmarked : marked(marks.own));
     const transport = transportOver(clock, countingConnections(outgoing, this.#tallies));
@@ -122,15 +115,13 @@ class Agent {
   }
 
   #startWorker(): void {
-    const workerData = { ...this.#options.controlData, startKey: this.#startKey, queryLog: this.#queryLog };
-    const worker = new Worker(this.#options.control, { workerData, resourceLimits });
+    const worker = this.#options.thread.next({
+      message: (message) => this.#hear(message),
+      error: (error) => process.stderr.write(`localdns: the control worker failed: ${error.stack ?? error}\n`),
+      exit: () => void this.#replaceWorker(),
+    });
     this.#worker = worker;
     for (const notice of this.#notices) worker.postMessage(notice);
-    worker.on('message', (message: ToServing) => this.#hear(message));
-    worker.on('error', (error) =>
-      process.stderr.write(`localdns: the control worker failed: ${(error as Error).stack ?? error}\n`),
-    );
-    worker.once('exit', () => void this.#replaceWorker());
   }
 
   async #replaceWorker(): Promise<void> {

@@ -1,5 +1,4 @@
-import { serve } from '../agent/main.ts';
-import { canMark } from '../agent/marked-socket.ts';
+import { ControlThread } from '../agent/control-thread.ts';
 import { OptionError, parseAgentOptions } from '../agent/options.ts';
 import manifest from '../package.json' with { type: 'json' };
 import { UsageError } from './command.ts';
@@ -47,9 +46,10 @@ export async function run(argv: string[]): Promise<number> {
     options.profile === undefined
       ? new URL('../agent/node-control.ts', import.meta.url)
       : new URL('./standalone-control.ts', import.meta.url);
+  const thread = new ControlThread(control, { options, version: manifest.version });
+  const [{ serve }, { canMark }] = await Promise.all([import('../agent/main.ts'), import('../agent/marked-socket.ts')]);
   return serve({
-    control,
-    controlData: { options, version: manifest.version },
+    thread,
     // Without the right to mark there is no interception either; the preflight says so.
     marks: options.datapath && canMark(options.names.marks.own) ? options.names.marks : undefined,
     nodeName: options.nodeName,
