@@ -34,6 +34,7 @@ export interface Parts {
   readonly controller: Controller;
   readonly election: LeaderElection;
   readonly complaints: Complaints;
+  readonly events: EventRecorder;
 }
 
 /** Makes every part and hands each what it needs; nothing runs yet. */
@@ -71,11 +72,12 @@ export function assemble(options: OperatorOptions, clients: Clients, metrics: Me
     clock,
     onTrouble: (plural, trouble) => complaints.store(plural, trouble),
   });
+  const events = new EventRecorder(client, clock, podName, (err) => log.debug({ err }, 'an event was not written'));
   const reconciler: Reconciler = new Reconciler({
     world,
     client,
     namespace: options.namespace,
-    events: new EventRecorder(client, clock, podName, (error) => log.debug({ err: error }, 'an event was not written')),
+    events,
     queue,
     clock,
     onRollout: (profile, { phase, target, reason }) =>
@@ -103,7 +105,7 @@ export function assemble(options: OperatorOptions, clients: Clients, metrics: Me
     stores: () =>
       world.followable.map(({ plural, size, trouble }) => ({ plural, size, isFollowing: trouble === undefined })),
   });
-  return { world, controller, election, complaints };
+  return { world, controller, election, complaints, events };
 }
 
 export interface Clients {

@@ -8,11 +8,16 @@ const STOP_MS = 1_000;
 const RELEASE_MS = 1_000;
 
 /** With `isLast` nobody is to act after us: the Lease goes altogether. */
-export async function end({ world, controller, election }: Parts, clients: Clients, isLast = false): Promise<void> {
+export async function end(
+  { world, controller, election, events }: Parts,
+  clients: Clients,
+  isLast = false,
+): Promise<void> {
   // Who waits for a turn to write has begun nothing: whoever leads next does that, and would wait for us as long as we for our turns.
   clients.main.endWrites();
   // The Lease is given back when all that we have begun has ended, and otherwise runs out: nobody meets a write of ours.
   const release = await within(STOP_MS, controller.stop());
+  events.stop();
   await within(RELEASE_MS, election.stop({ release, isLast }));
   const ended = world.stop();
   for (const client of [clients.main, clients.lease]) client.close();

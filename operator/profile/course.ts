@@ -6,11 +6,13 @@ import { type DefaultedRollout, defaultedRollout } from '../../api/v1alpha1/roll
 import { isOfPast, type NodeFacts, placeOf, type TrialTerms, type WrittenFacts } from './facts.ts';
 import type { ClusterFacts, Judge, Verdict } from './judge.ts';
 import type { World } from './plan.ts';
+import type { Intent } from './revisions.ts';
 import { planRollout, type RolloutState, type RolloutStep } from './rollout.ts';
 import { attemptOf, type RolloutNode } from './rollout-node.ts';
 import { sighting } from './sightings.ts';
 import { APPLY_MS, type Standing, standingOf } from './trial.ts';
 import { isReadable, type Renderings, renderingFor } from './versions.ts';
+import { type WantedBy, wantedOf } from './wanted.ts';
 
 /** What a node is moved to. */
 export interface Gift {
@@ -27,6 +29,8 @@ export interface Course {
   readonly isNews: boolean;
   /** The newest spec is accepted, and is what is rolled out; otherwise it is what was accepted last. */
   readonly isAccepted: boolean;
+  /** Of the target, where the newest spec is accepted: less than that says, where it leads to Services that are not there yet. */
+  readonly intent?: Intent | undefined;
   readonly updated: number;
   readonly onTrial: number;
   /** Nodes that have the target, and on which it has not proved itself. */
@@ -48,7 +52,7 @@ export interface CourseInput {
   readonly nodes: readonly NodeFacts[];
   readonly verdict: Verdict;
   readonly judgeSpec: Judge;
-  readonly nameOf: (profile: LocalDnsProfile) => string;
+  readonly wantedBy: WantedBy;
 }
 
 /** After the canary a revision is known to be no disaster: each batch is watched for a moment only. */
@@ -59,13 +63,15 @@ const SETTLED: Standing = { kind: 'settled' };
 
 /** Undefined where nothing is known that could be rolled out. Pure. */
 export function courseOf(input: CourseInput): Course | undefined {
-  const { world, profile, nodes, verdict, nameOf } = input;
+  const { world, profile, nodes, verdict, wantedBy } = input;
   const before = world.state(profile);
   if (verdict.kind === 'unknown') return undefined;
   if (verdict.kind === 'disabled') return before && idle(before);
   const isAccepted = verdict.kind === 'rendered';
+  const { revision } = world;
+  const wanted = isAccepted ? wantedOf(profile, verdict, { state: before, revision }, wantedBy) : undefined;
   // What is refused changes nothing: what was accepted last goes its way, and follows the facts of the cluster.
-  const target = isAccepted ? nameOf(profile) : before?.target;
+  const target = isAccepted ? wanted?.name : before?.target;
   if (target === undefined || (!isAccepted && world.revision(target) === undefined)) return undefined;
 
   const settings = defaultedRollout(profile.spec.rollout);
@@ -87,7 +93,8 @@ export function courseOf(input: CourseInput): Course | undefined {
   for (const name of new Set(carried.values())) renderingsOf(name, renderings, input);
   const { state, updated, onTrial, lookAgainAtMs } = step;
   const unproven = new Set(step.unproven);
-  return { state, isNews, isAccepted, unproven, goodLost, updated, onTrial, lookAgainAtMs, carried, renderings, gifts };
+  const told = { isAccepted, intent: wanted?.intent, unproven, goodLost, updated, onTrial, lookAgainAtMs };
+  return { state, isNews, ...told, carried, renderings, gifts };
 }
 
 function lossOf(good: string | undefined, renderings: Map<string, Renderings | undefined>, input: CourseInput) {

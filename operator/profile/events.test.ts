@@ -141,3 +141,45 @@ test('an event that cannot be written fails nothing but itself', async () => {
   await events.warn(nodeSubject('n', 'a'), 'R', 'x');
   assert.equal(created.length, 1);
 });
+
+test('what was said often for one reason does not keep from people what is said for another', async () => {
+  for (let count = 0; count < 50; count++) await events.warn(profileSubject('p', 'u'), 'PartiallyInvalid', `${count}`);
+  await events.warn(profileSubject('p', 'u'), 'RolloutFailed', 'x');
+  assert.deepEqual([created.length, created.at(-1)?.reason], [11, 'RolloutFailed']);
+});
+
+/** What is written when time goes on, at once or a little later. */
+async function after(ms: number): Promise<void> {
+  clock.advance(ms);
+  for (let turn = 0; turn < 10; turn++) await Promise.resolve();
+}
+
+test('one that could not be written is tried again, for five minutes and less and less often', async () => {
+  failing = new Error('no');
+  await tell();
+  for (const ms of [10_000, 20_000, 40_000, 80_000]) await after(ms);
+  assert.equal(failures.length, 5);
+  failing = undefined;
+  await after(159_000);
+  assert.equal(created.length, 0);
+  await after(1_000);
+  assert.deepEqual([created.length, clock.pendingMs()], [1, []]);
+});
+
+test('nor is it tried for ever, nor beside the next time that it is said, nor once the operator ends', async () => {
+  failing = new Error('no');
+  await tell('a');
+  for (let minute = 0; minute < 60; minute++) await after(minuteMs);
+  assert.deepEqual([failures.length, clock.pendingMs()], [6, []]);
+  await tell('b');
+  failing = undefined;
+  await tell('b');
+  await after(minuteMs);
+  assert.deepEqual([counts(), clock.pendingMs()], [[undefined], []]);
+  failing = new Error('no');
+  await tell('c');
+  events.stop();
+  assert.deepEqual(clock.pendingMs(), []);
+  await tell('d');
+  assert.deepEqual(clock.pendingMs(), []);
+});

@@ -40,15 +40,21 @@ interface Series {
   readonly lastObservedTime: string;
 }
 
-/** Ten different ones about one subject so often: one that keeps changing its mind must not fill etcd. */
+/**
+ * So many different ones of one reason about one subject so often: one that keeps changing its mind must not fill etcd, nor keep from
+ * people what is said for another reason.
+ */
 const BUDGET_MS = 3_600_000;
-const MAX_PER_SUBJECT = 10;
+const MAX_PER_REASON = 10;
 /** Remembered subjects; beyond, the oldest is forgotten, and what is said of it next is found in the API. */
 const MAX_SUBJECTS = 5_000;
 /** After the second time a series is written so often: as often as the API server's own clients may write events in the long run. */
 const SERIES_MS = 300_000;
 /** What lasts is said again before the Event expires, after an hour by default (kube-apiserver --event-ttl). */
 const LASTING_MS = 1_800_000;
+/** What could not be written is tried again after this, and then after twice as long each time: for five minutes in all. */
+const RETRY_MS = 10_000;
+const RETRIES = 5;
 /** The API refuses longer notes (events.k8s.io/v1, `note`). */
 const MAX_NOTE_BYTES = 1_024;
 /** Events about cluster-scoped objects live here (API conventions, "Events"). */
@@ -57,14 +63,17 @@ const namespace = 'default';
 /** The same words about the same object. */
 interface Told {
   readonly name: string;
+  readonly reason: string;
+  /** Ends that it is tried again. */
+  cancel: () => void;
   count: number;
   writtenMs: number;
 }
 
 /**
  * Tells people on the object itself what an edit of theirs came to. The same words about the same object are one Event: it becomes a
- * series, which counts them, and which an operator that takes over goes on with. One that cannot be written is dropped, since the
- * status says it too.
+ * series, which counts them, and which an operator that takes over goes on with. One that cannot be written holds up nobody: it is tried
+ * again for a while, since nobody says a second time what has come of an edit, and dropped then, since the status says it too.
  */
 export class EventRecorder {
   readonly #client: Pick<KubeClient, 'create' | 'get' | 'mergePatch'>;
@@ -72,6 +81,8 @@ export class EventRecorder {
   readonly #instance: string;
   readonly #onFailure: (error: unknown) => void;
   readonly #subjects = new Map<string, { sinceMs: number; told: Map<string, Told> }>();
+  readonly #retries = new Set<Told>();
+  #isStopped = false;
 
   constructor(
     client: Pick<KubeClient, 'create' | 'get' | 'mergePatch'>,
@@ -87,7 +98,7 @@ export class EventRecorder {
 
   /** `lasts`: it is said at every look for as long as it is so, which is not each time anew. */
   async warn(subject: Subject, reason: string, note: string, { lasts = false } = {}): Promise<void> {
-    const told = this.#toldOf(subject, `${reason} ${note}`);
+    const told = this.#toldOf(subject, reason, note);
     if (told === undefined) return;
     const nowMs = this.#clock.nowMs();
     const sinceMs = nowMs - told.writtenMs;
@@ -95,16 +106,33 @@ export class EventRecorder {
     told.count += 1;
     if (told.count > 2 && sinceMs < SERIES_MS) return;
     told.writtenMs = nowMs;
+    await this.#write(told, subject, note);
+  }
+
+  /** What waits to be tried again is dropped. */
+  stop(): void {
+    this.#isStopped = true;
+    for (const { cancel } of this.#retries) cancel();
+  }
+
+  async #write(told: Told, subject: Subject, note: string, failed = 0): Promise<void> {
+    told.cancel();
+    this.#retries.delete(told);
     try {
       if (told.count > 1 && (await this.#goOn(told))) return;
       told.count = 1;
-      await this.#begin(told, subject, reason, note);
+      await this.#begin(told, subject, note);
     } catch (error) {
       this.#onFailure(error);
+      if (failed === RETRIES || this.#isStopped) return;
+      const again = (): void => void this.#write(told, subject, note, failed + 1);
+      told.cancel();
+      told.cancel = this.#clock.after(RETRY_MS * 2 ** failed, again);
+      this.#retries.add(told);
     }
   }
 
-  async #begin(told: Told, regarding: Subject, reason: string, note: string): Promise<void> {
+  async #begin(told: Told, regarding: Subject, note: string): Promise<void> {
     try {
       await this.#client.create<Event>(EVENTS, {
         metadata: { name: told.name, namespace },
@@ -112,7 +140,7 @@ export class EventRecorder {
         reportingController: `${group}/${operatorManager}`,
         reportingInstance: this.#instance,
         type: 'Warning',
-        reason,
+        reason: told.reason,
         action: 'Reconcile',
         note: cut(note),
         regarding,
@@ -139,7 +167,8 @@ export class EventRecorder {
   }
 
   /** Undefined where the subject has been told enough for now. */
-  #toldOf({ name, uid }: Subject, words: string): Told | undefined {
+  #toldOf({ name, uid }: Subject, reason: string, note: string): Told | undefined {
+    const words = `${reason} ${note}`;
     const nowMs = this.#clock.nowMs();
     let subject = this.#subjects.get(uid);
     if (subject === undefined || nowMs - subject.sinceMs >= BUDGET_MS) {
@@ -150,9 +179,11 @@ export class EventRecorder {
       if (this.#subjects.size > MAX_SUBJECTS && oldest !== undefined) this.#subjects.delete(oldest);
     }
     const before = subject.told.get(words);
-    if (before !== undefined || subject.told.size >= MAX_PER_SUBJECT) return before;
+    const alike = [...subject.told.values()].filter((one) => one.reason === reason);
+    if (before !== undefined || alike.length >= MAX_PER_REASON) return before;
     const print = createHash('sha256').update(`${uid} ${words}`).digest('hex').slice(0, 16);
-    const told = { name: `${name}.${print}`, count: 0, writtenMs: Number.NEGATIVE_INFINITY };
+    const written = { count: 0, writtenMs: Number.NEGATIVE_INFINITY };
+    const told = { name: `${name}.${print}`, reason, cancel: () => {}, ...written };
     subject.told.set(words, told);
     return told;
   }

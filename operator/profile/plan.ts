@@ -7,11 +7,12 @@ import { type Course, courseOf, type Gift, hasCome } from './course.ts';
 import type { NodeFacts, WrittenFacts } from './facts.ts';
 import { type Heir, heirsOf } from './heirs.ts';
 import { type ClusterFacts, type Judge, judge } from './judge.ts';
-import { type RevisionFacts, rememberingNames } from './revisions.ts';
+import type { RevisionFacts } from './revisions.ts';
 import type { RolloutState } from './rollout.ts';
 import { type Conflict, isLeaving, select } from './select.ts';
 import type { Sighting } from './sightings.ts';
 import { type Misfit, misfit, type Renderings, renderingFor } from './versions.ts';
+import { rememberingNames } from './wanted.ts';
 
 /** What shall be done about one node. */
 export type Intent =
@@ -83,7 +84,7 @@ export interface World {
 }
 
 /** validate → select → render → roll out, for the whole world. Pure. */
-export function makePlan(world: World, judgeSpec: Judge = judge, nameOf = rememberingNames()): Plan {
+export function makePlan(world: World, judgeSpec: Judge = judge, wantedBy = rememberingNames()): Plan {
   const { profiles, nodes, cluster } = world;
   const { choices, conflicts } = select(profiles, nodes);
   const intents = new Map<string, Intent>();
@@ -103,7 +104,7 @@ export function makePlan(world: World, judgeSpec: Judge = judge, nameOf = rememb
     if (isLeaving(profile)) continue;
     const mine = selected.get(name) ?? [];
     const verdict = judgeSpec(profile.spec, cluster);
-    const course = courseOf({ world, profile, nodes: mine, verdict, judgeSpec, nameOf });
+    const course = courseOf({ world, profile, nodes: mine, verdict, judgeSpec, wantedBy });
     for (const node of mine) {
       const underWay = world.gifts.get(node.name);
       // What it means is found out aside: what is on its way meanwhile is not forgotten.

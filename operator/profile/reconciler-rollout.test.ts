@@ -284,6 +284,44 @@ test('what the profile says itself is written again once, as its newest', async 
   assert.equal(world.revisions.get(key)?.number, Math.max(...numbers));
 });
 
+test('a redirect whose Service comes later is tried as an edit is, whichever operator sees it come, and follows it from then on', async () => {
+  const cloud = { namespace: 'emulator', name: 'cloud' };
+  const redirects = [{ name: 'r', match: { suffixes: ['cloud.example'] }, target: { serviceRef: cloud } }];
+  const isThere = (status: string) =>
+    eventually(`Accepted is ${status}`, 5_000, async () => {
+      await settle();
+      const told = server.get('localdnsprofiles', 'default')?.status as ProfileStatus | undefined;
+      return told?.conditions?.some(({ type, reason }) => type === 'Accepted' && reason === status);
+    });
+  const before = rollout()?.target ?? assert.fail();
+  await edit({ searchPath: 'Report', redirects });
+  await isThere('PartiallyInvalid');
+  assert.deepEqual([rollout()?.phase, rollout()?.target, ...carriers()], ['Done', before, before, before, before]);
+  await world.stop();
+  begin();
+  await world.synced;
+  const metadata = cloud;
+  server.put('services', { metadata, spec: { type: 'ClusterIP', clusterIPs: ['10.96.0.50'] } });
+  await isThere('Valid');
+  const { target = assert.fail() } = rollout() ?? {};
+  assert.deepEqual([rollout()?.phase, rollout()?.good, target === before], ['Canary', before, false]);
+  assert.equal(carriers().filter((carried) => carried === target).length, 1);
+  assert.deepEqual(dataOf(`localdns-system/${target}`), { spec: { searchPath: 'Report', redirects } });
+  for (let step = 0; step < 4; step += 1) await reported(true);
+  assert.deepEqual([rollout()?.phase, rollout()?.good], ['Done', target]);
+  const withRedirect = () => names.filter((name) => JSON.stringify(configOf(name)).includes('cloud.example')).length;
+  assert.equal(withRedirect(), 3);
+  server.remove('services', 'emulator/cloud');
+  await isThere('PartiallyInvalid');
+  assert.deepEqual([rollout()?.phase, rollout()?.target, withRedirect()], ['Done', target, 0]);
+  server.put('services', { metadata, spec: { type: 'ClusterIP', clusterIPs: ['10.96.0.51'] } });
+  await isThere('Valid');
+  assert.deepEqual([rollout()?.phase, rollout()?.target, withRedirect()], ['Done', target, 3]);
+  server.remove('services', 'emulator/cloud');
+  await isThere('PartiallyInvalid');
+  await reported(true);
+});
+
 test('a change of facts is no new start; who is silent as it goes is not forgotten, by whatever operator', async () => {
   const good = rollout()?.good;
   await edit({ searchPath: 'Spec' });

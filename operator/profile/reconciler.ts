@@ -16,10 +16,11 @@ import { rememberingJudge } from './judge.ts';
 import { OnItsWay } from './on-its-way.ts';
 import { type Intent, isConfigDue, lookAgainAtMs, makePlan, type Plan } from './plan.ts';
 import { Rest } from './rest.ts';
-import { Revisions, rememberingNames } from './revisions.ts';
+import { Revisions } from './revisions.ts';
 import type { RolloutState } from './rollout.ts';
 import { isLeaving } from './select.ts';
 import { isSameStatus, newTroubles, profileStatus, type StatusInput } from './status.ts';
+import { rememberingNames } from './wanted.ts';
 import { staysForMs, wayOut } from './withdrawal.ts';
 import { LOCAL_DNS_NODES, PROFILES, type Profile, type World } from './world.ts';
 
@@ -57,7 +58,7 @@ export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #findings = new FindingsAside(() => this.#options.clock.nowMs());
   readonly #judge = rememberingJudge(undefined, this.#findings.of);
-  readonly #nameOf = rememberingNames();
+  readonly #wantedBy = rememberingNames();
   readonly #revisions: Revisions;
   /** Of rollouts, what was written last, by the profile's uid: the store hears of it a little later. */
   readonly #states = new Map<string, RolloutState>();
@@ -138,7 +139,7 @@ export class Reconciler {
       configOf: (revision: string) => world.configurations.get(revision),
       ...{ gifts: this.#gifts, nowMs, withdraws: world.withdraws },
     };
-    const plan = makePlan(facts, this.#judge, this.#nameOf);
+    const plan = makePlan(facts, this.#judge, this.#wantedBy);
     world.serviceTargets.forgetUnasked();
     this.#findings.forgetUnasked();
     if (this.#findings.isOpen) queue.addAfter(PATTERNS, PATTERNS_AFTER_MS);
@@ -261,16 +262,16 @@ export class Reconciler {
   }
 
   /** The spec that is rolled out stands in a ControllerRevision, before anybody carries it; and so do those that came before it. */
-  async #keepRevisions(profile: Profile, { state: { target = '', good }, isAccepted }: Course): Promise<void> {
+  async #keepRevisions(profile: Profile, { state: { target = '', good }, isAccepted, intent }: Course): Promise<void> {
     const { world } = this.#options;
     const { uid } = profile.metadata;
     const needed = (): ReadonlySet<string | undefined> => {
       const given = [...this.#gifts.values()].map(({ revision }) => revision);
       return new Set([target, good, ...given, ...[...world.written.list()].map((written) => written.profileRevision)]);
     };
-    if (isAccepted) {
+    if (intent !== undefined) {
       const known = [...world.revisions.list()].filter(({ profileUid }) => profileUid === uid);
-      await this.#revisions.keep(profile, target, known);
+      await this.#revisions.keep(profile, { name: target, intent }, known);
       await this.#revisions.prune(known, target, needed);
     }
     const lost = world.lost.of(uid).filter(({ name }) => !isAccepted || name !== target);

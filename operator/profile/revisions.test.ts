@@ -49,6 +49,7 @@ const facts = (number: number, name = `r${number}`): RevisionFacts => ({
   ...{ name, uid: `uid-${name}`, profileUid: 'uid-p', number },
   specs: { Required: { searchPath: 'Spec' }, Preferred: { mode: 'Preferred', searchPath: 'Spec' } },
 });
+const wanted = (name: string) => ({ name, intent: intentOf(profile.spec) });
 const many = (count: number): RevisionFacts[] => Array.from({ length: count }, (_, at) => facts(at + 1));
 
 test('a name says whose revision it is, how it is hashed, and what is in it', () => {
@@ -59,7 +60,7 @@ test('a name says whose revision it is, how it is hashed, and what is in it', ()
 });
 
 test('an accepted spec is kept with its number, and goes with its profile; what selects and paces is no part of it', async () => {
-  await revisions.keep(profile, 'p-1', many(3));
+  await revisions.keep(profile, wanted('p-1'), many(3));
   const [{ metadata, data, revision } = assert.fail()] = created;
   assert.equal(revision, 4);
   assert.deepEqual(data, { spec: { searchPath: 'Spec' } });
@@ -74,9 +75,9 @@ test('an accepted spec is kept with its number, and goes with its profile; what 
 });
 
 test('an edit back to an earlier spec makes that one the newest, and the newest is left alone', async () => {
-  await revisions.keep(profile, 'r1', many(3));
+  await revisions.keep(profile, wanted('r1'), many(3));
   assert.deepEqual(told, [`patch r1 ${JSON.stringify({ revision: 4, namespace })}`]);
-  await revisions.keep(profile, 'r3', many(3));
+  await revisions.keep(profile, wanted('r3'), many(3));
   assert.deepEqual([told.length, created.length], [1, 0]);
 });
 
@@ -85,7 +86,7 @@ test('one that was read off a node gives way to what the profile says', async ()
     ...facts(3),
     specs: { Required: {}, Preferred: { mode: 'Preferred', searchPath: 'Report' } },
   } as const;
-  await revisions.keep(profile, 'r3', [...many(2), readOff]);
+  await revisions.keep(profile, wanted('r3'), [...many(2), readOff]);
   assert.deepEqual(told, [`delete r3 uid-r3 ${namespace}`]);
   assert.deepEqual(
     created.map(({ metadata, data, revision }) => [metadata.name, data, revision]),
@@ -96,9 +97,9 @@ test('one that was read off a node gives way to what the profile says', async ()
 test('one that is there already is no failure, for its name is its content; whatever else goes wrong is', async () => {
   const refused = (status: number) => apiErrorOf({ what: 'create', resource: CONTROLLER_REVISIONS }, status, {});
   failing = refused(409);
-  await revisions.keep(profile, 'p-1', []);
+  await revisions.keep(profile, wanted('p-1'), []);
   failing = refused(403);
-  await assert.rejects(revisions.keep(profile, 'p-1', []), ApiError);
+  await assert.rejects(revisions.keep(profile, wanted('p-1'), []), ApiError);
 });
 
 test('the last ten are kept, whatever order they are found in', async () => {

@@ -60,18 +60,6 @@ export function revisionName(
   return `${name}-${hashVersion}-${print}`;
 }
 
-/** Names each profile's revision once for as long as it is not edited. */
-export function rememberingNames(): (profile: LocalDnsProfile) => string {
-  const known = new WeakMap<ProfileSpec, string>();
-  return (profile) => {
-    const before = known.get(profile.spec);
-    if (before !== undefined) return before;
-    const name = revisionName(profile, intentOf(profile.spec));
-    known.set(profile.spec, name);
-    return name;
-  };
-}
-
 export class Revisions {
   readonly #client: Pick<KubeClient, 'create' | 'mergePatch' | 'delete'>;
   readonly #namespace: string;
@@ -82,10 +70,13 @@ export class Revisions {
   }
 
   /** Makes it the newest of the profile's; `known` are all that there are. */
-  async keep(profile: LocalDnsProfile, name: string, known: readonly RevisionFacts[]): Promise<void> {
+  async keep(
+    profile: LocalDnsProfile,
+    { name, intent }: { readonly name: string; readonly intent: Intent },
+    known: readonly RevisionFacts[],
+  ): Promise<void> {
     const highest = known.reduce((most, { number }) => Math.max(most, number), 0);
     const there = known.find((revision) => revision.name === name);
-    const intent = intentOf(profile.spec);
     const isTrue = there !== undefined && isDeepStrictEqual(intentOf(there.specs.Preferred), intent);
     // Read off a node, it has the addresses of a Service in its place. What stands in one cannot be changed.
     if (there !== undefined && !isTrue)

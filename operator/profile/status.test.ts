@@ -476,6 +476,62 @@ for (const [phase, failure, progressing, message] of [
   });
 }
 
+for (const [phase, failure, progressing, fate, programmed = fate] of [
+  [
+    ...['Batch', {}, `True RollingOut: The newest spec is not accepted. Accepted last: ${count}`],
+    ...['Meanwhile p-new, which was accepted last, is rolled out.'],
+    'Meanwhile p-new, which was accepted last, is rolled out. 0 of 2 nodes serve it.',
+  ],
+  [
+    ...['Canary', {}, `True CanarySoaking: The newest spec is not accepted. Accepted last: ${count}`],
+    ...['Meanwhile p-new, which was accepted last, is rolled out.'],
+    'Meanwhile p-new, which was accepted last, is rolled out. 0 of 2 nodes serve it.',
+  ],
+  [
+    ...[
+      'Paused',
+      {},
+      `False RolloutPaused: The newest spec is not accepted. Accepted last: rollout.paused is set: ${count}`,
+    ],
+    'Nodes keep what they have: the rollout of p-new, which was accepted last, is paused.',
+  ],
+  [
+    ...['RollingBack', why, `True RollingBack: The newest spec is not accepted. Accepted last: ${back}`],
+    ...['Meanwhile nodes return from p-new, which was accepted last, to p-old.', `Accepted last: ${back}`],
+  ],
+  [
+    ...['RolledBack', why, `False RolledBack: The newest spec is not accepted. Accepted last: ${back}`],
+    ...['Nodes keep the last good configuration.', `Accepted last: ${back}`],
+  ],
+  [
+    ...['Halted', why, `False RolloutHalted: The newest spec is not accepted. Accepted last: ${kept}`],
+    'Nodes keep what they have: the rollout of p-new, which was accepted last, has halted.',
+    `Accepted last: ${kept}`,
+  ],
+  [
+    ...['Done', {}, 'False Invalid: Nothing is rolled out: the profile is not accepted.'],
+    'Nodes keep the last good configuration.',
+  ],
+] as const) {
+  test(`while the newest spec is not accepted, the conditions tell what becomes of the one before: ${phase}`, () => {
+    const errors = [{ field: 'spec.mode', message: 'bad' }];
+    const before = { ...course(phase, failure), isAccepted: false };
+    const told = status({ plan: { course: before, errors, revisions: ['r2'] }, reports: { a: serving } });
+    const { Accepted, Programmed, Progressing } = summary(told);
+    assert.deepEqual([Accepted, Programmed], ['False Invalid', 'False Invalid']);
+    assert.equal(`${Progressing}: ${condition(told, 'Progressing').message}`, progressing);
+    assert.equal(condition(told, 'Accepted').message, `spec.mode: bad. ${fate}`);
+    assert.equal(condition(told, 'Programmed').message, `The newest spec is not accepted. ${programmed}`);
+  });
+}
+
+test('what was accepted last and cannot be served any more is not rolled out, whatever its phase', () => {
+  const errors = [{ field: 'spec.mode', message: 'bad' }];
+  const told = status({ plan: { course: { ...course('Batch'), isAccepted: false }, errors, revisions: [] } });
+  assert.equal(condition(told, 'Progressing').message, 'Nothing is rolled out: the profile is not accepted.');
+  assert.equal(condition(told, 'Accepted').message, 'spec.mode: bad. Nodes keep the last good configuration.');
+});
+
 test('that a revision failed where it came late is told, and that it is not given to others any more', () => {
   const told = status({ plan: { course: course('Done', why) }, reports: { a: serving, b: serving } });
   const message = `p-new failed on nodes that came late: ProbeFailed: a: x.example: SERVFAIL. Nodes that come late do not get it any more and keep what they have. ${again}`;

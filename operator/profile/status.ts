@@ -14,6 +14,7 @@ import type { RolloutPhase } from '../../api/v1alpha1/rollout-settings.ts';
 import type { ClusterDns } from './cluster-dns.ts';
 import type { Course } from './course.ts';
 import { isOfPast, type NodeFacts, type WrittenFacts } from './facts.ts';
+import { cut, fateOf, isOnItsWay, isUnderWay, maxRolloutMessage, meanwhile, stepOf, type Verdict } from './fate.ts';
 import type { Heir } from './heirs.ts';
 import type { PolicyFinding } from './network-policies.ts';
 import type { ProfilePlan } from './plan.ts';
@@ -54,8 +55,6 @@ interface Progress {
 }
 
 const maxListed = 20;
-/** As the schema bounds it, and what there is of the words of one agent. */
-const maxRolloutMessage = 1024;
 /** The schema takes 32,768 bytes, and refuses the whole status for one message that has more: then nothing would move any more. */
 const maxConditionMessage = 8_000;
 
@@ -65,9 +64,7 @@ const failedPhases: Readonly<Partial<Record<RolloutPhase, Reason>>> = {
   RolledBack: reasons.rolledBack,
 };
 
-const underWay: readonly RolloutPhase[] = ['Canary', 'Batch'];
-
-type Verdict = Pick<Condition, 'status' | 'reason' | 'message'>;
+const NOT_ACCEPTED = 'The newest spec is not accepted';
 
 /** The status that a profile shall have. Pure; a condition whose status stays keeps its lastTransitionTime. */
 export function profileStatus(input: StatusInput): ProfileStatus {
@@ -175,9 +172,10 @@ function progressOf({ profile, plan, node, written }: StatusInput): Progress {
   };
 }
 
-function accepted({ errors, refusal, leftOut }: ProfilePlan): Verdict {
+function accepted(plan: ProfilePlan): Verdict {
+  const { errors, refusal, leftOut } = plan;
   if (errors.length > 0) {
-    const message = `${listed(errors)}. Nodes keep the last good configuration.`;
+    const message = `${listed(errors)}. ${meanwhile(plan)}`;
     return { status: 'False', reason: refusal, message };
   }
   if (leftOut.length > 0) {
@@ -195,12 +193,11 @@ function listed(errors: readonly FieldError[]): string {
 
 function programmed(input: StatusInput, { selected, ready, pending, failed, unreachable }: Progress): Verdict {
   const { profile, plan, node } = input;
+  const failure = failedPhases[plan.course?.state.phase ?? 'Done'];
   if (plan.errors.length > 0) {
-    return {
-      status: 'False',
-      reason: reasons.invalid,
-      message: 'The profile is not accepted; nodes keep the last good configuration.',
-    };
+    const count = isOnItsWay(plan) ? ` ${ready.length} of ${selected.length} nodes serve it.` : '';
+    const words = failure === undefined ? `${meanwhile(plan)}${count}` : `Accepted last: ${fateOf(plan.course)}`;
+    return { status: 'False', reason: reasons.invalid, message: `${NOT_ACCEPTED}. ${words}` };
   }
   if (plan.isDisabled) {
     const { reason, why } = whyNotServed(input);
@@ -210,7 +207,6 @@ function programmed(input: StatusInput, { selected, ready, pending, failed, unre
     const remedy = `label nodes ${profileLabel}=${profile.metadata.name}, or give the profile a nodeSelector that matches`;
     return { status: 'True', reason: reasons.noNodesSelected, message: `No node is selected: ${remedy}.` };
   }
-  const failure = failedPhases[plan.course?.state.phase ?? 'Done'];
   if (failure !== undefined) return { status: 'False', reason: failure, message: fateOf(plan.course) };
   const away = unreachable.length === 0 ? '' : ` ${unreachable.length} not reachable: ${some(unreachable)}.`;
   const count = `${ready.length} of ${selected.length} nodes serve ${plan.revision}.`;
@@ -218,7 +214,7 @@ function programmed(input: StatusInput, { selected, ready, pending, failed, unre
   const unable = failed.flatMap(({ node: name }) => (node(name)?.isReachable && !ready.includes(name) ? name : []));
   const waiting = [...pending, ...unable];
   // Where nobody can say that it serves it is not so, and while nodes are awaited that are away it is not over.
-  const isOpen = ready.length === 0 || underWay.includes(plan.course?.state.phase ?? 'Done');
+  const isOpen = ready.length === 0 || isUnderWay(plan.course);
   if (waiting.length === 0 && !isOpen)
     return { status: 'True', reason: reasons.allNodesProgrammed, message: `${count}${away}` };
   const reason = pending.length > 0 || waiting.length === 0 ? reasons.nodesPending : reasons.nodesFailed;
@@ -229,7 +225,9 @@ function programmed(input: StatusInput, { selected, ready, pending, failed, unre
 function progressing(input: StatusInput, progress: Progress): Verdict {
   const { profile, plan } = input;
   const { selected, pending, configured } = progress;
+  const step = stepOf(plan, profile.spec.rollout?.paused);
   if (plan.errors.length > 0) {
+    if (step !== undefined) return { ...step, message: `${NOT_ACCEPTED}. Accepted last: ${step.message}` };
     return { status: 'False', reason: reasons.invalid, message: 'Nothing is rolled out: the profile is not accepted.' };
   }
   if (plan.isDisabled) {
@@ -239,7 +237,6 @@ function progressing(input: StatusInput, progress: Progress): Verdict {
   }
   if (selected.length === 0)
     return { status: 'False', reason: reasons.noNodesSelected, message: 'No node is selected.' };
-  const step = stepOf(plan.course, selected.length, profile.spec.rollout?.paused);
   if (step !== undefined) return step;
   if (pending.length === 0)
     return { status: 'False', reason: reasons.rolloutComplete, message: `No node waits for ${plan.revision}.` };
@@ -275,39 +272,6 @@ function whyNotServed({ profile, isUninstalled }: StatusInput): { readonly reaso
   return profile.metadata.deletionTimestamp === undefined
     ? { reason: reasons.disabled, why: 'mode is Disabled' }
     : { reason: reasons.deleting, why: 'The profile is being deleted' };
-}
-
-/** While a revision is on its way; undefined where there is nothing to say of it. */
-function stepOf(course: Course | undefined, selected: number, isPaused = false): Verdict | undefined {
-  if (course === undefined) return undefined;
-  const { state, updated, onTrial } = course;
-  const { phase, target } = state;
-  const count = `${updated} of ${selected} nodes carry ${target}, ${onTrial} of them on trial.`;
-  // Those that come late wait for the end of it.
-  switch (isPaused && phase === 'Done' ? 'Paused' : phase) {
-    case 'Canary':
-      return { status: 'True', reason: reasons.canarySoaking, message: count };
-    case 'Batch':
-      return { status: 'True', reason: reasons.rollingOut, message: count };
-    case 'Paused':
-      return { status: 'False', reason: reasons.rolloutPaused, message: `rollout.paused is set: ${count}` };
-    case 'RollingBack':
-      return { status: 'True', reason: reasons.rollingBack, message: fateOf(course) };
-    case 'RolledBack':
-      return { status: 'False', reason: reasons.rolledBack, message: fateOf(course) };
-    case 'Halted':
-      return { status: 'False', reason: reasons.rolloutHalted, message: fateOf(course) };
-    default:
-      return undefined;
-  }
-}
-
-/** Why a revision failed, what becomes of the nodes, and what a person may do. The same words for as long as it is so. */
-function fateOf(course: Course | undefined): string {
-  const { phase, target, good, reason, message } = course?.state ?? {};
-  const loss = course?.goodLost === undefined ? '' : `, for ${good}, the last good one, ${course.goodLost}`;
-  const fate = phase === 'Halted' ? `Nodes keep what they have${loss}` : `Nodes return to ${good}`;
-  return `${target} failed: ${reason}: ${cut(message ?? '', maxRolloutMessage)}. ${fate}. Edit the profile, or set rollout.paused to true and back to false to try it again.`;
 }
 
 function degraded(
@@ -366,12 +330,6 @@ function conflicted({ spec }: LocalDnsProfile, { conflict }: ProfilePlan): Verdi
 /** Which nodes, and what one of them said. */
 function named(all: Progress['failed'], { node, failure }: Progress['failed'][number]): string {
   return `${some(all.map((one) => one.node))}. ${node}: ${cut(failure, maxRolloutMessage)}`;
-}
-
-function cut(words: string, most: number): string {
-  // By code points: the API server does not keep half of one.
-  const points = words.length <= most ? [] : [...words];
-  return points.length <= most ? words : `${points.slice(0, most - 1).join('')}…`;
 }
 
 /** At most three names, and how many more. */

@@ -166,7 +166,7 @@ test('Required refuses the whole, and the node keeps its last good configuration
   await scene.applyProfile({ mode: 'Required', redirects: [service] });
   await accepted('True Valid');
   await scene.cluster.kubectlOk('delete', '-n', cloud.namespace, `service/${cloud.name}`);
-  await accepted(`False Invalid: ${serviceError}. Nodes keep`);
+  await accepted(`False Invalid: ${serviceError}. Meanwhile default-v1-`);
   assert.equal(await scene.addressOf(clusterListener, redirected), '10.96.0.50');
 });
 
@@ -185,7 +185,7 @@ test('what nodes keep under Required follows the rest of the cluster meanwhile',
   await accepted('True Valid');
   await answers('api.other.example', '10.1.2.3');
   await scene.cluster.kubectlOk('delete', '-n', cloud.namespace, `service/${cloud.name}`);
-  await accepted(`False Invalid: ${serviceError}. Nodes keep`);
+  await accepted(`False Invalid: ${serviceError}. Meanwhile default-v1-`);
   await scene.cluster.applyOk([slice('10.1.2.4')]);
   await answers('api.other.example', '10.1.2.4');
   assert.equal(await scene.addressOf(clusterListener, redirected), '10.96.0.50');
