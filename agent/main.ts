@@ -16,7 +16,7 @@ import { loopbackTransport, networkTransport, transportOver } from './forward/tr
 import { hasBatches } from './listen/batched.ts';
 import { ListenError } from './listen/listener.ts';
 import { QueryLogWriter } from './query-log.ts';
-import type { ServerLog } from './server/server.ts';
+import type { ServerLog } from './server/server-log.ts';
 import { Tallies } from './tallies.ts';
 import { probeNames } from './trial/probes.ts';
 import { UdpSockets } from './udp-sockets.ts';

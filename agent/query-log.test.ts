@@ -2,7 +2,7 @@ import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeClock } from '../test/fake/clock.ts';
 import { QueryLogPump, QueryLogReader, QueryLogWriter, type QueryRecord, queryLogMemory } from './query-log.ts';
-import type { QueryLine } from './server/server.ts';
+import type { QueryLine } from './server/server-log.ts';
 import { origin } from './wire/edns.ts';
 
 const line: QueryLine = {

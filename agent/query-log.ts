@@ -4,7 +4,7 @@
  * process's output has stopped), the ring is full, and lines are dropped: answers come first.
  */
 import type { Clock } from './clock.ts';
-import type { QueryLine } from './server/server.ts';
+import type { QueryLine } from './server/server-log.ts';
 import { type Origin, origin } from './wire/edns.ts';
 import { nameToText } from './wire/name.ts';
 

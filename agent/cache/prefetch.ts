@@ -6,11 +6,15 @@ const lastPart = 0.1;
 /** An answer that was used so often since it came is popular. */
 const popular = 3;
 
+/** From when on it is done for a popular entry. */
+export function prefetchFromMs({ expiresAtMs, storedAtMs }: Entry): number {
+  return expiresAtMs - (expiresAtMs - storedAtMs) * lastPart;
+}
+
 /** True once for each fresh `entry` that is popular, when it is time. */
 export function isPrefetchDue(entry: Entry, nowMs: number): boolean {
   if (entry.uses < popular || entry.isPrefetched) return false;
-  const leftMs = entry.expiresAtMs - nowMs;
-  if (leftMs > (entry.expiresAtMs - entry.storedAtMs) * lastPart) return false;
+  if (nowMs < prefetchFromMs(entry)) return false;
   entry.markPrefetched();
   return true;
 }

@@ -30,6 +30,8 @@ export const prefixLength = 2;
 export interface CachePartition {
   /** @param ofName what is known about the name, whatever the type */
   lookup(asked: Question, ofName: boolean): Entry | undefined;
+  /** Counts another use of an entry that was looked up within this second, and keeps its place; false where it is not there any more. */
+  use(first: number, stamp: number): boolean;
   /** Keeps a copy. */
   store(asked: Question, ofName: boolean, entry: Entry): void;
   drop(asked: Question, ofName: boolean): void;
@@ -67,9 +69,12 @@ class Held {
   readonly chains: Chains;
   readonly probation: Segment;
   readonly protected: Segment;
+  /** The stamp of the answer that begins at each cell; 0 where none does. What stands in a cell itself may be octets of any message. */
+  readonly #stamps: Int32Array;
 
   constructor(cells: Cells) {
     this.cells = cells;
+    this.#stamps = new Int32Array(cells.count + 1);
     this.chains = new Chains(cells);
     this.probation = new Segment(cells, 0);
     this.protected = new Segment(cells, protectedMark);
@@ -99,8 +104,17 @@ class Held {
   remove(first: number): void {
     this.chains.remove(first);
     this.segmentOf(first).remove(first, this.countOf(first));
-    this.setWord(first, Word.stamp, 0);
+    this.setStamp(first, 0);
     this.cells.release(first);
+  }
+
+  setStamp(first: number, stamp: number): void {
+    this.setWord(first, Word.stamp, stamp);
+    this.#stamps[first] = stamp;
+  }
+
+  has(first: number, stamp: number): boolean {
+    return stamp !== 0 && this.#stamps[first] === stamp;
   }
 
   word(first: number, word: number): number {
@@ -157,6 +171,7 @@ export class ResponseCache {
       for (let first = segment.oldest; first !== 0; first = segment.newer(first)) {
         const entry = new Entry(before.cells, first);
         const moved = after.add(entry);
+        after.setStamp(moved, entry.stamp);
         after.chains.add(moved);
         after.segmentOf(moved).add(moved, entry.count);
       }
@@ -169,6 +184,7 @@ export class ResponseCache {
     const block = blockOf(prefix);
     return {
       lookup: (asked, ofName) => this.#lookup(this.#find(block, asked, ofName)),
+      use: (first, stamp) => this.#use(first, stamp),
       store: (asked, ofName, entry) => void this.#store(block, asked, ofName, entry),
       drop: (asked, ofName) => {
         const first = this.#find(block, asked, ofName);
@@ -239,10 +255,27 @@ export class ResponseCache {
 
   #lookup(first: number): Entry | undefined {
     if (first === 0) return undefined;
-    const held = this.#held;
-    const marks = held.word(first, Word.marks);
+    this.#touch(first, this.#countUse(first));
+    return new Entry(this.#held.cells, first);
+  }
+
+  #use(first: number, stamp: number): boolean {
+    if (!this.#held.has(first, stamp)) return false;
+    this.#countUse(first);
+    return true;
+  }
+
+  /** Returns how often it has been used. */
+  #countUse(first: number): number {
+    const marks = this.#held.word(first, Word.marks);
     const uses = (marks & maxCount) + 1;
-    if (uses <= maxCount) held.setWord(first, Word.marks, marks + 1);
+    if (uses <= maxCount) this.#held.setWord(first, Word.marks, marks + 1);
+    return uses;
+  }
+
+  /** What was used last stays longest. */
+  #touch(first: number, uses: number): void {
+    const held = this.#held;
     const segment = held.segmentOf(first);
     const count = held.countOf(first);
     if (segment === held.protected || uses < usesToProtect) segment.touch(first, count);
@@ -251,7 +284,6 @@ export class ResponseCache {
       held.protected.add(first, count);
       this.#demote();
     }
-    return new Entry(held.cells, first);
   }
 
   /** False where there is no room. */
@@ -266,7 +298,7 @@ export class ResponseCache {
     if (count > this.#capacity || !this.#makeRoom(count, entry.storedAtMs)) return false;
     const first = held.add(entry);
     this.#stamp = (this.#stamp + 1) | 0 || 1;
-    held.setWord(first, Word.stamp, this.#stamp);
+    held.setStamp(first, this.#stamp);
     held.setWord(first, Word.block, block);
     held.setWord(first, Word.hash, hashIn(block, asked));
     held.setWord(first, Word.marks, held.word(first, Word.marks) | signOf(asked, ofName ? anyType : typeOf(asked)));

@@ -7,7 +7,8 @@ import { type ListenerName, Listeners, type ListeningAddress } from '../listen/l
 import type { Answerer } from '../listen/steering.ts';
 import { heartbeat, identityQuery } from '../self-query.ts';
 import { bump, ListenerCount, type ListenerPlan, listenerCounts } from '../server/plan.ts';
-import { Server, type ServerLog } from '../server/server.ts';
+import { Server } from '../server/server.ts';
+import type { ServerLog } from '../server/server-log.ts';
 import type { Tallies } from '../tallies.ts';
 import * as header from '../wire/header.ts';
 

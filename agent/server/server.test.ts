@@ -11,7 +11,8 @@ import { ResponseCache } from '../cache/response-cache.ts';
 import { Tallies } from '../tallies.ts';
 import { origin } from '../wire/edns.ts';
 import { ListenerCount, listenerCounts } from './plan.ts';
-import { type QueryLine, Server } from './server.ts';
+import { Server } from './server.ts';
+import type { QueryLine } from './server-log.ts';
 
 const block = {
   zone: '.',

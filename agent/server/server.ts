@@ -3,7 +3,7 @@ import { askForAnyType, find, forget, isAboutName, keep } from '../cache/by-name
 import { boundTtls, cacheableSeconds } from '../cache/cacheability.ts';
 import { Entry, passingCells } from '../cache/entry.ts';
 import { rememberFailure } from '../cache/failure.ts';
-import { isPrefetchDue } from '../cache/prefetch.ts';
+import { isPrefetchDue, prefetchFromMs } from '../cache/prefetch.ts';
 import { clientTimerMs, isRefreshDue, isServableStale, postponeRefresh } from '../cache/serve-stale.ts';
 import type { Clock } from '../clock.ts';
 import { ClientShares } from '../forward/client-shares.ts';
@@ -24,7 +24,9 @@ import {
   type Zone,
   ZoneCount,
 } from './plan.ts';
+import { olderAtMs, Repeats } from './repeats.ts';
 import { Resolution, Waiter } from './resolution.ts';
+import type { ServerLog } from './server-log.ts';
 
 /** Where the answer to one packet goes. Exactly one of {@link Reply.send} and {@link Reply.drop} is called for each. */
 export interface Reply {
@@ -39,30 +41,8 @@ export interface Reply {
   drop(): void;
 }
 
-export interface ServerLog {
-  /** One line a query, for zones with queryLogging: Log. False where the line is lost. */
-  query(line: QueryLine): boolean;
-  /** A query that no upstream answered; at most one line a second and zone, which says how many it stands for. */
-  failure(line: { zone: string; name: string; reason: string; failures: number }): void;
-  /** A name exists that the Kubernetes DNS specification rules out: what is `below` is asked of the servers from now on. */
-  exceptionOfSearchPath(line: { zone: string; below: string }): void;
-  /** A name of the public Internet leads to a private address; at most one line a second and zone. */
-  privateAnswer(line: { zone: string; name: string; address: string; isBlocked: boolean }): void;
-  /** A bug: serving one packet threw. */
-  exception(error: unknown): void;
-}
-
-export interface QueryLine {
-  readonly client: string;
-  readonly overTcp: boolean;
-  /** Canonical wire form. */
-  readonly name: string;
-  readonly type: number;
-  readonly rcode: number;
-  readonly origin: Origin;
-  readonly durationMs: number;
-}
-
+/** Who is asked for once is not kept twice. */
+const usesOfRepeats = 2;
 const failureLogMs = 1_000;
 /** Some two kilobytes each. */
 const maxSharing = 8_192;
@@ -83,6 +63,7 @@ export class Server {
   /** Those who wait for what others have asked. */
   readonly #sharing = new ClientShares(maxSharing);
   readonly #out = Buffer.alloc(maxMessageLength);
+  readonly #repeats = new Repeats<Zone>();
   /** For the answer that is told to all who wait for it. */
   readonly #passing = passingCells();
   readonly #failures = new WeakMap<Zone, { loggedAtMs: number; unlogged: number }>();
@@ -99,13 +80,14 @@ export class Server {
   swap(plan: ListenerPlan): void {
     this.#plan = plan;
     this.#query.identity = plan.identity;
+    this.#repeats.clear();
   }
 
   /** Never throws. The packet is not used after the return. True where it is over, false where something goes on. */
   serve(packet: Buffer, reply: Reply): boolean {
     this.#goesOn = false;
     try {
-      this.#serve(packet, reply);
+      if (reply.overTcp || !this.#repeat(packet, reply)) this.#serve(packet, reply);
     } catch (error) {
       this.#exception(error, reply);
       return false;
@@ -121,6 +103,21 @@ export class Server {
   #failed(error: unknown): void {
     this.#count(ListenerCount.exceptions);
     this.#log.exception(error);
+  }
+
+  /** What was answered from the cache a moment ago; false where it was not. */
+  #repeat(packet: Buffer, reply: Reply): boolean {
+    const repeats = this.#repeats;
+    const place = repeats.find(packet, this.#clock.nowMs());
+    if (place < 0) return false;
+    const zone = repeats.owner(place);
+    if (!zone.cache.use(repeats.first(place), repeats.stamp(place))) return false;
+    const answer = repeats.answer(place, packet);
+    this.#count(ListenerCount.udpQueries);
+    bump(zone.counts, ZoneCount.cache);
+    this.#count(firstRcodeCount + header.responseCode(answer));
+    reply.send(answer, repeats.answerLength(place));
+    return true;
   }
 
   #serve(packet: Buffer, reply: Reply): void {
@@ -147,8 +144,9 @@ export class Server {
     const nowMs = this.#clock.nowMs();
     const entry = find(zone.cache, query, nowMs);
     if (entry?.isFresh(nowMs)) {
-      this.#answer(entry, query, zone, reply, nowMs, origin.cache);
+      const length = this.#answer(entry, query, zone, reply, nowMs, origin.cache);
       if (zone.prefetch && isPrefetchDue(entry, nowMs)) this.#refresh(query, zone, entry, reply);
+      else if (!reply.overTcp && !zone.logQueries) this.#keepForRepeats(packet, length, zone, entry, nowMs);
       return;
     }
     const cut = entry === undefined ? zone.cuts.answer(query, out, limit, nowMs) : 0;
@@ -172,6 +170,14 @@ export class Server {
     }
     this.#answer(entry, query, zone, reply, nowMs, origin.stale);
     if (isDue) this.#refresh(query, zone, entry, reply);
+  }
+
+  /** Until its TTLs are a second less, it ends, or is to be asked for anew. What was cut off stays a case for the counters. */
+  #keepForRepeats(packet: Buffer, length: number, zone: Zone, entry: Entry, nowMs: number): void {
+    const isWhole = (header.flags(this.#out) & header.flag.truncated) === 0;
+    const untilMs = Math.min(olderAtMs(entry, nowMs), zone.prefetch ? prefetchFromMs(entry) : entry.expiresAtMs);
+    if (isWhole && entry.uses >= usesOfRepeats && nowMs < untilMs)
+      this.#repeats.keep(packet, this.#out, length, zone, entry, untilMs);
   }
 
   /** Sends what was made here, for the reason that has this place in the tally. */
@@ -333,13 +339,14 @@ export class Server {
     if (zone.bounds.maxTtlSeconds > 0) rememberFailure(zone.cache, query, rcode, nowMs);
   }
 
-  #answer(entry: Entry, query: PendingQuery, zone: Zone, reply: Reply, startedAtMs: number, from: Origin): void {
+  #answer(entry: Entry, query: PendingQuery, zone: Zone, reply: Reply, startedAtMs: number, from: Origin): number {
     const limit = sizeLimit(query, reply.overTcp);
     const nowMs = from === origin.forwarded ? entry.storedAtMs : startedAtMs;
     const length = entry.write(this.#out, query, limit, nowMs, from);
     bump(zone.counts, zoneCountOf[from]);
     this.#send(reply, length);
     if (zone.logQueries) this.#logQuery(query, reply, from, startedAtMs);
+    return length;
   }
 
   #send(reply: Reply, length: number): void {

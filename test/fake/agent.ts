@@ -3,7 +3,8 @@
 import { Builder, type Destinations } from '../../agent/build.ts';
 import { ResponseCache } from '../../agent/cache/response-cache.ts';
 import { ListenerCount, type ListenerPlan, listenerCounts, ZoneCount } from '../../agent/server/plan.ts';
-import { type QueryLine, Server } from '../../agent/server/server.ts';
+import { Server } from '../../agent/server/server.ts';
+import type { QueryLine } from '../../agent/server/server-log.ts';
 import { Tallies, type TallyNotice } from '../../agent/tallies.ts';
 import type { ListenerConfig, NodeConfig, ServerBlockConfig } from '../../api/v1alpha1/node-config.ts';
 import { FakeClock, settle } from './clock.ts';
