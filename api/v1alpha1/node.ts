@@ -28,6 +28,12 @@ export const nodeSpec = z
           .describe(
             'Of which rollout of the profile it is. A revision that is tried anew is measured anew, and what was found of it before counts no more.',
           ),
+        served: z
+          .boolean()
+          .optional()
+          .describe(
+            'The node was served before, by another profile or another revision. How it fares then counts against a first revision as it does against any later one.',
+          ),
         late: z
           .boolean()
           .optional()

@@ -8,7 +8,7 @@ import type { ClusterFacts, Judge, Verdict } from './judge.ts';
 import type { World } from './plan.ts';
 import type { Intent } from './revisions.ts';
 import { planRollout, type RolloutState, type RolloutStep } from './rollout.ts';
-import { attemptOf, type RolloutNode } from './rollout-node.ts';
+import { attemptOf, isHeard, type RolloutNode } from './rollout-node.ts';
 import { sighting } from './sightings.ts';
 import { APPLY_MS, type Standing, standingOf } from './trial.ts';
 import { isReadable, type Renderings, renderingFor } from './versions.ts';
@@ -89,7 +89,9 @@ export function courseOf(input: CourseInput): Course | undefined {
   const isGoodLost = goodLost !== undefined;
   const step = planRollout({ target, settings, nodes: seen, before, isGoodLost, nowMs: world.nowMs });
   const isNews = !isSameState(step.state, before);
-  if (!isNews) give(step, profile.metadata.name, settings, world.nowMs, gifts, carried);
+  const isFirst = step.state.good === undefined;
+  const served = new Set(seen.filter((node) => wasServed(node, isFirst)).map((node) => node.name));
+  if (!isNews) give(step, { profile: profile.metadata.name, served, nowMs: world.nowMs }, settings, gifts, carried);
   for (const name of new Set(carried.values())) renderingsOf(name, renderings, input);
   const { state, updated, onTrial, lookAgainAtMs } = step;
   const unproven = new Set(step.unproven);
@@ -148,8 +150,17 @@ function seenNode(node: NodeFacts, { world, profile, target, meaning, settings, 
     const standing: Standing = { kind: 'pending', untilMs: Math.max(gift.givenAtMs, world.nowMs) + APPLY_MS };
     return { ...common, carries: gift.revision, ...judgedBy(gift.trial), standing, isSame: false };
   }
-  if (own === undefined) {
-    const before = { isServing: written?.report.isServing ?? false, isServedByOther: written !== undefined };
+  const standing =
+    written &&
+    standingOf(written, {
+      sighting: world.sighting(node.name) ?? sighting(undefined, undefined, written, world.nowMs),
+      ...{ awaySinceMs, hereSinceMs: node.hereSinceMs },
+      ...{ healthFactor: settings.healthFactor, nowMs: world.nowMs },
+    });
+  if (own === undefined || standing === undefined) {
+    // By what the other gave it. Whom somebody was taking out has nothing to lose any more.
+    const isHere = standing !== undefined && isHeard({ isServing: written?.report.isServing ?? false, standing });
+    const before = { isServing: isHere, isServedByOther: written !== undefined && written.withdrawnAtMs === undefined };
     return { ...common, ...before, carries: undefined, ...judgedBy(undefined), standing: SETTLED, isSame: false };
   }
   // An operator of before revisions wrote it: what it is of is not known, but that its configuration may be the same.
@@ -158,13 +169,14 @@ function seenNode(node: NodeFacts, { world, profile, target, meaning, settings, 
     ...common,
     carries,
     ...judgedBy(isReadable(own.revision, own.report.configVersions) ? own.trial : undefined),
-    standing: standingOf(own, {
-      sighting: world.sighting(node.name) ?? sighting(undefined, undefined, own, world.nowMs),
-      ...{ awaySinceMs, hereSinceMs: node.hereSinceMs },
-      ...{ healthFactor: settings.healthFactor, nowMs: world.nowMs },
-    }),
+    standing,
     isSame: carries !== target && own.revision === rendering?.revision,
   };
+}
+
+/** Before it is given anything: said of it where there is something to tell it from, a node that nobody served. */
+function wasServed(node: RolloutNode, isFirst: boolean): boolean {
+  return isFirst ? node.wasServed === true || isHeard(node) : node.isServedByOther === true && isHeard(node);
 }
 
 /** A revision that is tried anew is the same, and the trial another. */
@@ -172,23 +184,29 @@ export function hasCome({ revision, trial }: Pick<Gift, 'revision' | 'trial'>, o
   return own?.profileRevision === revision && (trial === undefined || own.trial?.attempt === trial.attempt);
 }
 
-function judgedBy(trial: TrialTerms | undefined): Pick<RolloutNode, 'isJudged' | 'attempt' | 'hasJoined' | 'isLate'> {
-  const { attempt, joined, late } = trial ?? {};
-  return { isJudged: trial !== undefined, attempt, hasJoined: joined, isLate: late };
+function judgedBy(
+  trial: TrialTerms | undefined,
+): Pick<RolloutNode, 'isJudged' | 'attempt' | 'hasJoined' | 'wasServed' | 'isLate'> {
+  const { attempt, joined, served, late } = trial ?? {};
+  return { isJudged: trial !== undefined, attempt, hasJoined: joined, wasServed: served, isLate: late };
 }
 
 function give(
   { state, give: given }: RolloutStep,
-  profile: string,
+  {
+    profile,
+    served,
+    nowMs,
+  }: { readonly profile: string; readonly served: ReadonlySet<string>; readonly nowMs: number },
   { canary, probes }: DefaultedRollout,
-  nowMs: number,
   gifts: Map<string, Gift>,
   carried: Map<string, string>,
 ): void {
   const soakSeconds = state.phase === 'Canary' ? canary.soakSeconds : Math.min(canary.soakSeconds, BATCH_SOAK_SECONDS);
   const trial = { soakSeconds, probes, attempt: state.attempt };
   for (const { node, revision, isTrial, hasJoined, isLate } of given) {
-    const terms = { ...trial, ...(hasJoined && { joined: true }), ...(isLate && { late: true }) };
+    const before = { ...(hasJoined && { joined: true }), ...(served.has(node) && { served: true }) };
+    const terms = { ...trial, ...before, ...(isLate && { late: true }) };
     gifts.set(node, { profile, revision, trial: isTrial ? terms : undefined, givenAtMs: nowMs });
     carried.set(node, revision);
   }

@@ -60,14 +60,14 @@ function isMissing(node: TriedNode, isFirst: boolean, wasSilent: boolean): boole
 }
 
 /** An agent that does not come up where nothing was served is no fault of the revision; a node that goes away with it may be. */
-function isExcused({ hasJoined, isReachable }: TriedNode, isFirst: boolean): boolean {
-  return (isFirst || hasJoined === true) && isReachable;
+function isExcused(node: TriedNode, isFirst: boolean): boolean {
+  return isNewToIt(node, isFirst) && node.isReachable;
 }
 
 /** What is asked of the nodes. */
 export interface Bounds {
   readonly target: string;
-  /** There is nothing good: no node served before. */
+  /** There is nothing good: of the nodes those alone served before that are marked so. */
   readonly isFirst: boolean;
   readonly allowed: number;
   /** So many that fall silent end it, and more than so many that stop serving though they had proved it. */
@@ -88,7 +88,6 @@ export function failureOf(nodes: readonly TriedNode[], bounds: Bounds): Failure 
   for (const node of nodes) {
     const { name, carries, isReachable, isJudged, standing } = node;
     if (!isReachable && !isTrying(node, target)) continue;
-    const isNew = isFirst || node.hasJoined === true;
     if (node.isStale || carries !== target || standing.kind === 'settled' || standing.kind === 'pending') {
       hopeful += 1;
     } else if (standing.kind === 'down') {
@@ -98,7 +97,7 @@ export function failureOf(nodes: readonly TriedNode[], bounds: Bounds): Failure 
       if (isJudged && !isExcused(node, isFirst) && !node.isTakenOut) silent.push(name);
     } else if (standing.reason === 'ConfigRefused' || (isJudged && !isOwn(node, standing.reason, isFirst))) {
       return { reason: standing.reason, message: `${name}: ${standing.message}` };
-    } else if (isNew) unable.push(`${name}: ${standing.message}`);
+    } else if (isNewToIt(node, isFirst)) unable.push(`${name}: ${standing.message}`);
   }
   if (unable.length > allowed) return { reason: 'NotServing', message: `${unable.length} nodes. ${unable[0]}` };
   // What one of them has come to after it had proved itself is its own affair; what comes to so many is not.
@@ -106,13 +105,19 @@ export function failureOf(nodes: readonly TriedNode[], bounds: Bounds): Failure 
     return { reason: 'NotServing', message: `${stopped.length} nodes that had served with it. ${stopped[0]}` };
   }
   const fallen = silent.length + gone;
-  const isHopeless = !isFirst && hopeful === 0;
+  // Where nobody was served before, who comes next may do well.
+  const isHopeless = hopeful === 0 && !(isFirst && nodes.every(({ wasServed }) => !wasServed));
   if (fallen === 0 || !(isHopeless || fallen >= bearable)) return undefined;
   const lost = gone === 0 ? [] : [`${gone} that ${gone === 1 ? 'is' : 'are'} not there any more`];
   return { reason: 'NodesSilent', message: `${[...silent.slice(0, 3), ...lost].join(', ')}: nothing was heard since` };
 }
 
 /** A node that did not serve before may be unable to by itself (its port is taken, its network is not up yet), unless many are. */
-function isOwn({ hasJoined }: TriedNode, reason: TrialReason, isFirst: boolean): boolean {
-  return isFirst ? reason === 'NotServing' : hasJoined === true;
+function isOwn(node: TriedNode, reason: TrialReason, isFirst: boolean): boolean {
+  return isNewToIt(node, isFirst) && (reason === 'NotServing' || node.hasJoined === true);
+}
+
+/** Nobody served it before it tried the target. */
+function isNewToIt({ hasJoined, wasServed }: TriedNode, isFirst: boolean): boolean {
+  return hasJoined === true || (isFirst && !wasServed);
 }

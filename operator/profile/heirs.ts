@@ -7,6 +7,7 @@ import type { RolloutPhase } from '../../api/v1alpha1/rollout-settings.ts';
 import type { Course } from './course.ts';
 import type { Intent, ProfilePlan } from './plan.ts';
 import type { Choice } from './select.ts';
+import { AWAY_MS } from './trial.ts';
 import { WITHDRAW_MS } from './withdrawal.ts';
 
 export interface Heir {
@@ -58,7 +59,7 @@ function prospectsOf(
   const heir = profiles.find(({ metadata }) => metadata.name === name);
   if (plan === undefined || heir === undefined) return undefined;
   if (plan.isUnknown) return { is: 'unknown' };
-  if (isUnderWay(plan.course)) return { is: 'rolling' };
+  if (isUnderWay(heir, plan.course, nowMs)) return { is: 'rolling' };
   const deletedAtMs = Date.parse(profile.metadata.deletionTimestamp ?? '');
   // By the times that stand there, whatever our clock says: the same at each look, and to each operator.
   const untilMs = Math.max(deletedAtMs, stoppedAtMs(heir, plan.course, nowMs)) + WITHDRAW_MS;
@@ -66,20 +67,26 @@ function prospectsOf(
 }
 
 /** It gives nodes more by itself: by what they report, or by time alone. */
-function isUnderWay(course: Course | undefined): boolean {
+function isUnderWay({ spec }: LocalDnsProfile, course: Course | undefined, nowMs: number): boolean {
   if (course === undefined || course.isNews) return course !== undefined;
-  const isAwaited = course.gifts.size > 0 || course.lookAgainAtMs !== undefined;
-  return isAwaited && stepping.includes(course.state.phase);
+  const { gifts, lookAgainAtMs = Number.POSITIVE_INFINITY, state } = course;
+  const isAwaited = gifts.size > 0 || lookAgainAtMs < Number.POSITIVE_INFINITY;
+  if (stepping.includes(state.phase)) return isAwaited;
+  // A rollout that is over goes on giving to those that come, some at a time. That a day makes room is no reason to wait for it.
+  const isOpen = (state.phase === 'Done' && state.reason === undefined) || state.phase === 'RolledBack';
+  return isOpen && !spec.rollout?.paused && (gifts.size > 0 || lookAgainAtMs <= nowMs + AWAY_MS);
 }
 
 /** When its rollout was paused, or ended: it was waited for until then. */
 function stoppedAtMs({ status }: LocalDnsProfile, course: Course | undefined, nowMs: number): number {
-  const phase = course?.state.phase;
-  if (phase === undefined || !stopped.includes(phase)) return 0;
+  const { phase, reason } = course?.state ?? {};
+  const hasFailedLate = phase === 'Done' && reason !== undefined;
+  if (phase === undefined || !(hasFailedLate || stopped.includes(phase))) return 0;
   // It was written down a moment ago, and is not heard of yet.
-  if (status?.rollout?.phase !== phase) return nowMs;
-  const progressing = status.conditions?.find(({ type }) => type === 'Progressing');
-  return Date.parse(progressing?.lastTransitionTime ?? '') || 0;
+  if (status?.rollout?.phase !== phase || (hasFailedLate && status.rollout.reason === undefined)) return nowMs;
+  const told = hasFailedLate ? 'Degraded' : 'Progressing';
+  const condition = status.conditions?.find(({ type }) => type === told);
+  return Date.parse(condition?.lastTransitionTime ?? '') || 0;
 }
 
 const stepping: readonly RolloutPhase[] = ['Canary', 'Batch', 'RollingBack'];

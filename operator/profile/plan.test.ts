@@ -9,6 +9,7 @@ import { type ClusterFacts, maxConfigBytes, rememberingJudge } from './judge.ts'
 import { makePlan, type Plan, type World } from './plan.ts';
 import { intentOf, type RevisionFacts, revisionFacts, revisionName } from './revisions.ts';
 import type { RolloutState } from './rollout.ts';
+import type { Sighting } from './sightings.ts';
 
 const clusterDns = { namespace: 'kube-system', service: 'kube-dns', addresses: ['10.96.0.10'] };
 const cluster: ClusterFacts = { clusterDns, ranges: [], serviceTarget: () => ({ kind: 'unknown' }) };
@@ -266,8 +267,74 @@ test('whom another profile served joins no rollout, and is judged in its turn', 
   });
   assert.deepEqual(
     [...gifts].map(([name, { trial }]) => [name, trial]),
-    [['o', { soakSeconds: 5, probes: [], attempt: 1 }]],
+    [['o', { soakSeconds: 5, probes: [], attempt: 1, served: true }]],
   );
+});
+
+const seen: Sighting = {
+  seenMs: 0,
+  sinceMs: 0,
+  heardMs: 0,
+  awaited: [],
+  behindSinceMs: undefined,
+  downSinceMs: undefined,
+};
+
+/** What a profile that has not rolled out anything gives a node that stands so. */
+const firstTrial = (written: WrittenFacts | undefined, more: Partial<World> = {}) =>
+  plan([profile('p', { rollout: { canary: { soakSeconds: 5 } } })], [node('n', 'p')], {
+    written: () => written,
+    state: (p) => ({ phase: 'Canary', target: revisionName(p, {}), startedAt: 's' }),
+    ...more,
+  }).gifts.get('n')?.trial;
+
+test('of a first revision it is written down who was served before, by another profile or another revision', () => {
+  const trial = { soakSeconds: 5, probes: [], attempt: 1 };
+  const served = { ...trial, served: true };
+  const other = { ...carrying('q-1'), profile: 'q' };
+  assert.deepEqual(firstTrial(undefined), trial);
+  assert.deepEqual(firstTrial(other), served);
+  assert.deepEqual(firstTrial({ ...other, report: { ...other.report, isServing: false } }), trial);
+  assert.deepEqual(firstTrial(carrying('p-1')), served);
+  // It serves no more by what is replaced, and did before that.
+  const hurt = { ...carrying('p-1'), trial: served };
+  assert.deepEqual(firstTrial({ ...hurt, report: { ...hurt.report, isServing: false } }), served);
+});
+
+test('whose agent is silent under another profile was not served by it', () => {
+  const other = { ...carrying('q-1'), profile: 'q' };
+  const behind = { ...other, report: { ...other.report, appliedRevision: 'v1-before' } };
+  const seenLong = () => ({ ...seen, behindSinceMs: 0 });
+  const trial = { soakSeconds: 5, probes: [], attempt: 1 };
+  assert.deepEqual(firstTrial(behind, { sighting: seenLong, nowMs: 10_000 }), { ...trial, served: true });
+  assert.deepEqual(firstTrial(behind, { sighting: seenLong, nowMs: 1e9 }), trial);
+});
+
+test('who carries the mark that he was served before is judged by a first revision, whoever gave it', () => {
+  const p = profile('p', {});
+  const target = revisionName(p, {});
+  const reasonOf = (served?: boolean): string | undefined => {
+    const there = { ...carrying(target), trial: { soakSeconds: 0, probes: [], attempt: 1, served } };
+    const outcome = plan([p], [node('n', 'p')], {
+      written: () => ({ ...there, report: { ...there.report, isServing: false } }),
+      sighting: () => ({ ...seen, downSinceMs: 0 }),
+      state: () => ({ phase: 'Canary', target, startedAt: 's' }),
+      nowMs: 1e9,
+    });
+    return outcome.profiles.get('p')?.course?.state.reason;
+  };
+  assert.deepEqual([reasonOf(), reasonOf(true)], [undefined, 'NotServing']);
+});
+
+test('a node that was being taken out has nothing to lose: it is served at once', () => {
+  const p = profile('p', {});
+  const target = revisionName(p, {});
+  const look = (withdrawnAtMs?: number) =>
+    plan([p], [node('n', 'p')], {
+      written: () => ({ ...carrying('q-1'), profile: 'q', withdrawnAtMs }),
+      state: () => ({ phase: 'Done', target, good: target, startedAt: 's' }),
+    }).gifts.get('n')?.trial;
+  assert.deepEqual([look()?.served, look(1)], [true, undefined]);
 });
 
 test('who comes when a rollout is over is marked as such, and only who carries that mark fails as one that came late', () => {
@@ -511,6 +578,60 @@ test('a node of a deleted profile waits for a rollout that is under way, and for
   const redirects = [{ name: 'r', match: { suffixes: ['r.example'] }, target: { serviceRef: ref } }];
   const unknown = inherited([node('n')], 1e9, [profile('heir', { nodeSelector: {}, redirects })]);
   assert.deepEqual(unknown, { kind: 'keep', heirs: [['heir', 'n', 'unknown']] });
+});
+
+/** Of a profile whose rollout is over, and that takes over one node at a time: what becomes of the second. */
+function second(
+  afterMs: number,
+  state: Partial<RolloutState>,
+  more: Partial<WrittenFacts> = {},
+  rollout: ProfileSpec['rollout'] = {},
+  { configVersions, isTold = true }: { configVersions?: number[]; isTold?: boolean } = {},
+) {
+  const one = heirIn(state.phase ?? 'Done', 'False', -1e9, { rollout: { maxUnavailable: 1, ...rollout } });
+  const target = revisionName(one, {});
+  const begunMs = deletedAtMs + afterMs;
+  const status = { reason: 'R', message: '', lastTransitionTime: new Date(deletedAtMs + 1e9).toISOString() };
+  const conditions = [...(one.status?.conditions ?? []), { type: 'Degraded', status: 'True' as const, ...status }];
+  const heir = {
+    ...one,
+    status: { rollout: { phase: 'Done' as const, target, ...(isTold && { reason: 'R' }) }, conditions },
+  };
+  const trial = { soakSeconds: 5, probes: [], attempt: 1, served: true, late: true };
+  const taken = { ...carrying(target), profile: 'heir', trial, writtenAtMs: begunMs, ...more };
+  taken.report = { ...taken.report, measures: true };
+  const awaits = carrying('p-1');
+  const other = { ...awaits, report: { ...awaits.report, configVersions } };
+  return inherited([node('n'), node('m')], afterMs, [heir], {
+    written: (name) => (name === 'm' ? { ...taken, name } : { ...other, name }),
+    sighting: (name) => (name === 'm' ? { ...seen, sinceMs: begunMs, heardMs: begunMs } : undefined),
+    state: () => ({ phase: 'Done', target, good: target, startedAt: 's', ...state }),
+  }).heirs;
+}
+
+test('a node of a deleted profile waits for its turn where the rollout is over, and another is taken over before it', () => {
+  assert.deepEqual(second(1e9, {}), [['heir', 'n', 'rolling']]);
+  // By what it had failed with it takes over nobody, and by what is good it does.
+  const back = { phase: 'RolledBack', target: revisionName(profile('heir', {}), {}), reason: 'R' } as const;
+  assert.deepEqual(second(1e9, { ...back, good: revisionName(profile('heir', {}), {}) }), [['heir', 'n', 'rolling']]);
+  assert.deepEqual(second(1e9, {}, {}, { paused: true }), []);
+});
+
+test('it does not wait until what went late is forgotten', () => {
+  const goneAt = new Date(deletedAtMs + 1e9).toISOString();
+  const rollout = { maxUnavailable: 2 };
+  assert.deepEqual(second(1e9, { gone: 1, goneAt }, { trial: undefined }, rollout), [['heir', 'n', 'giving']]);
+  assert.deepEqual(second(1e9, { gone: 1, goneAt }, { trial: undefined }, rollout, { configVersions: [99] }), []);
+});
+
+test('where one that came late has failed it waits a minute from then on', () => {
+  const { report } = carrying('p-1');
+  const refused = { report: { ...report, isRefused: true, failure: 'no' } };
+  const failed = { reason: 'ConfigRefused', message: 'no', silent: ['m'] };
+  assert.deepEqual(second(1e9 + 59_000, failed, refused), [['heir', 'n', 1e9 + 60_000]]);
+  assert.deepEqual(second(1e9 + 60_000, failed, refused), []);
+  // Of that the status says nothing yet.
+  assert.deepEqual(second(2e9, failed, refused, {}, { isTold: false }), [['heir', 'n', 2e9 + 60_000]]);
 });
 
 test('a node of a deleted profile does not wait for a rollout in which nothing moves any more', () => {

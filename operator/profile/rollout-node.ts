@@ -8,7 +8,7 @@ export interface RolloutNode {
   readonly pool: string;
   /** The revision that it carries; undefined where this profile has not served it so far. */
   readonly carries: string | undefined;
-  /** Another profile has: it has something to lose. */
+  /** Another profile serves it: it has something to lose, and keeps what it has until its turn comes. */
   readonly isServedByOther?: boolean | undefined;
   readonly isReachable: boolean;
   /** Since when it is not ready; undefined where it is, or where it is its agent that cannot be reached. */
@@ -24,6 +24,8 @@ export interface RolloutNode {
   readonly attempt?: number | undefined;
   /** It was served nothing before, and was given what it carries as it joined. */
   readonly hasJoined?: boolean | undefined;
+  /** It was served before it was given what it carries, by another profile or another revision. */
+  readonly wasServed?: boolean | undefined;
   /** It was given what it carries when the rollout of that was over. */
   readonly isLate?: boolean | undefined;
   readonly standing: Standing;
@@ -94,13 +96,18 @@ export function isSound(node: TriedNode, good: string | undefined): boolean {
   return isHeard(node) || (node.carries !== good && node.isDisturbed);
 }
 
-export function isHeard({ isServing, standing }: RolloutNode): boolean {
+export function isHeard({ isServing, standing }: Pick<RolloutNode, 'isServing' | 'standing'>): boolean {
   return isServing && standing.kind !== 'lost' && standing.kind !== 'down';
 }
 
 /** It has the target to be judged by it: it is looked at whether or not it can be reached, or what takes nodes away would do so unseen. */
 export function isTrying({ carries, isJudged }: RolloutNode, target: string): boolean {
   return isJudged && carries === target;
+}
+
+/** Nothing is at stake: nobody serves it. */
+export function isUnserved({ carries, isServedByOther }: RolloutNode): boolean {
+  return carries === undefined && !isServedByOther;
 }
 
 /** What it has found out stays found out, though it may be down by now. */

@@ -15,6 +15,7 @@ import {
   isHeard,
   isSound,
   isTrying,
+  isUnserved,
   type RolloutNode,
   type TriedNode,
   tried,
@@ -135,8 +136,9 @@ export function planRollout(input: RolloutInput): RolloutStep {
     return step(isOver || isBack ? 'RolledBack' : 'RollingBack', give, whyOf(failure));
   }
   if (target === good) {
-    // What it was before, by an edit: no trial is needed.
-    const { give, isOver } = move(nodes, target, allowed);
+    // What it was before, by an edit: no trial is needed. Those that never had it come when that is over.
+    const own = nodes.filter(({ isServedByOther }) => !isServedByOther);
+    const { give, isOver } = move(own, target, allowed);
     return step(isOver ? 'Done' : 'Batch', give);
   }
   const bornAfterMs = Date.parse(startedAt);
@@ -168,22 +170,27 @@ function idleState(target: string, before: RolloutState | undefined): RolloutSta
   return { phase: 'Idle', target, ...(good !== undefined && { good }), ...(attempt !== undefined && { attempt }) };
 }
 
-/** The nodes that have nothing yet are served by what is known to be good, whatever else goes on. */
+/** The nodes that nobody serves yet are served by what is known to be good, whatever else goes on. */
 function newcomers(nodes: readonly RolloutNode[], good: string | undefined): Given[] {
   if (good === undefined) return [];
-  return nodes
-    .filter(({ carries }) => carries === undefined)
-    .map(({ name }) => ({ node: name, revision: good, isTrial: false }));
+  return nodes.filter(isUnserved).map(({ name }) => ({ node: name, revision: good, isTrial: false }));
 }
 
-/** Everybody to a revision that is known to be good: those that serve nothing at once, the others some at a time. */
+/**
+ * Everybody to a revision that is known to be good: those that serve nothing at once, the others some at a time. Whom another profile serves
+ * comes last, and on trial, where there is room beside those that are ill: it never had that, which must not put out one after the other.
+ */
 function move(nodes: readonly TriedNode[], to: string, allowed: number): { give: Given[]; isOver: boolean } {
   const give = newcomers(nodes, to);
-  const serving: TriedNode[] = [];
+  const [serving, strangers]: [TriedNode[], TriedNode[]] = [[], []];
   let disturbed = 0;
+  let unwell = 0;
   for (const node of nodes) {
-    if (!node.isReachable || node.carries === undefined) continue;
-    if (node.carries === to) disturbed += Number(node.isDisturbed);
+    if (!node.isReachable || isUnserved(node)) continue;
+    if (node.carries === to) {
+      disturbed += Number(node.isDisturbed);
+      unwell += Number(!node.isDisturbed && !hasProved(node));
+    } else if (node.isServedByOther) strangers.push(node);
     // Of those that joined there may be any number: those that serve, though ill, return when there is room as well.
     else if (node.isServing && (!node.isDisturbed || node.hasJoined)) serving.push(node);
     else {
@@ -193,8 +200,10 @@ function move(nodes: readonly TriedNode[], to: string, allowed: number): { give:
   }
   const isOver = give.length === 0 && serving.length === 0 && disturbed === 0;
   const returned = nodes.filter(({ carries }) => carries === to);
-  for (const { name } of spread(serving, allowed - disturbed, returned))
-    give.push({ node: name, revision: to, isTrial: false });
+  const back = spread(serving, allowed - disturbed, returned);
+  for (const { name } of back) give.push({ node: name, revision: to, isTrial: false });
+  for (const node of choose(strangers, to, allowed, allowed - disturbed - back.length - unwell, returned))
+    give.push({ node: node.name, revision: to, isTrial: isHeard(node) });
   return { give, isOver };
 }
 
@@ -214,8 +223,7 @@ function advance(
 ): { phase: RolloutPhase; give: Given[] } {
   const isFirst = good === undefined;
   const here = last === 'Batch' ? 'Batch' : 'Canary';
-  const isNew = ({ carries, isServedByOther, createdAtMs = 0 }: RolloutNode): boolean =>
-    carries === undefined && !isServedByOther && (!isFirst || createdAtMs > bornAfterMs);
+  const isNew = (node: RolloutNode): boolean => isUnserved(node) && (!isFirst || (node.createdAtMs ?? 0) > bornAfterMs);
   const give = here === 'Batch' ? [] : newcomers(nodes, good);
   const movers: TriedNode[] = [];
   let pending = 0;
@@ -241,7 +249,7 @@ function advance(
       if (carries !== target && node.isSame && carries !== undefined)
         give.push({ node: name, revision: target, isTrial: false });
       else if (carries !== target && carries === good && standing.kind === 'pending') open += 1;
-      else if (node.isStale || (carries !== target && (carries !== undefined || isFirst || here === 'Batch')))
+      else if (node.isStale || (carries !== target && (!isUnserved(node) || isFirst || here === 'Batch')))
         movers.push(node);
     } else if (!isTrying(node, target)) {
       // Of what an edit has superseded: it keeps its place for as long as it may come back.
@@ -250,7 +258,9 @@ function advance(
     }
     // A node that has gone away keeps its place among those that may be on trial, and its batch goes on without it.
     if (carries === target) pending += Number(standing.kind === 'pending' && (isReachable || here === 'Canary'));
-    disturbed += Number(node.isDisturbed && !(isFirst && isReachable && standing.kind !== 'pending'));
+    disturbed += Number(
+      node.isDisturbed && !(isFirst && !node.wasServed && isReachable && standing.kind !== 'pending'),
+    );
   }
   if (movers.length === 0 && pending === 0 && open === 0) {
     // Where all are ill by themselves nobody proves anything, and nothing speaks against it.
@@ -272,7 +282,10 @@ function advance(
   const suffering = good === undefined ? [] : movers.filter((node) => isFoundBad(node, good) && !node.isDisturbed);
   // Before there is room for all of these beside it no canary begins: it would keep them from it for as long as it soaks.
   const isFull = isTest && suffering.length > Math.max(0, quiet);
-  const chosen = isFull ? [] : choose(isTest ? sound : movers, good, room, quiet, had);
+  // Where others can try it whom another profile serves waits.
+  const own = sound.filter(({ isServedByOther }) => !isServedByOther);
+  const testers = own.length > 0 ? own : sound;
+  const chosen = isFull ? [] : choose(isTest ? testers : movers, good, room, quiet, had);
   for (const node of chosen) give.push({ node: node.name, revision: target, isTrial: judged.has(node) });
   // What an edit has superseded, and was found bad before it, is not left to suffer until its turn comes.
   if (good !== undefined) {
@@ -302,7 +315,7 @@ function follow(nodes: readonly TriedNode[], target: string, allowed: number, go
   for (const node of nodes) {
     trying += Number(isTrying(node, target) && !node.hasJoined && !node.isStale && !hasProved(node));
     disturbed += Number(node.isDisturbed && (node.isReachable || isTrying(node, target)));
-    if (!node.isReachable || node.carries === undefined || (node.carries === target && !node.isStale)) continue;
+    if (!node.isReachable || isUnserved(node) || (node.carries === target && !node.isStale)) continue;
     if (node.isSame) give.push({ node: node.name, revision: target, isTrial: false });
     else late.push(node);
   }
