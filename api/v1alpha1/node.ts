@@ -140,7 +140,14 @@ export interface LocalDnsNode {
     profile: string;
     revision: string;
     profileRevision?: string;
-    trial?: { soakSeconds: number; probes: string[]; attempt?: number | undefined; joined?: boolean | undefined };
+    trial?: {
+      soakSeconds: number;
+      probes: string[];
+      attempt?: number | undefined;
+      joined?: boolean | undefined;
+      served?: boolean | undefined;
+      late?: boolean | undefined;
+    };
     writtenAt?: string;
     withdrawnAt?: string;
     config: unknown;

@@ -113,8 +113,8 @@ export function failureOf(nodes: readonly TriedNode[], bounds: Bounds): Failure 
 }
 
 /** A node that did not serve before may be unable to by itself (its port is taken, its network is not up yet), unless many are. */
-function isOwn(node: TriedNode, reason: TrialReason, isFirst: boolean): boolean {
-  return isNewToIt(node, isFirst) && (reason === 'NotServing' || node.hasJoined === true);
+function isOwn({ hasJoined, wasServed }: TriedNode, reason: TrialReason, isFirst: boolean): boolean {
+  return isFirst ? !wasServed && reason === 'NotServing' : hasJoined === true;
 }
 
 /** Nobody served it before it tried the target. */

@@ -586,7 +586,11 @@ function second(
   state: Partial<RolloutState>,
   more: Partial<WrittenFacts> = {},
   rollout: ProfileSpec['rollout'] = {},
-  { configVersions, isTold = true }: { configVersions?: number[]; isTold?: boolean } = {},
+  {
+    configVersions,
+    isTold = true,
+    isAway = false,
+  }: { configVersions?: number[]; isTold?: boolean; isAway?: boolean } = {},
 ) {
   const one = heirIn(state.phase ?? 'Done', 'False', -1e9, { rollout: { maxUnavailable: 1, ...rollout } });
   const target = revisionName(one, {});
@@ -602,8 +606,9 @@ function second(
   taken.report = { ...taken.report, measures: true };
   const awaits = carrying('p-1');
   const other = { ...awaits, report: { ...awaits.report, configVersions } };
-  return inherited([node('n'), node('m')], afterMs, [heir], {
-    written: (name) => (name === 'm' ? { ...taken, name } : { ...other, name }),
+  const away = { ...node('o'), isReachable: false, awaySinceMs: begunMs };
+  return inherited([node('n'), node('m'), ...(isAway ? [away] : [])], afterMs, [heir], {
+    written: (name) => (name === 'm' ? { ...taken, name } : name === 'n' ? { ...other, name } : undefined),
     sighting: (name) => (name === 'm' ? { ...seen, sinceMs: begunMs, heardMs: begunMs } : undefined),
     state: () => ({ phase: 'Done', target, good: target, startedAt: 's', ...state }),
   }).heirs;
@@ -630,6 +635,8 @@ test('where one that came late has failed it waits a minute from then on', () =>
   const failed = { reason: 'ConfigRefused', message: 'no', silent: ['m'] };
   assert.deepEqual(second(1e9 + 59_000, failed, refused), [['heir', 'n', 1e9 + 60_000]]);
   assert.deepEqual(second(1e9 + 60_000, failed, refused), []);
+  // That another comes back may change something, and not for this one.
+  assert.deepEqual(second(1e9 + 60_000, failed, refused, {}, { isAway: true }), []);
   // Of that the status says nothing yet.
   assert.deepEqual(second(2e9, failed, refused, {}, { isTold: false }), [['heir', 'n', 2e9 + 60_000]]);
 });

@@ -27,6 +27,7 @@ function live(fleet: Fleet, random: Random, ticks: number): void {
     if (random.once(12)) fleet.edit(`r${random.below(6)}`, random.pick([0, 0, 2, 20, 100]));
     if (random.once(25)) fleet.pause(!fleet.settings.paused);
     if (random.once(15)) fleet.join();
+    if (random.once(15)) for (let more = 1 + random.below(8); more > 0; more -= 1) fleet.takeOver();
     if (random.once(20)) fleet.changeFacts();
     const member = random.pick(fleet.members);
     if (random.once(4)) {
@@ -61,9 +62,10 @@ test(`over ${histories} histories nothing forbidden happens, and every rollout e
     const phase = fleet.state?.phase;
     const here = fleet.members.filter(({ awaySinceMs }) => awaySinceMs === undefined);
     const [isDone, isBack] = [fleet.target, fleet.state?.good].map((revision) =>
-      here.every((member) => carries(member) === revision),
+      here.every((member) => carries(member) === revision || (phase === 'RolledBack' && member.isServedByOther)),
     );
-    if (phase === 'Done') assert.ok(isDone, `seed ${random.seed}: ${fleet.outcome}`);
+    if (phase === 'Done')
+      assert.ok(isDone || fleet.state?.reason !== undefined, `seed ${random.seed}: ${fleet.outcome}`);
     if (phase === 'RolledBack') assert.ok(isBack, `seed ${random.seed}`);
     const isEnd = phase === 'Done' || phase === 'RolledBack' || phase === 'Halted';
     // A first revision that no node ever took has nothing to end with, nor has one for which every node is away.
@@ -181,6 +183,38 @@ test(`over ${histories} edits what takes nodes down, or keeps them from serving,
     };
     assert.ok(settle(fleet, endRepairs), `seed ${random.seed} does not end: ${fleet.outcome}`);
     assert.deepEqual(fleet.offences, [], `seed ${random.seed}`);
+  }
+});
+
+test(`over ${histories} take-overs what fails nodes that another profile serves does so to few`, () => {
+  for (let at = 0; at < histories; at += 1) {
+    const random = new Random(seedOfRun() + at);
+    const fleet = new Fleet(random, 1 + random.below(3));
+    // A profile that has not rolled out anything, one that is through, and one in the middle of it.
+    const begun = random.below(3);
+    if (begun > 0) assert.ok(settle(fleet));
+    if (begun > 1) fleet.edit('r1', 0);
+    for (let looks = begun > 1 ? random.below(6) : 0; looks > 0; looks -= 1) {
+      fleet.tick();
+      fleet.look();
+    }
+    fleet.faults = random.pick([['bad'], ['unable'], ['silent'], ['bad', 'unable', 'silent'], ['downs']] as const);
+    fleet.deadliness = random.pick([0, 5]);
+    const isPaused = random.once(4);
+    if (isPaused) fleet.pause(true);
+    const taken = Array.from({ length: 4 + random.below(30) }, () => fleet.takeOver());
+    fleet.share(fleet.target, random.pick([0, 20, 100]), taken);
+    assert.ok(settle(fleet), `seed ${random.seed} does not end: ${fleet.outcome}`);
+    assert.ok(!isPaused || taken.every(({ isServedByOther }) => isServedByOther), `seed ${random.seed}`);
+    fleet.pause(false);
+    assert.ok(settle(fleet), `seed ${random.seed} does not end: ${fleet.outcome}`);
+    assert.deepEqual(fleet.offences, [], `seed ${random.seed}`);
+    const { phase, reason } = fleet.state ?? {};
+    const isAll = taken.every((member) => carries(member) === fleet.target);
+    assert.ok(
+      isAll ? phase === 'Done' || reason !== undefined : reason !== undefined,
+      `seed ${random.seed}: ${fleet.outcome}`,
+    );
   }
 });
 

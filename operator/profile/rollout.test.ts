@@ -816,6 +816,14 @@ const cases: Case[] = [
     give: [],
   },
   {
+    title: 'one that nobody served before, and that goes away by it, does not end it where there is no other',
+    nodes: [at('a', 'new', { standing: lost, ...away })],
+    before: { ...first, phase: 'Batch' },
+    settings: { maxUnavailable: 5 },
+    phase: 'Batch',
+    give: [],
+  },
+  {
     title: 'one that nobody served before does not, whatever others were',
     nodes: [
       at('a', 'new', { standing: unable, isServing: false }),

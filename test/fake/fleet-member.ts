@@ -1,5 +1,8 @@
 /** A node of a fleet: what it is, and what becomes of it. */
-import type { WrittenFacts } from '../../operator/profile/facts.ts';
+import type { TrialTerms, WrittenFacts } from '../../operator/profile/facts.ts';
+import type { Given } from '../../operator/profile/rollout.ts';
+import type { RolloutNode } from '../../operator/profile/rollout-node.ts';
+import type { Standing } from '../../operator/profile/trial.ts';
 import type { Random } from '../fuzz/random.ts';
 
 /** `downs`: the node is away from then on; `later`: its kubelet is, and that is found out long after. */
@@ -13,7 +16,9 @@ export interface Member {
   readonly zone: string;
   readonly pool: string;
   written: WrittenFacts | undefined;
-  /** It served when it was given what it carries, and there was something good to serve by. */
+  /** Another profile serves it, well. */
+  isServedByOther: boolean;
+  /** It served when it was given what it carries. */
   wasServing: boolean;
   /** What its agent takes up just now, and in how many ticks it will have; undefined where it is up to date. */
   takes: string | undefined;
@@ -36,6 +41,12 @@ export interface Member {
   isDown: boolean;
 }
 
+export const figures = { queries: 0, servFailPermille: 0, p99Micros: 0 };
+export const silence: WrittenFacts['report'] = {
+  ...{ appliedRevision: '', isServing: false, isRefused: false },
+  ...{ measures: true, health: undefined, failure: undefined },
+};
+
 /** A machine as it comes: nothing was ever written for it. */
 export function newMember(index: number, bornMs: number, random: Random): Member {
   const [zone, pool] = [`z${random.below(3)}`, `p${random.below(2)}`];
@@ -49,6 +60,7 @@ export function newMember(index: number, bornMs: number, random: Random): Member
     pool,
     pace: 1,
     ...fresh,
+    isServedByOther: false,
     ...here,
     stoppedUntilMs: 0,
     isDown: false,
@@ -60,8 +72,26 @@ export function carries({ written }: Pick<Member, 'written'>): string | undefine
   return written?.profileRevision;
 }
 
-export function isServing({ written }: Member): boolean {
-  return written?.report.isServing ?? false;
+export function isServing({ written, isServedByOther }: Member): boolean {
+  return written?.report.isServing ?? isServedByOther;
+}
+
+/** As a rollout sees it. */
+export function seenAs(member: Member, standing: Standing): RolloutNode {
+  const { name, zone, pool, written, awaySinceMs, isLeaving, isServedByOther } = member;
+  const { attempt, joined, late, served } = written?.trial ?? {};
+  return {
+    ...{ name, zone, pool, awaySinceMs, carries: carries(member), isServing: isServing(member), isSame: false },
+    ...{ isReachable: awaySinceMs === undefined, isJudged: written?.trial !== undefined, isLeaving, isServedByOther },
+    ...{ attempt, createdAtMs: member.bornMs, hasJoined: joined, isLate: late, wasServed: served, standing },
+  };
+}
+
+/** How the trial that it is given is marked. */
+export function marksOf(member: Member, { hasJoined, isLate }: Given, isFirst: boolean): Partial<TrialTerms> {
+  const wasServed = isServing(member) || (isFirst && member.written?.trial?.served === true);
+  const served = wasServed && (isFirst || member.isServedByOther);
+  return { ...(hasJoined && { joined: true }), ...(served && { served }), ...(isLate && { late: true }) };
 }
 
 /** An agent writes what it has to say, and nothing that stands there already. */

@@ -15,12 +15,16 @@ import type { Random } from '../fuzz/random.ts';
 import {
   carries,
   type Fault,
+  figures,
   hash,
   isServing,
   type Member,
+  marksOf,
   newMember,
   type Outcome,
   saysMore,
+  seenAs,
+  silence,
 } from './fleet-member.ts';
 
 const TICK_MS = 5_000;
@@ -30,11 +34,6 @@ const LATER_MS = 40_000;
 const BATCHES_UNTIL_FOUND = LATER_MS / TICK_MS + 1;
 /** Longer than anybody judges a node by what it carries. */
 const SETTLED_MS = 300_000;
-const figures = { queries: 0, servFailPermille: 0, p99Micros: 0 };
-const silence: WrittenFacts['report'] = {
-  ...{ appliedRevision: '', isServing: false, isRefused: false },
-  ...{ measures: true, health: undefined, failure: undefined },
-};
 
 export class Fleet {
   readonly members: Member[] = [];
@@ -95,6 +94,13 @@ export class Fleet {
     const member = newMember(this.#joined, this.nowMs, this.#random);
     this.#joined += 1;
     this.members.push(member);
+    return member;
+  }
+
+  /** It is selected that another profile serves. */
+  takeOver(): Member {
+    const member = this.join();
+    member.isServedByOther = true;
     return member;
   }
 
@@ -217,14 +223,16 @@ export class Fleet {
     return this.#killedAtMs.filter((ms) => ms > this.nowMs - 86_400_000).length;
   }
 
-  #give({ node, revision, isTrial, hasJoined, isLate }: Given): void {
+  #give(given: Given): void {
+    const { node, revision, isTrial } = given;
     const member = this.members.find(({ name }) => name === node);
     if (member === undefined) return;
     const { canary } = this.settings;
     const soakSeconds = this.state?.phase === 'Canary' ? canary.soakSeconds : Math.min(canary.soakSeconds, 10);
-    const kind = { ...(hasJoined && { joined: true }), ...(isLate && { late: true }) };
-    const terms = { soakSeconds, probes: [], attempt: this.state?.attempt, ...kind };
-    member.wasServing = isServing(member) && this.state?.good !== undefined;
+    const marks = marksOf(member, given, this.state?.good === undefined);
+    const terms = { soakSeconds, probes: [], attempt: this.state?.attempt, ...marks };
+    member.wasServing = isServing(member);
+    member.isServedByOther = false;
     // Who never took up what came in between has nothing to do.
     const rendered = this.#rendered(revision);
     const hasIt = member.written?.report.appliedRevision === rendered;
@@ -301,20 +309,10 @@ export class Fleet {
   }
 
   #seen(member: Member): RolloutNode {
-    const { name, zone, pool, written, awaySinceMs, hereSinceMs } = member;
-    const sighting = this.#sightings.get(name);
-    const { healthFactor } = this.settings;
-    return {
-      ...{ name, zone, pool, awaySinceMs, carries: carries(member), isServing: isServing(member), isSame: false },
-      isLeaving: member.isLeaving,
-      ...{ isReachable: awaySinceMs === undefined, isJudged: written?.trial !== undefined },
-      ...{ attempt: written?.trial?.attempt, createdAtMs: member.bornMs },
-      ...{ hasJoined: written?.trial?.joined, isLate: written?.trial?.late },
-      standing:
-        written === undefined || sighting === undefined
-          ? { kind: 'settled' }
-          : standingOf(written, { sighting, awaySinceMs, hereSinceMs, healthFactor, nowMs: this.nowMs }),
-    };
+    const { name, written, awaySinceMs, hereSinceMs } = member;
+    const [sighting, { healthFactor }] = [this.#sightings.get(name), this.settings];
+    if (written === undefined || sighting === undefined) return seenAs(member, { kind: 'settled' });
+    return seenAs(member, standingOf(written, { sighting, awaySinceMs, hereSinceMs, healthFactor, nowMs: this.nowMs }));
   }
 
   /** Every node makes of a revision what it makes of it, whoever asks and whenever. */
@@ -346,10 +344,10 @@ export class Fleet {
     const good = state?.good;
     const allowed = allowedUnavailable(settings.maxUnavailable, members.length);
     const given = new Map(give.map((gift) => [gift.node, gift]));
-    // Of the first revision nobody was served before; who is ill by himself is no worse off.
+    // Who is ill by himself is no worse off.
     const isUnproven = (member: Member): boolean => {
       const isIll = member.ails !== undefined || this.nowMs < member.stoppedUntilMs + TICK_MS;
-      if (good === undefined || !member.wasServing || isIll) return false;
+      if (!member.wasServing || isIll) return false;
       if (member.awaySinceMs !== undefined)
         return member.isDown && carries(member) === target && target !== this.#failed;
       if (member.begunMs === undefined) return true;
@@ -360,7 +358,7 @@ export class Fleet {
     const before = members.filter(isUnproven).length;
     const after = members.filter((member) =>
       given.has(member.name)
-        ? member.awaySinceMs === undefined && member.ails === undefined && isServing(member) && good !== undefined
+        ? member.awaySinceMs === undefined && member.ails === undefined && isServing(member)
         : isUnproven(member),
     ).length;
     if (after > Math.max(allowed, before)) this.offences.push(`${after} unavailable, ${allowed} allowed`);
@@ -382,14 +380,20 @@ export class Fleet {
       this.offences.push('what failed is given again');
     }
     const known = (name: string) => members.find((member) => member.name === name);
-    if (settings.paused && give.some(({ node }) => known(node)?.written !== undefined)) {
+    if (
+      settings.paused &&
+      give.some(({ node }) => known(node)?.written !== undefined || known(node)?.isServedByOther)
+    ) {
       this.offences.push('given while paused');
     }
     const stranger = give.find(({ revision }) => revision !== target && revision !== good);
     if (stranger !== undefined) this.offences.push(`${stranger.revision} is neither the target nor good`);
     const away = give.find(({ node, revision }) => {
       const member = known(node);
-      return member?.awaySinceMs !== undefined && (member.written !== undefined || revision !== good);
+      return (
+        member?.awaySinceMs !== undefined &&
+        (member.written !== undefined || member.isServedByOther || revision !== good)
+      );
     });
     if (away !== undefined) this.offences.push(`${away.node} is away`);
   }
