@@ -5,6 +5,7 @@ import { entryFor, questionFor } from '../../test/fake/cache-entry.ts';
 import { a, ednsQuery, flag, query, questionName, read, reply, txt } from '../../test/fake/octets.ts';
 import { Word, wordsPerCell } from '../cache/cells.ts';
 import { ResponseCache } from '../cache/response-cache.ts';
+import { Repeats } from './repeats.ts';
 
 const address = '192.0.2.1';
 
@@ -44,6 +45,43 @@ test('whatever is asked again, and when, the answer is the one that is made anew
     const again = await agent.octets(packet);
     deepEqual(again, await agent.octets(packet, true), `step ${step}`);
     if (random(20) === 0) await agent.clock.advance(random(2_500));
+  }
+});
+
+test('queries that differ in anything but their id are told apart, however many there are', () => {
+  const agent = agentWith();
+  const names = Array.from({ length: 3_000 }, (_, number) => query(`name-${1_000 + number}.example`));
+  // Of a name of this length the type stands behind the last whole word.
+  const types = Array.from({ length: 3_000 }, (_, number) => query('oddly.example', { type: 256 + number }));
+  const all = [...names, ...types];
+  for (let round = 0; round < 4; round += 1) {
+    for (const packet of all) {
+      const { answer } = agent.ask(Buffer.from(packet));
+      if (round > 0 && answer !== undefined)
+        equal(answer.compare(packet, 12, packet.length, 12, packet.length), 0, packet.toString('latin1'));
+    }
+  }
+});
+
+test('a query is found by all but its id, up to a length', () => {
+  const repeats = new Repeats<string>();
+  const entry = entryFor('www.example');
+  for (const [length, isKept] of [
+    [12, true],
+    [123, true],
+    [124, true],
+    [125, false],
+  ] as const) {
+    const packet = Buffer.alloc(length, 7);
+    repeats.keep(packet, Buffer.from('answer'), 6, 'owner', entry, 1_000);
+    packet.writeUInt16BE(0xabcd);
+    equal(repeats.find(packet, 999) >= 0, isKept, `${length}`);
+    equal(repeats.find(packet, 1_000), -1);
+    for (const at of [2, 3, length - 1]) {
+      const other = Buffer.from(packet);
+      other[at] = 8;
+      equal(repeats.find(other, 0), -1, `${length} ${at}`);
+    }
   }
 });
 

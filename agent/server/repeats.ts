@@ -3,20 +3,51 @@
  * are. Most of what pods ask a cache is of this kind, and to find it here costs a third of what it costs to read the query, look it up and write
  * the answer. What is here is a copy: whoever takes it sees to it that the entry of the cache is still there.
  */
+import { endianness } from 'node:os';
 import type { Entry } from '../cache/entry.ts';
 import { copyOctets } from '../wire/octets.ts';
 
 /** A power of two. Of two queries that fall on one place the later one has it. */
 const places = 4_096;
 /** Of most queries, and of most answers. */
-const maxQueryOctets = 128;
+const maxQueryOctets = 124;
 const maxAnswerOctets = 256;
-/** A query's id is its own (RFC 1035 §4.1.1). */
-const idOctets = 2;
+/** And one for what stands behind the last whole one. */
+const maxQueryWords = maxQueryOctets / Int32Array.BYTES_PER_ELEMENT + 1;
+/** Of the first word of a query; before them stands the id, which is the query's own (RFC 1035 §4.1.1). */
+const flagsOfWord = endianness() === 'LE' ? 0xffff0000 | 0 : 0xffff;
 const none = -1;
 
+/** The octets of a query as words of 32 bits: a quarter of the steps. */
+class Words {
+  #memory: ArrayBufferLike = new ArrayBuffer(0);
+  all: Int32Array = new Int32Array(0);
+  from = 0;
+  /** Whole ones; up to three octets may stand behind them. */
+  count = 0;
+
+  /** False where the packet cannot be read so. */
+  pointAt(packet: Buffer): boolean {
+    const { buffer, byteOffset, length } = packet;
+    if (buffer !== this.#memory) {
+      this.#memory = buffer;
+      this.all = new Int32Array(buffer, 0, buffer.byteLength >> 2);
+    }
+    this.from = byteOffset >> 2;
+    this.count = length >> 2;
+    return (byteOffset & 3) === 0 && this.count > 0 && length <= maxQueryOctets;
+  }
+
+  /** Without the id. */
+  at(index: number): number {
+    const word = this.all[this.from + index] as number;
+    return index === 0 ? word & flagsOfWord : word;
+  }
+}
+
 export class Repeats<Owner> {
-  readonly #queries = new Uint8Array(places * maxQueryOctets);
+  readonly #queries = new Int32Array(places * maxQueryWords);
+  readonly #words = new Words();
   /** 0 where nothing is kept. */
   readonly #queryLengths = new Uint8Array(places);
   /** Views of one memory, each made when its place is first used. */
@@ -30,13 +61,14 @@ export class Repeats<Owner> {
 
   /** The place of the answer to `packet`, or -1. */
   find(packet: Buffer, nowMs: number): number {
-    const { length } = packet;
-    const place = placeOf(packet);
-    if (this.#queryLengths[place] !== length || length === 0 || nowMs >= (this.#untilMs[place] as number)) return none;
+    const words = this.#words;
+    if (!words.pointAt(packet)) return none;
+    const place = placeOf(words, packet);
+    if (this.#queryLengths[place] !== packet.length || nowMs >= (this.#untilMs[place] as number)) return none;
     const queries = this.#queries;
-    const from = place * maxQueryOctets;
-    for (let at = idOctets; at < length; at += 1) if (queries[from + at] !== packet[at]) return none;
-    return place;
+    const from = place * maxQueryWords;
+    for (let at = 0; at < words.count; at += 1) if (queries[from + at] !== words.at(at)) return none;
+    return queries[from + words.count] === restOf(packet) ? place : none;
   }
 
   owner(place: number): Owner {
@@ -69,10 +101,12 @@ export class Repeats<Owner> {
    * @param untilMs from then on the answer would be another one
    */
   keep(packet: Buffer, answer: Buffer, length: number, owner: Owner, { first, stamp }: Entry, untilMs: number): void {
-    if (packet.length > maxQueryOctets || length > maxAnswerOctets) return;
-    const place = placeOf(packet);
-    const from = place * maxQueryOctets;
-    for (let at = idOctets; at < packet.length; at += 1) this.#queries[from + at] = packet[at] as number;
+    const words = this.#words;
+    if (length > maxAnswerOctets || !words.pointAt(packet)) return;
+    const place = placeOf(words, packet);
+    const from = place * maxQueryWords;
+    for (let at = 0; at < words.count; at += 1) this.#queries[from + at] = words.at(at);
+    this.#queries[from + words.count] = restOf(packet);
     this.#queryLengths[place] = packet.length;
     this.#answers[place] ??= this.#memory.subarray(place * maxAnswerOctets, (place + 1) * maxAnswerOctets);
     copyOctets(answer, 0, length, this.#answers[place], 0);
@@ -95,14 +129,18 @@ export function olderAtMs({ storedAtMs }: Entry, nowMs: number): number {
   return storedAtMs + (Math.floor((nowMs - storedAtMs) / 1_000) + 1) * 1_000;
 }
 
-/** All octets count, but for the last ones of an odd length, which are of no name. */
-function placeOf(packet: Buffer): number {
-  let hash = packet.length;
-  for (let at = idOctets; at + 3 < packet.length; at += 4) {
-    const low = (packet[at] as number) | ((packet[at + 1] as number) << 8);
-    const word = low | ((packet[at + 2] as number) << 16) | ((packet[at + 3] as number) << 24);
-    hash = Math.imul(hash ^ word, 0x9e3779b1);
+function placeOf(words: Words, packet: Buffer): number {
+  let hash = packet.length ^ restOf(packet);
+  for (let at = 0; at < words.count; at += 1) {
+    hash = Math.imul(hash ^ words.at(at), 0x9e3779b1);
     hash ^= hash >>> 15;
   }
   return hash & (places - 1);
+}
+
+/** The octets behind the last whole word. */
+function restOf(packet: Buffer): number {
+  let rest = 0;
+  for (let at = packet.length & ~3; at < packet.length; at += 1) rest = (rest << 8) | (packet[at] as number);
+  return rest;
 }
