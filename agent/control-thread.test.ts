@@ -24,17 +24,17 @@ test('what the first worker says before anybody listens is told to who does, the
   const heard: unknown[] = [];
   const listenTo = () =>
     new Promise<void>((resolve) => {
-      const worker = thread.next({
-        message: (message) => heard.push(message),
-        error: (error) => heard.push(error),
+      const listener = {
+        message: (message: unknown) => heard.push(message),
+        error: (error: Error) => heard.push(error),
         exit: resolve,
-      });
-      worker.postMessage(heard.length + 10);
+      };
+      thread.next(listener, (worker) => worker.postMessage(heard.length + 10));
     });
   const ended = listenTo();
   deepEqual(heard, [{ kind: 'ping', number: 1 }]);
   await ended;
-  deepEqual(heard.at(-1), { kind: 'ping', number: 11 });
+  deepEqual(heard.at(-1), { kind: 'ping', number: 10 });
   await listenTo();
   equal(heard.length, 4);
 });

@@ -36,12 +36,15 @@ export class ControlThread {
     this.#first = new Early(this.#start());
   }
 
-  /** The first one, with what it has said so far, and then new ones. */
-  next(listener: ControlListener): Worker {
+  /**
+   * The first one, with what it has said so far, and then new ones.
+   * @param take is given the worker before `listener` hears anything of it
+   */
+  next(listener: ControlListener, take: (worker: Worker) => void): void {
     const early = this.#first ?? new Early(this.#start());
     this.#first = undefined;
+    take(early.worker);
     early.listen(listener);
-    return early.worker;
   }
 
   #start(): Worker {

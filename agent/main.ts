@@ -9,7 +9,7 @@ import { updateCacheTally } from './cache-tally.ts';
 import type { LogRecord, Outcome, ToControl, ToServing } from './channel.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { Swap } from './config/swap.ts';
-import type { ControlThread } from './control-thread.ts';
+import type { ControlListener, ControlThread } from './control-thread.ts';
 import { Descriptors } from './descriptors.ts';
 import { marked, unmarked } from './forward/outgoing.ts';
 import { loopbackTransport, networkTransport, transportOver } from './forward/transport.ts';
@@ -115,13 +115,15 @@ class Agent {
   }
 
   #startWorker(): void {
-    const worker = this.#options.thread.next({
+    const listener: ControlListener = {
       message: (message) => this.#hear(message),
       error: (error) => process.stderr.write(`localdns: the control worker failed: ${error.stack ?? error}\n`),
       exit: () => void this.#replaceWorker(),
+    };
+    this.#options.thread.next(listener, (worker) => {
+      this.#worker = worker;
+      for (const notice of this.#notices) worker.postMessage(notice);
     });
-    this.#worker = worker;
-    for (const notice of this.#notices) worker.postMessage(notice);
   }
 
   async #replaceWorker(): Promise<void> {

@@ -27,7 +27,7 @@ test('the operator says ready once it knows the cluster, tells its numbers, and 
   assert.match(later, /^localdns_operator_queue_retries_total 0$/m);
   const stoppedAt = performance.now();
   started.kill('SIGTERM');
-  assert.deepEqual(await once(started, 'exit'), [0, null]);
+  assert.deepEqual(await once(started, 'close'), [0, null]);
   assert.ok(performance.now() - stoppedAt < 1500);
   await server.stop();
 });
@@ -174,7 +174,7 @@ test('a kubeconfig that is not there is one line, and is used once it is', async
 
 test('a wrong option ends the operator with 2 and one line', async () => {
   const started = operator('--metrics', 'x');
-  assert.deepEqual(await once(started, 'exit'), [2, null]);
+  assert.deepEqual(await once(started, 'close'), [2, null]);
   const said = output().trim();
   assert.match(said, /--metrics x: must be ADDRESS:PORT/);
   assert.equal(said.split('\n').length, 1);
@@ -184,7 +184,7 @@ test('a metrics port that is taken ends the operator with 2, the address and the
   const server = fakeServer([]);
   const url = await server.start();
   const started = operator('--kubeconfig', kubeconfig(url), '--metrics', new URL(url).host);
-  assert.deepEqual(await once(started, 'exit'), [2, null]);
+  assert.deepEqual(await once(started, 'close'), [2, null]);
   assert.match(lines()[0]?.msg ?? '', /EADDRINUSE.*--metrics/);
   await server.stop();
 });

@@ -111,7 +111,7 @@ test('whoever withdraws stops those who serve, takes every node out, and ends wi
   report(true);
 
   const leaving = operator('--kubeconfig', config, '--withdraw', '--deployment=ops', '--metrics=256.0.0.1:1');
-  const ended = once(leaving, 'exit');
+  const ended = once(leaving, 'close');
   const replicas = () => (server.get('deployments', 'localdns-system/ops')?.spec as { replicas?: number })?.replicas;
   await until(() => replicas() === 0);
   assert.equal(spec()?.withdrawnAt, undefined, 'another acts');
@@ -135,7 +135,7 @@ test('whoever withdraws does so without a Deployment, too, and a signal ends it 
     return true;
   };
   const first = operator('--kubeconfig', config, '--withdraw', '--deployment=ops');
-  const ended = once(first, 'exit');
+  const ended = once(first, 'close');
   await until(() => lines().some(({ code }) => code === 'KUBE_API_403'));
   await until(() => server.requests('watch', 'localdnsprofiles').length > 0);
   assert.equal(server.requests('get', 'leases').length, 0, 'who may serve on is not interfered with');
@@ -151,7 +151,7 @@ test('whoever withdraws does so without a Deployment, too, and a signal ends it 
   const second = operator('--kubeconfig', config, '--withdraw');
   await until(() => lines().some(({ code }) => code === 'KUBE_API_403'));
   second.kill('SIGTERM');
-  assert.deepEqual(await once(second, 'exit'), [2, null]);
+  assert.deepEqual(await once(second, 'close'), [2, null]);
   assert.deepEqual(
     server.all('leases').map(({ spec }) => (spec as { holderIdentity?: string }).holderIdentity),
     [undefined],
@@ -176,7 +176,7 @@ for (const [plural, object] of [
       return true;
     };
     server.put(plural, structuredClone(object) as Parameters<FakeApiServer['put']>[1]);
-    const ended = once(operator('--kubeconfig', config, '--withdraw'), 'exit');
+    const ended = once(operator('--kubeconfig', config, '--withdraw'), 'close');
     const asked = () => server.requests('list', plural).filter(({ query }) => !isOfWatch(query)).length;
     await until(() => asked() >= 2);
     server.script = () => false;

@@ -1,6 +1,7 @@
 /** Operators as processes of their own, beside API servers in memory; both end with the test that started them. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,11 +17,15 @@ process.exitCode = await runOperator(process.argv.slice(1));`;
 export class OperatorProcesses {
   readonly folder = mkdtempSync(join(tmpdir(), 'localdns-operator-'));
   readonly #outputs = new Map<ChildProcess, string>();
+  readonly #closed = new WeakMap<ChildProcess, Promise<unknown>>();
   readonly #servers: FakeApiServer[] = [];
 
   constructor() {
     afterEach(async () => {
-      for (const child of this.#outputs.keys()) child.kill('SIGKILL');
+      const children = [...this.#outputs.keys()];
+      for (const child of children) child.kill('SIGKILL');
+      // What one says in its last moment is not taken for the words of the next one.
+      await Promise.all(children.map((child) => this.#closed.get(child)));
       for (const server of this.#servers.splice(0)) await server.stop();
       this.#outputs.clear();
     });
@@ -33,6 +38,7 @@ export class OperatorProcesses {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#outputs.set(child, '');
+    this.#closed.set(child, once(child, 'close'));
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
         this.#outputs.set(child, this.outputOf(child) + text);
