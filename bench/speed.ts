@@ -23,7 +23,7 @@ const rounds = 4;
 const seconds = 2;
 const names = 1_000;
 /** Of each server and round: nobody has asked for them before. */
-const misses = 10_000;
+const misses = 30_000;
 /** Cached and new ones in the mixed load. */
 const newPart = 0.1;
 const mixedQueries = 60_000;
