@@ -44,14 +44,15 @@ export class Load {
     return readFileSync(path, 'utf8').trimEnd().split('\n');
   }
 
-  /** Of a load with `-v`: how long each answer took in microseconds, the fastest first. */
-  async latencies(): Promise<Ended & { micros: number[] }> {
+  /** Of a load with `-v`: in how many microseconds which part of the answers was there. */
+  async latencies(): Promise<Ended & { at: (part: number) => number }> {
     const ended = await this.ended();
     const micros: number[] = [];
     for (const [, seconds] of this.#said.join('').matchAll(/^> NOERROR \S+ \S+ ([\d.]+)$/gm)) {
       micros.push(Math.round(Number(seconds) * 1e6));
     }
-    return { ...ended, micros: micros.sort((a, b) => a - b) };
+    micros.sort((a, b) => a - b);
+    return { ...ended, at: (part) => micros[Math.floor(micros.length * part)] ?? Number.NaN };
   }
 
   async ended(): Promise<Ended> {

@@ -64,8 +64,7 @@ export async function latenciesUnderChange(subject: Subject, say: (line: string)
     for (const how of ['at rest', 'under change'] as const) {
       const stop = how === 'at rest' ? async () => ({ swaps: 0, scrapes: 0 }) : changing(subject, round);
       const more = ['-n', '1000000', '-l', String(seconds), '-Q', String(ratePerSecond), '-q', '1000', '-v'];
-      const { micros, lost } = await new Load(subject.folder, subject.program.port, subject.cached, more).latencies();
-      const at = (part: number) => micros[Math.floor(micros.length * part)] ?? Number.NaN;
+      const { at, lost } = await new Load(subject.folder, subject.program.port, subject.cached, more).latencies();
       const reading = { how, round, ...(await stop()), lost, p50: at(0.5), p99: at(0.99), p999: at(0.999) };
       say(
         `${how}: p50 ${reading.p50} p99 ${reading.p99} p99.9 ${reading.p999} µs, ${reading.swaps} swaps, ${lost} lost`,
@@ -87,8 +86,7 @@ export async function latenciesOverTcp(subject: Subject, say: (line: string) => 
       await delay(500);
       const file = newNames(folder, tcpPerSecond * seconds);
       const more = ['-m', 'tcp', '-Q', String(tcpPerSecond), '-q', '100', '-v'];
-      const { micros, lost } = await new Load(folder, program.port, file, more).latencies();
-      const at = (part: number) => micros[Math.floor(micros.length * part)] ?? Number.NaN;
+      const { at, lost } = await new Load(folder, program.port, file, more).latencies();
       const reading = { how, round, lost, p50: at(0.5), p99: at(0.99) };
       say(`over TCP, ${how}: p50 ${reading.p50} p99 ${reading.p99} µs, ${lost} lost`);
       readings.push(reading);

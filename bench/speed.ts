@@ -147,8 +147,7 @@ async function latenciesAtRates(
       const load = Number.isFinite(rate) ? ['-Q', String(rate), '-q', '1000'] : ['-q', '100'];
       for (const [server, program] of running) {
         const more = ['-n', '1000000', '-l', '2', ...load, '-v'];
-        const { micros, lost, perSecond } = await new Load(folder, program.port, cached, more).latencies();
-        const at = (part: number) => micros[Math.floor(micros.length * part)] ?? Number.NaN;
+        const { at, lost, perSecond } = await new Load(folder, program.port, cached, more).latencies();
         // JSON has no infinity.
         const asked = Number.isFinite(rate) ? { rate } : {};
         const reading = { server, round, ...asked, perSecond, lost, p50: at(0.5), p99: at(0.99), p999: at(0.999) };
