@@ -350,10 +350,10 @@ export class Fleet {
       if (!member.wasServing || isIll) return false;
       if (member.awaySinceMs !== undefined)
         return member.isDown && carries(member) === target && target !== this.#failed;
-      if (member.begunMs === undefined) return true;
-      // What a node makes of the good one is its own affair.
-      if (carries(member) === good) return !isServing(member) && this.#outcome(member) === 'good';
-      return ['bad', 'unable'].includes(this.#outcome(member));
+      // What a node makes of the good one is its own affair: also where it never takes it up.
+      const [outcome, isGood] = [this.#outcome(member), carries(member) === good];
+      if (member.begunMs === undefined) return !isGood || outcome !== 'silent';
+      return isGood ? !isServing(member) && outcome === 'good' : ['bad', 'unable'].includes(outcome);
     };
     const before = members.filter(isUnproven).length;
     const after = members.filter((member) =>
