@@ -1,6 +1,7 @@
 /** An operator with many nodes: what a profile's way to all of them costs it, and the API server. */
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { apiVersion } from '../../api/v1alpha1/labels.ts';
 import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
 import { eventually } from '../tools/eventually.ts';
@@ -15,6 +16,11 @@ const system = 'localdns-system';
 const tickMs = 10;
 const sampleMs = 250;
 const mebibyte = 1_024;
+/** An operator that has asked for nothing for so long, and has computed nothing worth a word, has nothing left to catch up with. */
+const quietMs = 3_000;
+/** Of a core: what heartbeats of thousands of nodes and our own looks at its metrics take. */
+const quietShare = 0.15;
+const lookMs = 500;
 const firstNodes = 10;
 const metricsUrl = 'http://127.0.0.1:9354/metrics';
 
@@ -56,7 +62,17 @@ interface Reading {
   planSeconds: number;
   lists: number;
   watches: number;
+  /** Of all kinds. */
+  requests: number;
 }
+
+/** When it was, and what the operator had done by then. */
+interface Moment {
+  atMs: number;
+  reading: Reading;
+}
+
+const nothing: Reading = { cpuMs: 0, plans: 0, planSeconds: 0, lists: 0, watches: 0, requests: 0 };
 
 export class LargeCluster {
   readonly writesPerSecond: number;
@@ -137,26 +153,23 @@ export class LargeCluster {
 
   /** The API server is away for a moment: every watch breaks. */
   outage(): Promise<Step> {
-    return this.#step('outage', async () => {
+    const work = async () => {
       await this.#cluster.restartApiServer();
       await eventually('the operator follows again', 60_000, async () => {
-        const following = await this.#metrics(/^localdns_operator_following\{.*\} (\d)$/gm);
+        const following = valuesIn(await this.#metrics(), /^localdns_operator_following\{.*\} (\d)$/gm);
         return following.length > 0 && following.every((is) => is === 1);
       });
-    });
+    };
+    // A watch that is open may yet be told that its version is too old: only then all is read anew, looked at, and written.
+    return this.#step('outage', work, () => this.#caughtUp());
   }
 
-  /** Nothing happens but heartbeats. */
-  /** From when all have said what they had to say: simulated agents are slow on a machine that is busy with something else. */
+  /**
+   * Nothing happens but heartbeats, from when all have said what they had to say: simulated agents are slow on a machine that is busy with
+   * something else.
+   */
   async rest(seconds: number): Promise<Step> {
-    let plans = Number.NaN;
-    let sinceMs = 0;
-    await eventually('nobody has anything to say', 60_000, async () => {
-      const { plans: now } = await this.#reading();
-      if (now !== plans) sinceMs = performance.now();
-      plans = now;
-      return performance.now() - sinceMs > 2_000;
-    });
+    await this.#caughtUp();
     return this.#step('rest', () => new Promise((done) => setTimeout(done, seconds * 1000)));
   }
 
@@ -173,7 +186,25 @@ export class LargeCluster {
     return this.#operator?.lastWords ?? '';
   }
 
-  async #step(name: string, work: () => Promise<void>): Promise<Step> {
+  /** The moment since which the operator has had nothing to do. */
+  async #caughtUp(): Promise<Moment> {
+    let last = await this.#moment();
+    let lookedAt = last;
+    return eventually('the operator has caught up', 180_000, async () => {
+      await delay(lookMs);
+      const now = await this.#moment();
+      const isBusy =
+        now.reading.requests !== lookedAt.reading.requests ||
+        now.reading.plans !== lookedAt.reading.plans ||
+        now.reading.cpuMs - lookedAt.reading.cpuMs > (now.atMs - lookedAt.atMs) * quietShare;
+      lookedAt = now;
+      if (isBusy) last = now;
+      return now.atMs - last.atMs >= quietMs && last;
+    });
+  }
+
+  /** @param end when the work was done, where that is seen only afterwards */
+  async #step(name: string, work: () => Promise<void>, end = () => this.#moment()): Promise<Step> {
     const fromMs = Date.now();
     const before = await this.#reading();
     const memory: number[] = [];
@@ -181,13 +212,14 @@ export class LargeCluster {
       const reading = memoryOf(this.#operator);
       if (reading !== undefined) memory.push(reading);
     }, sampleMs);
+    let ended: Moment;
     try {
       await work();
+      ended = await end();
     } finally {
       clearInterval(sampler);
     }
-    const untilMs = Date.now();
-    const after = await this.#reading();
+    const { atMs: untilMs, reading: after } = ended;
     const difference = (what: keyof Reading): number => Math.round((after[what] - before[what]) * 1000) / 1000;
     return {
       ...{ name, nodes: this.#nodes, seconds: (untilMs - fromMs) / 1000, memory },
@@ -198,21 +230,26 @@ export class LargeCluster {
     };
   }
 
+  async #moment(): Promise<Moment> {
+    return { atMs: Date.now(), reading: await this.#reading() };
+  }
+
   async #reading(): Promise<Reading> {
-    if (this.#operator === undefined) return { cpuMs: 0, plans: 0, planSeconds: 0, lists: 0, watches: 0 };
-    const sum = (values: readonly number[]): number => values.reduce((all, value) => all + value, 0);
+    if (this.#operator === undefined) return nothing;
+    const page = await this.#metrics();
+    const sum = (pattern: RegExp): number => valuesIn(page, pattern).reduce((all, value) => all + value, 0);
     return {
       cpuMs: processorMsOf(this.#operator),
-      plans: sum(await this.#metrics(/^localdns_operator_reconcile_seconds_count\{duty="plan"\} (\S+)$/gm)),
-      planSeconds: sum(await this.#metrics(/^localdns_operator_planning_cpu_seconds_total (\S+)$/gm)),
-      lists: sum(await this.#metrics(/^localdns_operator_api_requests_total\{verb="list",.*\} (\S+)$/gm)),
-      watches: sum(await this.#metrics(/^localdns_operator_api_requests_total\{verb="watch",.*\} (\S+)$/gm)),
+      plans: sum(/^localdns_operator_reconcile_seconds_count\{duty="plan"\} (\S+)$/gm),
+      planSeconds: sum(/^localdns_operator_planning_cpu_seconds_total (\S+)$/gm),
+      lists: sum(/^localdns_operator_api_requests_total\{verb="list",.*\} (\S+)$/gm),
+      watches: sum(/^localdns_operator_api_requests_total\{verb="watch",.*\} (\S+)$/gm),
+      requests: sum(/^localdns_operator_api_requests_total\{(?!.*"leases").*\} (\S+)$/gm),
     };
   }
 
-  async #metrics(pattern: RegExp): Promise<number[]> {
-    const { body } = await this.#cluster.namespace.page({ url: metricsUrl, timeoutMs: 30_000 });
-    return [...body.matchAll(pattern)].map(([, value]) => Number(value));
+  async #metrics(): Promise<string> {
+    return (await this.#cluster.namespace.page({ url: metricsUrl, timeoutMs: 30_000 })).body;
   }
 
   #requests(fromMs: number, untilMs: number): AuditedRequest[] {
@@ -277,6 +314,10 @@ function writesOf(requests: readonly AuditedRequest[]): Pick<Step, 'writes' | 'w
     mostPerObject[what] = Math.max(mostPerObject[what] ?? 0, count(objects, `${what} ${name}`));
   }
   return { writes: Object.fromEntries(writes), writesPerSecond: [...seconds.values()], mostPerObject };
+}
+
+function valuesIn(page: string, pattern: RegExp): number[] {
+  return [...page.matchAll(pattern)].map(([, value]) => Number(value));
 }
 
 function count<K>(counts: Map<K, number>, key: K): number {
