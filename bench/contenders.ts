@@ -13,9 +13,22 @@ interface Contender {
   readonly needs: readonly Need[];
   /** @param room for so many names */
   readonly start: (folder: RunFolder, upstream: number, room: number) => Promise<Program>;
-  /** The loads that it cannot take, or that would say nothing of it. */
-  readonly without?: readonly string[];
+  /** What its program says of itself; of ours that is the commit that is measured. */
+  readonly version?: (command: string) => string;
+  /** All but those that it cannot take, and those that would say nothing of it. */
+  readonly loads: readonly string[];
 }
+
+/** What they are asked, by the names that the page has for it. */
+export const cachedUdp = 'cached, UDP';
+export const cachedOnce = 'cached, UDP, no repeats';
+export const cachedTcp = 'cached, TCP';
+export const missesUdp = 'misses, UDP';
+export const mixedUdp = 'mixed, UDP';
+export const atRates = 'latencies at rates';
+export const atLowRates = 'CPU at low rates';
+
+const everyLoad = [cachedUdp, cachedOnce, cachedTcp, missesUdp, mixedUdp, atRates, atLowRates];
 
 /** More names than any bench has. */
 const usualRoom = 200_000;
@@ -27,9 +40,12 @@ export function agentSpec(queryLogging: 'Error' | 'Log' = 'Error') {
   };
 }
 
+const coreDnsVersion = (command: string) => versionIn(command, '-version', /^CoreDNS-(\S+)/);
+
 const contenders: Readonly<Record<string, Contender>> = {
   'C echo': {
     needs: ['gcc'],
+    version: () => `gcc -O2, gcc ${versionIn('gcc', '--version', /(\S+)$/m)}`,
     start: async (folder) => {
       const port = await freePort();
       const command = join(folder.path, 'echo');
@@ -37,23 +53,30 @@ const contenders: Readonly<Record<string, Contender>> = {
       return Program.start(folder, { name: 'echo', command, args: [String(port)], port });
     },
     // It has no cache, and no TCP.
-    without: ['cached, TCP', 'misses, UDP', 'mixed, UDP'],
+    loads: [cachedUdp, cachedOnce, atRates, atLowRates],
   },
-  LocalDNS: { needs: [], start: (folder, upstream) => agent(folder, upstream, 'bundled') },
-  'LocalDNS from source': { needs: [], start: (folder, upstream) => agent(folder, upstream, 'from source') },
+  LocalDNS: { needs: [], start: (folder, upstream) => agent(folder, upstream, 'bundled'), loads: everyLoad },
+  'LocalDNS from source': {
+    needs: [],
+    start: (folder, upstream) => agent(folder, upstream, 'from source'),
+    loads: [cachedUdp, cachedTcp, missesUdp, mixedUdp, atRates],
+  },
   'LocalDNS, logging': {
     needs: [],
     start: (folder, upstream) =>
       startAgent(folder, upstream, { name: 'agent-logging', spec: agentSpec('Log'), program: variants.bundled }),
-    without: ['cached, TCP', 'misses, UDP', 'mixed, UDP'],
+    loads: [cachedUdp, atRates],
   },
   unbound: {
     needs: ['unbound'],
+    version: (command) => versionIn(command, '-V', /^Version (\S+)/),
+    loads: everyLoad,
     start: (folder, upstream) =>
       startForwarder(folder, upstream, ['tcp-upstream: yes', 'msg-cache-size: 64m', 'rrset-cache-size: 64m']),
   },
   dnsmasq: {
     needs: ['dnsmasq'],
+    version: (command) => versionIn(command, '--version', /version (\S+)/),
     start: async (folder, upstream, names) => {
       const port = await freePort();
       const way = ['--no-resolv', '--no-hosts', '--bind-interfaces', '--listen-address=127.0.0.1', `--port=${port}`];
@@ -63,12 +86,21 @@ const contenders: Readonly<Record<string, Contender>> = {
       return Program.start(folder, { name: 'dnsmasq', command, port, args: [...own, ...way, ...room] });
     },
     // It asks over UDP alone, so that a miss costs it something else; and it closes connections under queries, of which dnsperf may die.
-    without: ['misses, UDP', 'cached, TCP'],
+    loads: everyLoad.filter((load) => load !== missesUdp && load !== cachedTcp),
   },
+  // What a node has is a thread for each of its processors; this is what the agent is compared with.
   CoreDNS: {
     needs: ['coredns'],
-    start: (folder, upstream) =>
-      startCoreDns(folder, 'coredns', ['cache 3600', `forward . 127.0.0.1:${upstream} {`, '  force_tcp', '}']),
+    version: coreDnsVersion,
+    start: (folder, upstream) => startCoreDns(folder, 'coredns', forwarding(upstream)),
+    loads: everyLoad,
+  },
+  // As all others have it: threads of Go that wait for each other cost something, too.
+  'CoreDNS, one thread': {
+    needs: ['coredns'],
+    version: coreDnsVersion,
+    start: (folder, upstream) => startCoreDns(folder, 'coredns-one', forwarding(upstream), { GOMAXPROCS: '1' }),
+    loads: [cachedUdp, missesUdp],
   },
 };
 
@@ -93,7 +125,21 @@ export async function startContenders(
 }
 
 export function takes(server: string, load: string): boolean {
-  return !(contenders[server]?.without?.includes(load) ?? false);
+  return contenders[server]?.loads.includes(load) ?? false;
+}
+
+/** Undefined of ours. */
+export function versionOf(server: string, { command }: Program): string | undefined {
+  return contenders[server]?.version?.(command);
+}
+
+function versionIn(command: string, argument: string, words: RegExp): string {
+  const said = execFileSync(command, [argument], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  return words.exec(said)?.[1] ?? 'unknown';
+}
+
+function forwarding(upstream: number): string[] {
+  return ['cache 3600', `forward . 127.0.0.1:${upstream} {`, '  force_tcp', '}'];
 }
 
 function agent(folder: RunFolder, upstream: number, variant: keyof typeof variants): Promise<Program> {

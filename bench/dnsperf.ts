@@ -26,14 +26,31 @@ export function newNames(folder: RunFolder, count: number): string {
   return path;
 }
 
+/** Each name of the file so often, in another case each time and in no order: the same answers, and yet no query comes again soon. */
+export function inOtherCases(folder: RunFolder, file: string, times: number): string {
+  files += 1;
+  const path = join(folder.path, `names-${files}`);
+  const names = Load.namesIn(file).map((line) => line.slice(0, line.lastIndexOf(' ')));
+  const inCase = (name: string) =>
+    name.replace(/[a-z]/g, (letter) => (Math.random() < 0.5 ? letter.toUpperCase() : letter));
+  const lines = Array.from({ length: times }, () => names.map((name) => ({ name: inCase(name), at: Math.random() })));
+  const shuffled = lines.flat().sort((a, b) => a.at - b.at);
+  writeFileSync(path, shuffled.map(({ name }) => `${name} A\n`).join(''));
+  return path;
+}
+
 /** A load of dnsperf over UDP that ends by itself. */
 export class Load {
+  readonly port: number;
+  /** Behind its name. */
+  readonly args: readonly string[];
   readonly #child: ChildProcess;
   readonly #said: string[] = [];
 
   constructor(folder: RunFolder, port: number, names: string, more: readonly string[]) {
-    const args = ['-s', '127.0.0.1', '-p', String(port), '-d', names, '-c', '8', '-t', '3', '-n', '1', ...more];
-    this.#child = spawn(findProgram('dnsperf') ?? 'dnsperf', args, { stdio: ['ignore', 'pipe', 'ignore'] });
+    this.port = port;
+    this.args = ['-s', '127.0.0.1', '-p', String(port), '-d', names, '-c', '8', '-t', '3', '-n', '1', ...more];
+    this.#child = spawn(findProgram('dnsperf') ?? 'dnsperf', this.args, { stdio: ['ignore', 'pipe', 'ignore'] });
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => this.#said.push(text));
     const { pid } = this.#child;
     if (pid !== undefined) folder.recordProcess(pid);
@@ -53,6 +70,11 @@ export class Load {
     }
     micros.sort((a, b) => a - b);
     return { ...ended, at: (part) => micros[Math.floor(micros.length * part)] ?? Number.NaN };
+  }
+
+  /** What dnsperf says of itself before it asks; once it has ended. */
+  get version(): string {
+    return /^Version (\S+)/m.exec(this.#said.join(''))?.[1] ?? 'unknown';
   }
 
   async ended(): Promise<Ended> {

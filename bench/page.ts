@@ -22,6 +22,9 @@ export class ResultsPage<Samples> {
   }
 }
 
+/** Of a goal. */
+export type Bound = 'below' | 'at most';
+
 /** The median, and in brackets the lowest and the highest. */
 export function spread(readings: readonly number[], unit: string, digits = 1): string {
   const sorted = readings.toSorted((a, b) => a - b);
@@ -38,8 +41,18 @@ export function shareVerdict(
   const cpu = (name: string) => readings.filter((reading) => reading.server === name).map(({ cpuMicros }) => cpuMicros);
   const others = cpu(server);
   const shares = cpu('LocalDNS').map((own, round) => own / (others[round] ?? Number.NaN));
-  const met = (median(shares.toSorted((a, b) => a - b)) ?? Number.NaN) <= goal ? 'met' : 'missed';
-  return `- LocalDNS takes ${spread(shares, '', 2)} of what ${server} takes; the goal, at most ${goal}, is ${met}.`;
+  const share = median(shares.toSorted((a, b) => a - b));
+  return `- LocalDNS takes ${spread(shares, '', 2)} of what ${server} takes; ${goalWords(share, 'at most', goal)}.`;
+}
+
+/** @param value that was measured; absent where it could not be, which meets no goal */
+export function verdict(what: string, value: number | undefined, bound: Bound, goal: number, unit: string): string {
+  return `- ${what}: ${(value ?? Number.NaN).toFixed(2)} ${unit}; ${goalWords(value, bound, goal)}.`;
+}
+
+function goalWords(value = Number.NaN, bound: Bound, goal: number): string {
+  const isMet = bound === 'below' ? value < goal : value <= goal;
+  return `the goal, ${bound} ${goal}, is ${isMet ? 'met' : 'missed'}`;
 }
 
 export function median(sorted: number[]): number | undefined {

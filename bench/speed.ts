@@ -10,8 +10,21 @@ import { freePort, type Program } from '../test/peers/program.ts';
 import { lacking } from '../test/tools/find.ts';
 import { RunFolder } from '../test/tools/run-folder.ts';
 import { bundle, variants } from './agent-process.ts';
-import { agentSpec, startContenders, takes } from './contenders.ts';
-import { Load, newNames } from './dnsperf.ts';
+import {
+  agentSpec,
+  atRates,
+  cachedOnce,
+  cachedTcp,
+  cachedUdp,
+  missesUdp,
+  mixedUdp,
+  startContenders,
+  takes,
+} from './contenders.ts';
+import { inOtherCases, Load, newNames } from './dnsperf.ts';
+import { costOfFlags } from './flags.ts';
+import { lineUp } from './line-up.ts';
+import { costAtLowRates } from './low-rates.ts';
 import { circumstances } from './sample.ts';
 import { garbageOfHits, latenciesOverTcp, latenciesUnderChange, type Subject } from './speed-agent.ts';
 import { profileOfHits } from './speed-profile.ts';
@@ -21,12 +34,16 @@ export const speedBench = 'speed';
 
 const rounds = 4;
 const seconds = 2;
+const timed = ['-n', '1000000', '-l', String(seconds)];
+const oftenAsked = [...timed, '-q', '100'];
 const names = 1_000;
 /** Of each server and round: nobody has asked for them before. */
 const misses = 30_000;
 /** Cached and new ones in the mixed load. */
 const newPart = 0.1;
 const mixedQueries = 60_000;
+/** Of each cached name: more queries than any server answers in a second. */
+const cases = 120;
 const latencyRounds = 3;
 /** What was asked has been collected and given back by then. */
 const idleRestMs = 35_000;
@@ -60,8 +77,12 @@ export async function benchSpeed(say: (line: string) => void): Promise<void> {
     for (const lack of absent) say(`absent: ${lack}`);
     const cached = newNames(folder, names);
     for (const { port } of running.values()) await new Load(folder, port, cached, ['-n', '2']).ended();
+    const load = new Load(folder, upstream.port, cached, oftenAsked);
+    await load.ended();
+    const participants = lineUp(folder, running, upstream, load);
     const costs = await costOfAnswers(folder, running, cached, say);
     const latencies = await latenciesAtRates(folder, running, cached, say);
+    const lowRates = await costAtLowRates(folder, running, cached, say);
     const idle = await idleCpu(running, say);
     const resident = [...running].map(([server, program]) => ({ server, mebibytes: program.residentMebibytes() }));
     const subject = await subjectOf(folder, upstream.port, cached);
@@ -70,8 +91,10 @@ export async function benchSpeed(say: (line: string) => void): Promise<void> {
     const overTcp = await latenciesOverTcp(subject, say);
     const garbage = await garbageOfHits(subject, say);
     const profile = await profileOfHits(folder, upstream.port, cached, say);
-    const figures = { costs, latencies, idle, resident, changes, overTcp, garbage, ...(profile && { profile }) };
-    keepSpeedSamples({ circumstances: circumstances(new Date()), absent, ...figures });
+    const flags = await costOfFlags(folder, upstream.port, cached, say);
+    const figures = { costs, latencies, lowRates, idle, resident, changes, overTcp, garbage, flags };
+    const taken = { circumstances: circumstances(new Date()), participants, absent };
+    keepSpeedSamples({ ...taken, ...figures, ...(profile && { profile }) });
     await upstream.stop();
   } finally {
     for (const program of running.values()) await program.stop();
@@ -99,12 +122,13 @@ async function costOfAnswers(
   say: (line: string) => void,
 ): Promise<CostReading[]> {
   const readings: CostReading[] = [];
-  const timed = ['-n', '1000000', '-l', String(seconds)];
+  const manyCases = inOtherCases(folder, cached, cases);
   const loads: Readonly<Record<string, () => [string, readonly string[]]>> = {
-    'cached, UDP': () => [cached, [...timed, '-q', '100']],
-    'cached, TCP': () => [cached, [...timed, '-m', 'tcp', '-q', '400']],
-    'misses, UDP': () => [newNames(folder, misses), ['-q', '100']],
-    'mixed, UDP': () => [mixedNames(folder, cached), ['-q', '100']],
+    [cachedUdp]: () => [cached, oftenAsked],
+    [cachedOnce]: () => [manyCases, oftenAsked],
+    [cachedTcp]: () => [cached, [...timed, '-m', 'tcp', '-q', '400']],
+    [missesUdp]: () => [newNames(folder, misses), ['-q', '100']],
+    [mixedUdp]: () => [mixedNames(folder, cached), ['-q', '100']],
   };
   // The first two rounds only warm them up.
   for (let round = -1; round <= rounds; round += 1) {
@@ -146,6 +170,7 @@ async function latenciesAtRates(
     for (const rate of ratesPerSecond) {
       const load = Number.isFinite(rate) ? ['-Q', String(rate), '-q', '1000'] : ['-q', '100'];
       for (const [server, program] of running) {
+        if (!takes(server, atRates)) continue;
         const more = ['-n', '1000000', '-l', '2', ...load, '-v'];
         const { at, lost, perSecond } = await new Load(folder, program.port, cached, more).latencies();
         // JSON has no infinity.

@@ -14,6 +14,8 @@ export interface AgentOptions {
   program?: readonly string[];
   /** Where it tells metrics, on loopback; anywhere where it is absent. */
   metricsPort?: number;
+  /** Beside ours. */
+  env?: Readonly<Record<string, string>>;
 }
 
 /** The file of its profile, which it follows. */
@@ -35,7 +37,7 @@ export async function startAgent(
   upstreamPort: number,
   options: AgentOptions = {},
 ): Promise<Program> {
-  const { name = 'agent', spec = {}, program = [join(root, 'bin/localdns')] } = options;
+  const { name = 'agent', spec = {}, program = [join(root, 'bin/localdns')], env = {} } = options;
   writeProfile(folder, name, spec);
   const state = join(folder.path, `${name}-state`);
   mkdirSync(state, { recursive: true });
@@ -57,5 +59,5 @@ export async function startAgent(
     ...['--listen-cluster', `127.0.0.1:${port}`, '--listen-node', `127.0.0.1:${nodePort}`],
     ...['--metrics', `127.0.0.1:${metricsPort}`, '--state-dir', state],
   ];
-  return Program.start(folder, { name, command, args, port });
+  return Program.start(folder, { name, command, args, env, port });
 }

@@ -13,6 +13,8 @@ export interface ProgramOptions {
   name: string;
   command: string;
   args: readonly string[];
+  /** Beside ours. */
+  env?: Readonly<Record<string, string>>;
   port: number;
   /** Asked until there is any answer: then it serves. */
   asks?: string;
@@ -24,15 +26,22 @@ const tickMs = 10;
 export class Program {
   readonly name: string;
   readonly port: number;
+  /** With which it was started: its own environment, the program, and what stands behind that. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly command: string;
+  readonly args: readonly string[];
   readonly #child: ChildProcess;
   readonly #log: string;
 
-  private constructor(folder: RunFolder, { name, command, args, port }: ProgramOptions) {
+  private constructor(folder: RunFolder, { name, command, args, port, env: own = {} }: ProgramOptions) {
     this.name = name;
     this.port = port;
+    this.env = own;
+    this.command = command;
+    this.args = args;
     this.#log = join(folder.path, `${name}.log`);
     const log = openSync(this.#log, 'w');
-    const env = { ...process.env, NODE_TEST_CONTEXT: undefined };
+    const env = { ...process.env, NODE_TEST_CONTEXT: undefined, ...own };
     this.#child = spawn(command, args, { cwd: folder.path, env, stdio: ['ignore', log, log] });
     closeSync(log);
     const { pid } = this.#child;
