@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { ToServing } from './channel.ts';
 import { queryLogMemory } from './query-log.ts';
 
-/** The worker has time: what it drops is collected early, in a new space of 1 MiB instead of 16. */
+/** The worker has time: what it drops is collected early, in a new space of 1 MiB instead of 16. What that saves is in bench/results.md. */
 const resourceLimits = { maxYoungGenerationSizeMb: 3 };
 
 export interface ControlListener {

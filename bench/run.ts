@@ -1,6 +1,8 @@
 /** `npm run bench [-- NAME…]`: measures, keeps every reading in bench/samples/, and writes bench/results.md from them. */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
+import { lacking } from '../test/tools/find.ts';
+import { clusterMemory } from './cluster-memory.ts';
 import { benchDatapath, datapathBench } from './datapath.ts';
 import { benchE2e, e2eBench } from './e2e.ts';
 import { benchEngine, engineBench } from './engine.ts';
@@ -13,7 +15,7 @@ import { type Bench, takeSample } from './sample.ts';
 import { benchSpeed, speedBench } from './speed.ts';
 import { start } from './start.ts';
 
-const benches: readonly Bench[] = [start, memory, entryMemory];
+const benches: readonly Bench[] = [start, memory, clusterMemory, entryMemory];
 
 /** They need built tools, other servers, or root, and write a page of their own: only where they are asked for. */
 const ownPages: Record<string, (say: (line: string) => void) => Promise<void>> = {
@@ -43,6 +45,10 @@ async function main(): Promise<number> {
   for (const bench of benches) {
     if (wanted.length > 0 && !wanted.includes(bench.name)) continue;
     console.log(`\n${bench.title}`);
+    const lacks = lacking(bench.needs ?? []);
+    // What was measured elsewhere stays on the page, with where that was.
+    if (lacks.length > 0) console.log(`  not measured: ${lacks.map(({ message }) => message).join('; ')}`);
+    if (lacks.length > 0) continue;
     const series = await bench.run((line) => console.log(`  ${line}`));
     takeSample(bench, series, new Date());
   }

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { join } from 'node:path';
+import type { Need } from '../test/tools/find.ts';
 
 /** One measured quantity of one variant, every single reading kept. */
 export interface Series {
@@ -16,6 +17,8 @@ export interface Bench {
   title: string;
   /** How it is measured, for the reader of the results. */
   method: string;
+  /** Where it is absent, Node alone will do. */
+  needs?: readonly Need[];
   run(say: (line: string) => void): Promise<Series[]>;
 }
 

@@ -11,12 +11,15 @@ const root = resolve(import.meta.dirname, '../..');
 const system = 'localdns-system';
 const operatorMetricsPort = 9354;
 const agentMetricsPort = 9353;
+const fromSource = [join(root, 'bin/localdns')] as const;
 const agentAccount = { serviceAccount: 'localdns-agent', namespace: system };
 
 /** How a program runs, if not by default. */
 export interface ProgramPlace {
   /** Of the program, in its log's name: two of them at once have two. */
   name?: string;
+  /** What runs, and what stands before its options; from source where it is absent. */
+  program?: readonly [command: string, ...before: string[]];
   /** Options beside those that every one is given. */
   args?: readonly string[];
   env?: NodeJS.ProcessEnv;
@@ -82,10 +85,11 @@ export class Installation {
 
   startOperator(kubeconfig = this.#operatorKubeconfig, place: ProgramPlace = {}): Daemon {
     const { name = 'operator', metricsPort = operatorMetricsPort, args = [], env = {} } = place;
+    const [command, ...before] = place.program ?? fromSource;
     return this.#cluster.startDaemon({
       name,
-      command: join(root, 'bin/localdns'),
-      args: ['operator', '--kubeconfig', kubeconfig, '--metrics', `127.0.0.1:${metricsPort}`, ...args],
+      command,
+      args: [...before, 'operator', '--kubeconfig', kubeconfig, '--metrics', `127.0.0.1:${metricsPort}`, ...args],
       env,
     });
   }
@@ -99,12 +103,14 @@ export class Installation {
   ): Daemon {
     if (kubeconfig === undefined) throw new Error(`the agent of ${node} has no token`);
     const { name = `agent-${node}`, namespace, args = [], metricsPort = agentMetricsPort } = place;
+    const [command, ...before] = place.program ?? fromSource;
     this.setNodeResolvers(node, [nodeResolver]);
     return this.#cluster.startDaemon(
       {
         name,
-        command: join(root, 'bin/localdns'),
+        command,
         args: [
+          ...before,
           ...['agent', '--kubeconfig', kubeconfig, '--state-dir', this.stateFolder(node)],
           ...['--resolv-conf', this.#resolvConf(node), '--metrics', `127.0.0.1:${metricsPort}`, ...args],
           // Beside the control plane every address is on the loopback device: there is nothing to lead anywhere.

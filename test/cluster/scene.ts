@@ -3,7 +3,7 @@ import { apiVersion } from '../../api/v1alpha1/labels.ts';
 import { type ClusterDns, everyName } from './cluster-dns.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 import type { Daemon } from './daemon.ts';
-import { Installation } from './installation.ts';
+import { type AgentPlace, Installation } from './installation.ts';
 
 /** As long as a change may take from the API server to the answers. */
 export const promptlyMs = 2_000;
@@ -103,8 +103,8 @@ export class Scene {
     this.operator = this.localdns.startOperator(undefined, { args: this.#operatorArgs });
   }
 
-  restartAgent(): void {
-    this.agent = this.localdns.startAgent('n1', nodeResolver);
+  restartAgent(place: AgentPlace = {}): void {
+    this.agent = this.localdns.startAgent('n1', nodeResolver, undefined, place);
   }
 
   applyProfile(spec: object, name = 'default'): Promise<void> {
