@@ -22,7 +22,7 @@ RUN apt-get update -qq \
 COPY --from=program /program /usr/lib/localdns
 COPY --from=program /node/node /usr/bin/node
 COPY --from=program /node/LICENSE /usr/share/doc/node/LICENSE
-COPY bin/image-root.ts bin/software-list.ts /source/bin/
+COPY bin/image-root.ts bin/compile-cache.ts bin/software-list.ts /source/bin/
 RUN strip --strip-all /usr/bin/node && node /source/bin/image-root.ts /usr/lib/localdns /image
 
 FROM scratch
@@ -32,7 +32,8 @@ LABEL org.opencontainers.image.title="LocalDNS" \
   org.opencontainers.image.licenses="Apache-2.0" \
   org.opencontainers.image.version="${VERSION}"
 COPY --from=root /image /
-ENV PATH=/usr/sbin:/usr/bin
+# The second one: what the agent would have to compile at each start. It is root's; for another user there is none.
+ENV PATH=/usr/sbin:/usr/bin NODE_COMPILE_CACHE=/usr/lib/localdns/compile-cache
 # The agent's pod says otherwise: packet rules are root's.
 USER 65532:65532
 ENTRYPOINT ["localdns"]

@@ -120,11 +120,12 @@ export class Control implements ConfigSink {
       );
       await this.#resolvConf.start();
     }
-    void this.#serveHealth();
     // Of a worker of before there may be lines that nobody has written.
     this.#queries.wake();
     giveBackSpareMemory(systemClock);
     await this.#source.start();
+    // Whoever asks for a name waits for the configuration; who looks at metrics has time.
+    void this.#serveHealth();
   }
 
   offer(offer: Offer | undefined): void {

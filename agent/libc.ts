@@ -2,10 +2,11 @@
  * The one door to koffi, and by it to the C library: system calls that Node does not offer. Whoever needs one passes buffers;
  * none outlives its call. Where koffi has no binary for this machine, {@link loadLibc} says so, and the agent does without.
  */
+
 import { createRequire } from 'node:module';
-import { isIPv6 } from 'node:net';
 import { endianness } from 'node:os';
 import { getSystemErrorName } from 'node:util';
+import { isV6Address } from '../api/v1alpha1/address.ts';
 
 /** System calls, each of which throws a {@link SystemCallError} where the kernel says no. */
 export interface Libc {
@@ -142,7 +143,7 @@ function nativeU16(value: number): Buffer {
 
 /** A sockaddr_in or sockaddr_in6; `address` is an IP address without a zone. */
 export function socketAddress(address: string, port: number): Buffer {
-  const isV6 = isIPv6(address);
+  const isV6 = isV6Address(address);
   const octets = Buffer.alloc(isV6 ? 28 : 16);
   octets.set(nativeU16(isV6 ? linux.familyIpv6 : linux.familyIpv4));
   octets.writeUInt16BE(port, 2);

@@ -2,9 +2,11 @@
  * Outgoing sockets whose packets carry a mark of ours (SO_MARK), by which the node's packet rules know them: the agent's own
  * queries upstream are not intercepted, its heartbeats are. Made by system calls, then adopted by Node, which closes them.
  */
+
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
-import { isIPv6, type OnReadOpts, Socket } from 'node:net';
+import { type OnReadOpts, Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { isV6Address } from '../api/v1alpha1/address.ts';
 import { intOption, isLibc, type Libc, linux, loadLibc, SystemCallError, socketAddress } from './libc.ts';
 
 export type IpFamily = 4 | 6;
@@ -28,7 +30,7 @@ export function markedUdp(family: IpFamily, mark: number, localAddress = wildcar
   const socket = createSocket({
     type: family === 6 ? 'udp6' : 'udp4',
     // Addresses are literals: there is nothing to look up.
-    lookup: (host, _options, done) => done(null, host, isIPv6(host) ? 6 : 4),
+    lookup: (host, _options, done) => done(null, host, isV6Address(host) ? 6 : 4),
   });
   adopt(libc, fd, () => socket.bind({ fd }));
   // The adoption allows others that allow it too to bind the same port, and to take what comes there.

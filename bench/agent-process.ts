@@ -6,19 +6,25 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import { compileCacheOf } from '../bin/compile-cache.ts';
 
 const root = resolve(import.meta.dirname, '..');
+const dist = join(root, 'dist');
 
 /** The two forms in which the agent is run: as developers have it, and as the image has it. */
 export const variants = {
   'from source': [join(root, 'bin/localdns')],
-  bundled: [process.execPath, join(root, 'dist/localdns.js')],
+  bundled: [process.execPath, join(dist, 'localdns.js')],
 } as const;
+/** What the image says to them. */
+const environment = { 'from source': {}, bundled: { NODE_COMPILE_CACHE: compileCacheOf(dist) } };
 
 export type Variant = keyof typeof variants;
 
+/** As the image has it. */
 export function bundle(): void {
-  execFileSync(process.execPath, [join(root, 'bin/bundle.ts')], { stdio: 'ignore' });
+  execFileSync(process.execPath, [join(root, 'bin/bundle.ts'), dist], { stdio: 'ignore' });
+  execFileSync(process.execPath, [join(root, 'bin/compile-cache.ts'), dist], { stdio: 'ignore' });
 }
 
 const profile = {
@@ -59,8 +65,9 @@ export class AgentProcess {
       ...['--listen-cluster', `127.0.0.1:${cluster}`, '--listen-node', `127.0.0.1:${node}`],
       ...['--metrics', `127.0.0.1:${metrics}`, '--state-dir', join(folder, 'state')],
     ];
+    const env = { ...process.env, ...environment[variant] };
     const startedAtMs = performance.now();
-    const child = spawn(program, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
     return new AgentProcess(child, cluster, folder, startedAtMs);
   }
 

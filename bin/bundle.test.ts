@@ -1,12 +1,17 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
+import { compileAhead, compileCacheOf } from './compile-cache.ts';
 
+const anyPort = '127.0.0.1:0';
+const anywhere = ['--listen-cluster', anyPort, '--listen-node', anyPort, '--metrics', anyPort];
 const root = resolve(import.meta.dirname, '..');
 let folder = '';
 let program = '';
@@ -33,19 +38,9 @@ test('the bundled agent finds its control thread, serves, and answers', async ()
   const profile = join(folder, 'profile.json');
   const manifest = { apiVersion: 'localdns.dev/v1alpha1', kind: 'LocalDnsProfile', metadata: { name: 'a' }, spec: {} };
   writeFileSync(profile, JSON.stringify(manifest));
-  const anyPort = '127.0.0.1:0';
   const agent = spawn(process.execPath, [
     ...[program, 'agent', '--profile', profile, '--cluster-dns', 'embedded', '--node-dns', '127.0.0.1'],
-    ...[
-      '--listen-cluster',
-      anyPort,
-      '--listen-node',
-      anyPort,
-      '--metrics',
-      anyPort,
-      '--state-dir',
-      join(folder, 'state'),
-    ],
+    ...[...anywhere, '--state-dir', join(folder, 'state')],
   ]);
   const end = once(agent, 'exit');
   try {
@@ -62,6 +57,69 @@ test('the libraries that only some kubeconfigs need can be loaded from the bundl
   const chunks = readdirSync(join(folder, 'dist')).filter((name) => /^(exec_auth|dist)-\w+\.js$/.test(name));
   assert.equal(chunks.length, 2, 'ExecAuth and the whole client library are apart from what every program loads');
   for (const chunk of chunks) await import(join(folder, 'dist', chunk));
+});
+
+test('what was compiled ahead is used by an agent in each of its forms, whole, and by nobody whom it does not fit', async () => {
+  const dist = join(folder, 'dist');
+  await compileAhead(dist);
+  const cache = compileCacheOf(dist);
+  const files = () => readdirSync(cache, { recursive: true, encoding: 'utf8' });
+  const before = files();
+  const run = async (word: string, ...args: string[]) => {
+    const agent = spawn(
+      process.execPath,
+      [program, 'agent', ...args, ...anywhere, '--state-dir', join(folder, 'ahead')],
+      {
+        // As in the agent's pod.
+        env: {
+          NODE_COMPILE_CACHE: cache,
+          NODE_DEBUG_NATIVE: 'COMPILE_CACHE',
+          NODE_OPTIONS: '--max-old-space-size=160',
+        },
+      },
+    );
+    const told = text(agent.stderr);
+    for await (const line of createInterface({ input: agent.stdout })) if (line.includes(word)) agent.kill('SIGTERM');
+    return told;
+  };
+  const standAlone = [
+    '--profile',
+    join(folder, 'profile.json'),
+    '--node-dns',
+    '127.0.0.1',
+    '--cluster-dns',
+    '127.0.0.1',
+  ];
+  for (const [thread, told] of [
+    ['cli-standalone-control.js', await run('"msg":"serving"', ...standAlone)],
+    ['agent-node-control.js', await run('"msg":"metrics and health"', '--node-name', 'n', '--node-dns', '127.0.0.1')],
+  ] as const) {
+    const taken = [...told.matchAll(/V8 code cache for \S+ (?:\S+\/)?(\S+) was accepted/g)].map(([, name]) => name);
+    for (const name of ['localdns.js', 'index.cjs', thread]) assert.ok(taken.includes(name), `${thread}: ${name}`);
+    assert.ok(
+      taken.some((name) => name?.startsWith('main-')),
+      thread,
+    );
+    assert.doesNotMatch(told, /was rejected|no such file|writing cache/);
+  }
+  const env = { NODE_COMPILE_CACHE: cache };
+  const { status, stderr } = spawnSync(process.execPath, ['--no-lazy', program, 'version'], { env, encoding: 'utf8' });
+  assert.deepEqual([status, stderr], [0, '']);
+  assert.ok(before.length > 20);
+  assert.deepEqual(
+    files().filter((name) => before.includes(name)),
+    before,
+  );
+});
+
+test('no file of the bundle imports a module of Node, which would read all that it exports', () => {
+  for (const name of readdirSync(join(folder, 'dist')).filter((file) => file.endsWith('.js'))) {
+    const contents = readFileSync(join(folder, 'dist', name), 'utf8');
+    const from = [...contents.matchAll(/\bimport\b[\w\s{},*$]*(?:\bfrom\s*)?["']([\w:/]+)["']/g)].map(
+      ([, from = '']) => from,
+    );
+    assert.deepEqual(from.filter(isBuiltin), [], name);
+  }
 });
 
 test('every thread that the bundle starts is a file of the bundle', () => {

@@ -17,6 +17,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { compileAhead } from './compile-cache.ts';
 import { type Software, spdx } from './software-list.ts';
 
 /** `test` is what the kubelet runs to see whether an agent is ready. */
@@ -88,11 +89,13 @@ for (const folder of folders) mkdirSync(join(root, folder), { recursive: true })
 mkdirSync(join(root, 'tmp'), { recursive: true });
 chmodSync(join(root, 'tmp'), 0o1777);
 for (const [path, text] of Object.entries(written)) writeFileSync(join(root, path), text);
-cpSync(program, join(root, program), { recursive: true });
 // There is no shell that could start it.
 const entry = join(program, 'localdns.js');
-writeFileSync(join(root, entry), `#!/usr/bin/node\n${readFileSync(entry, 'utf8')}`, { mode: 0o755 });
-chmodSync(join(root, entry), 0o755);
+writeFileSync(entry, `#!/usr/bin/node\n${readFileSync(entry, 'utf8')}`);
+chmodSync(entry, 0o755);
+// Here its files have the paths and the contents that they will have.
+await compileAhead(program);
+cpSync(program, join(root, program), { recursive: true });
 mkdirSync(join(root, 'usr/bin'), { recursive: true });
 symlinkSync(entry, join(root, 'usr/bin/localdns'));
 

@@ -1,6 +1,5 @@
 /** What shall be intercepted for a configuration, and where queries go while nobody answers. Pure. */
-import { isIPv6 } from 'node:net';
-import { dnsPort, parseEndpoint } from '../../api/v1alpha1/address.ts';
+import { dnsPort, isV6Address, parseEndpoint } from '../../api/v1alpha1/address.ts';
 import type { NodeConfig } from '../../api/v1alpha1/node-config.ts';
 import type { ListenAddresses, ListenerName } from '../listen/listeners.ts';
 import { type Family, familyOf } from './family.ts';
@@ -48,7 +47,7 @@ export function planDatapath(config: NodeConfig, facts: PlanFacts): DatapathPlan
     if (facts.given.has(name)) continue;
     const add = (own: boolean) => (address: string) => {
       // What two listeners want belongs to the first: cluster DNS before the node's resolvers.
-      if (planned.has(address) || facts.barred.has(address) || (isIPv6(address) && !facts.ipv6)) return;
+      if (planned.has(address) || facts.barred.has(address) || (isV6Address(address) && !facts.ipv6)) return;
       planned.set(address, { listener: name, address, own, tracked });
     };
     addresses.forEach(add(true));

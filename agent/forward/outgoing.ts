@@ -1,6 +1,8 @@
 /** How sockets to upstream servers are made: as Node makes them, or with a mark by which packet rules know the agent's own. */
+
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
-import { isIPv6, type OnReadOpts, Socket } from 'node:net';
+import { type OnReadOpts, Socket } from 'node:net';
+import { isV6Address } from '../../api/v1alpha1/address.ts';
 import { markedTcp, markedUdp, selfAddress } from '../marked-socket.ts';
 import { ExchangeError, type ServerAddress } from './exchange-error.ts';
 
@@ -15,9 +17,9 @@ export interface Outgoing {
 export const unmarked: Outgoing = {
   udp: (server) =>
     createSocket({
-      type: isIPv6(server.address) ? 'udp6' : 'udp4',
+      type: isV6Address(server.address) ? 'udp6' : 'udp4',
       // Asked for the local address as well, which must stay the wildcard. Both are literals: there is nothing to look up.
-      lookup: (host, _options, done) => done(null, host, isIPv6(host) ? 6 : 4),
+      lookup: (host, _options, done) => done(null, host, isV6Address(host) ? 6 : 4),
     }),
   tcp: (_server, onRead) => new Socket(onRead && { onread: onRead }),
 };
@@ -25,7 +27,7 @@ export const unmarked: Outgoing = {
 /** @param toSelf packets leave from an address of the node: for servers that are the agent itself */
 export function marked(mark: number, toSelf = false): Outgoing {
   const open = <T>(server: ServerAddress, make: (family: 4 | 6, mark: number, localAddress?: string) => T): T => {
-    const family = isIPv6(server.address) ? 6 : 4;
+    const family = isV6Address(server.address) ? 6 : 4;
     try {
       return make(family, mark, toSelf ? selfAddress(family) : undefined);
     } catch (error) {

@@ -1,4 +1,4 @@
-import { isIPv6 } from 'node:net';
+import { isV6Address } from '../../api/v1alpha1/address.ts';
 import { atOneTime } from '../clock.ts';
 import { type BatchCalls, intOption, isLibc, type Libc, linux, loadLibc } from '../libc.ts';
 import type { Reply } from '../server/server.ts';
@@ -105,7 +105,7 @@ class BatchedListener implements Listener, Sender {
     this.#serve = serve;
     this.#tell = tell;
     this.#datagrams = datagrams;
-    const isV6 = isIPv6(address);
+    const isV6 = isV6Address(address);
     const isAny = /^[0:.]+$/.test(address);
     this.shape = shapes[isV6 ? 6 : 4][isAny ? 'any' : 'one'];
     if (isAny && isV6) libc.setsockopt(fd, linux.levelIpv6, linux.ipv6ReceivePacketInformation, intOption(1));

@@ -1,5 +1,5 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
-import { isIPv6 } from 'node:net';
+import { isV6Address } from '../../api/v1alpha1/address.ts';
 import type { Reply } from '../server/server.ts';
 import { drained } from './drain.ts';
 import { type ListenAddress, ListenError, type Listener, type ServePacket, type TellMishap } from './listener.ts';
@@ -10,7 +10,7 @@ export function openDgram(at: ListenAddress, serve: ServePacket, tell: TellMisha
   return new Promise((resolve, reject) => {
     // A throw rejects.
     const fd = at.transparent ? openSocket(at, 'UDP') : undefined;
-    const socket = createSocket(isIPv6(at.address) ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' });
+    const socket = createSocket(isV6Address(at.address) ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' });
     socket.once('error', (error) => reject(new ListenError(at, 'UDP', error)));
     const ready = () => {
       socket.removeAllListeners('error');

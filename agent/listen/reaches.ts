@@ -1,7 +1,6 @@
 /** Whether a server that the agent would ask is the agent itself. */
-import { isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { canonicalAddress, type Endpoint } from '../../api/v1alpha1/address.ts';
+import { canonicalAddress, type Endpoint, isV6Address } from '../../api/v1alpha1/address.ts';
 
 /** Addresses of this machine, as they are looked up. */
 export type OwnAddresses = () => readonly string[];
@@ -20,7 +19,7 @@ export function reaches(server: Endpoint, listener: Endpoint, ownAddresses = ofI
   const to = anyAddress[plain] ?? plain;
   const at = plainAddress(listener.address);
   if (anyAddress[at] === undefined) return to === at;
-  if (isIPv6(to) !== isIPv6(at)) return false;
+  if (isV6Address(to) !== isV6Address(at)) return false;
   return to === '::1' || to.startsWith('127.') || ownAddresses().includes(to);
 }
 

@@ -2,7 +2,7 @@
  * Listening sockets that Node cannot make: for addresses that are on no interface (IP_TRANSPARENT), and beside the sockets of
  * another agent on the same address (SO_REUSEPORT). Made by system calls, then adopted by dgram or net, which close them.
  */
-import { isIPv6 } from 'node:net';
+import { isV6Address } from '../../api/v1alpha1/address.ts';
 import { intOption, isLibc, type Libc, linux, loadLibc, socketAddress } from '../libc.ts';
 import { type ListenAddress, ListenError } from './listener.ts';
 
@@ -17,7 +17,7 @@ const sendBufferBytes = 16 << 20;
  */
 export function openSocket(at: ListenAddress, transport: 'UDP' | 'TCP'): number {
   const libc = libcFor(at, transport);
-  const isV6 = isIPv6(at.address);
+  const isV6 = isV6Address(at.address);
   const type = transport === 'UDP' ? linux.datagram : linux.stream;
   let fd: number | undefined;
   try {

@@ -1,4 +1,5 @@
-import { createServer, isIPv6, type Server } from 'node:net';
+import { createServer, type Server } from 'node:net';
+import { isV6Address } from '../../api/v1alpha1/address.ts';
 import { type ListenAddress, ListenError, type Listener, type ServePacket, type TellMishap } from './listener.ts';
 import { openSocket, steer } from './sockets.ts';
 import { TcpConnection } from './tcp-connection.ts';
@@ -38,7 +39,7 @@ export function openTcp(
       connections.add(connection);
     });
     server.once('error', (error) => reject(new ListenError(at, 'TCP', error)));
-    const where = fd === undefined ? { host: at.address, port: at.port, ipv6Only: isIPv6(at.address) } : { fd };
+    const where = fd === undefined ? { host: at.address, port: at.port, ipv6Only: isV6Address(at.address) } : { fd };
     server.listen({ ...where, exclusive: true }, () => {
       server.removeAllListeners('error');
       server.on('error', () => {});

@@ -1,9 +1,10 @@
-import { isIPv6, SocketAddress } from 'node:net';
+import { SocketAddress } from 'node:net';
+import { isV6Address } from '../../api/v1alpha1/address.ts';
 import { u16 } from './octets.ts';
 
 /** An IP address without a zone in network byte order, as A and AAAA records and packets have it. */
 export function addressOctets(address: string): Buffer {
-  if (!isIPv6(address)) return Buffer.from(address.split('.').map(Number));
+  if (!isV6Address(address)) return Buffer.from(address.split('.').map(Number));
   // An IPv4 address at the end stands for two groups.
   const groups = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a, b, c, d) =>
     [a * 256 + +b, c * 256 + +d].map((group) => group.toString(16)).join(':'),

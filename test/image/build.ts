@@ -45,6 +45,14 @@ export function runInImage(command: readonly string[]): string {
   return withFiles((root) => run('unshare', ['--net', '--mount', 'sh', '-c', script, root, ...command]));
 }
 
+/** What the image says to its programs. */
+export function imageEnvironment(): Record<string, string> {
+  const { OCIv1 } = JSON.parse(buildah('inspect', '--type', 'image', imageName)) as {
+    OCIv1: { config: { Env: string[] } };
+  };
+  return Object.fromEntries(OCIv1.config.Env.map((each) => each.split(/=(.*)/, 2)));
+}
+
 /** Calls with the folder in which the image's files are mounted. */
 export function withFiles<Result>(use: (folder: string) => Result): Result {
   return inContainer(imageName, (container) => {

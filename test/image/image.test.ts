@@ -1,10 +1,10 @@
-import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { deepEqual, doesNotMatch, equal, match, ok } from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, lstatSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { RunFolder } from '../tools/run-folder.ts';
-import { buildImage, runInImage, withFiles } from './build.ts';
+import { buildImage, imageEnvironment, runInImage, withFiles } from './build.ts';
 
 const manifest = JSON.parse(readFileSync(resolve(import.meta.dirname, '../../package.json'), 'utf8')) as {
   version: string;
@@ -77,6 +77,40 @@ suite('the image', () => {
       const mebibytes = [...loaded].reduce((sum, name) => sum + statSync(join(root, program, name)).size, 0) / 2 ** 20;
       t.diagnostic(`${mebibytes.toFixed(2)} MiB in ${loaded.size} files`);
       ok(mebibytes <= maxAgentMebibytes, `${mebibytes} MiB`);
+    });
+  });
+
+  test('an agent takes what was compiled ahead, all of it, from a root that nobody can write to, and writes nothing', () => {
+    withFiles((root) => {
+      const script = `
+        set -e
+        ip link set lo up
+        mount --bind "$0" "$0"
+        mount --rbind /dev "$0/dev"
+        mount -t proc proc "$0/proc"
+        mount -t tmpfs tmpfs "$0/var/lib/localdns"
+        mount -t tmpfs tmpfs "$0/run/localdns"
+        mount -o remount,ro,bind "$0"
+        chroot "$0" /usr/bin/localdns agent --node-name n --node-dns 127.0.0.1 > "$0/run/localdns/said" 2>&1 & agent=$!
+        until grep -q '"msg":"metrics and health"' "$0/run/localdns/said"; do kill -0 $agent; sleep 0.1; done
+        kill $agent
+        wait $agent
+        cat "$0/run/localdns/said"`;
+      const { status, stdout } = spawnSync('unshare', ['--net', '--mount', 'sh', '-c', script, root], {
+        encoding: 'utf8',
+        // The heap as the chart has it.
+        env: { ...imageEnvironment(), NODE_DEBUG_NATIVE: 'COMPILE_CACHE', NODE_OPTIONS: '--max-old-space-size=160' },
+        timeout: 60_000,
+      });
+      equal(status, 0, stdout);
+      const taken = [
+        ...stdout.matchAll(/V8 code cache for \S+ (?:file:\/\/)?\/usr\/lib\/localdns\/(\S+) was accepted/g),
+      ];
+      const names = taken.map(([, name]) => name);
+      for (const name of ['localdns.js', 'agent-node-control.js', 'node_modules/koffi/index.cjs']) {
+        ok(names.includes(name), name);
+      }
+      doesNotMatch(stdout, /was rejected|no such file|writing cache|[Ww]arning/);
     });
   });
 

@@ -1,6 +1,6 @@
 /** All that the preflight judges, gathered beforehand, so that judging is pure. */
-import { BlockList, isIPv6 } from 'node:net';
-import type { Endpoint } from '../../../api/v1alpha1/address.ts';
+import { BlockList } from 'node:net';
+import { type Endpoint, isV6Address } from '../../../api/v1alpha1/address.ts';
 import type { ListenAddresses } from '../../listen/listeners.ts';
 import type { DatapathNames } from '../names.ts';
 import type { NftObject } from '../nft.ts';
@@ -132,7 +132,7 @@ export function isLoopback(address: string): boolean {
 }
 
 export function familyName(address: string): 'ipv4' | 'ipv6' {
-  return isIPv6(address) ? 'ipv6' : 'ipv4';
+  return isV6Address(address) ? 'ipv6' : 'ipv4';
 }
 
 /** Every address whose queries are to be caught in the packet filter. */
