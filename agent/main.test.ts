@@ -6,6 +6,7 @@ import { mkdtempSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import { after, afterEach, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { eventually } from '../test/tools/eventually.ts';
@@ -36,26 +37,29 @@ interface Line {
   sockets?: string[];
 }
 
+type Ending = number | 'never' | 'dies' | 'fails' | 'falls';
+
 /** The serving thread, in a process of its own. */
-function launch(withdraw: number | 'never' | 'dies', ...stateDir: string[]) {
+function launch(withdraw: Ending, ...stateDir: string[]) {
   const program = join(import.meta.dirname, 'scripted-agent.fake.ts');
   const child = spawn(process.execPath, [program, String(withdraw), ...stateDir], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
   children.push(child);
   if (child.pid !== undefined) folder.recordProcess(child.pid);
   const lines: Line[] = [];
   if (child.stdout !== null)
     createInterface({ input: child.stdout }).on('line', (line) => lines.push(JSON.parse(line)));
+  const complaints = text(child.stderr ?? assert.fail());
   const exit = once(child, 'exit').then(([code]) => code as number | null);
   const line = (what: keyof Line) =>
     eventually(`a line with ${what}`, withinMs, () => lines.find((each) => what in each));
-  return { child, exit, line };
+  return { child, exit, line, complaints };
 }
 
 /** One that serves. */
-async function start(withdraw: number | 'never' | 'dies') {
-  const { child, exit, line } = launch(withdraw);
+async function start(withdraw: Ending) {
+  const { child, exit, line, complaints } = launch(withdraw);
   const port = (await line('listening')).listening?.[0]?.port ?? 0;
   const socket = createSocket('udp4');
   sockets.push(socket);
@@ -66,7 +70,7 @@ async function start(withdraw: number | 'never' | 'dies') {
     const [answer] = (await once(socket, 'message')) as [Buffer];
     return answer;
   };
-  return { child, exit, line, ask };
+  return { child, exit, line, complaints, ask };
 }
 
 test('the worker is given the key of the start, by which the serving thread answers heartbeats', async () => {
@@ -109,6 +113,19 @@ test('a worker that dies is replaced, while serving goes on, and what the C libr
   assert.ok(sockets.length > 0);
   assert.ok(left !== undefined && !sockets.includes(left));
   await ask(identityQuery());
+});
+
+test('a worker that dies before anything is served ends the process with the code of what could not run, and a line that says so', async () => {
+  const { exit, complaints } = launch('fails');
+  assert.equal(await exit, 2);
+  assert.match(await complaints, /^localdns: the control worker ended before anything was served$/m);
+});
+
+test('a worker that dies at the end does not take the exit code along', async () => {
+  const { child, exit, complaints } = await start('falls');
+  child.kill('SIGTERM');
+  assert.equal(await exit, 0);
+  assert.equal(await complaints, '');
 });
 
 test('what it restores is not waited for when the end comes', async () => {

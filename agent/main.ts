@@ -63,6 +63,7 @@ class Agent {
   #stopping = false;
   #code = 0;
   #withdrawn = () => {};
+  #lastWait: NodeJS.Timeout | undefined;
   #everServed = false;
   /** Configurations are applied one at a time, in the order in which they come. */
   #applying: Promise<void> = Promise.resolve();
@@ -133,8 +134,10 @@ class Agent {
     this.#withdrawn();
     if (this.#stopping) return;
     // Before anything was served there is nothing to protect, and a failure at every start should be seen.
-    if (!this.#everServed) void this.#stop(2);
-    else setTimeout(() => this.#startWorker(), workerRestartMs);
+    if (!this.#everServed) {
+      process.stderr.write('localdns: the control worker ended before anything was served\n');
+      void this.#stop(2);
+    } else setTimeout(() => this.#startWorker(), workerRestartMs);
   }
 
   #hear(message: ToServing): void {
@@ -204,7 +207,8 @@ class Agent {
     await Promise.all([this.#swap.close(), this.#warmRestart?.stop()]);
     this.#flushLogs();
     this.#tell({ kind: 'stop' });
-    setTimeout(() => void this.#end(), flushMs).unref();
+    // Nothing else may be left that keeps the process alive until its exit code is known.
+    this.#lastWait = setTimeout(() => void this.#end(), this.#worker === undefined ? 0 : flushMs);
   }
 
   /** Queries that would still come while the sockets close go elsewhere first. */
@@ -220,6 +224,7 @@ class Agent {
   }
 
   async #end(): Promise<void> {
+    clearTimeout(this.#lastWait);
     await this.#worker?.terminate();
     this.#exit(this.#code);
   }

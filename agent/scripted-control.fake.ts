@@ -8,12 +8,16 @@ import type { ToControl, ToServing } from './channel.ts';
 import { tellingOfDescriptors } from './descriptors.ts';
 import { isLibc, linux, loadLibc } from './libc.ts';
 
-const { listen, withdrawAfterMs, dies } = workerData as {
+const { listen, withdrawAfterMs, dies, fails, falls } = workerData as {
   listen: { address: string; port: number };
   /** Undefined: never. */
   withdrawAfterMs: number | undefined;
   /** The first one does, once it is served, and leaves a socket behind. */
   dies: boolean;
+  /** Before it wants anything. */
+  fails: boolean;
+  /** When it shall end. */
+  falls: boolean;
 };
 const send = (message: ToServing) => parentPort?.postMessage(message);
 const say = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`);
@@ -65,11 +69,13 @@ parentPort?.on('message', (message: ToControl) => {
     if (withdrawAfterMs !== undefined) setTimeout(() => send({ kind: 'withdrawn' }), withdrawAfterMs);
   }
   if (message.kind === 'stop') {
+    if (falls) process.exit(1);
     // A configuration may have changed in this moment.
     send(desired);
     send({ kind: 'stopped' });
   }
 });
+if (fails) process.exit(1);
 if (dies && threadId === 1) say({ left: leaveSocket() });
 else if (dies) say({ sockets: socketsOfProcess() });
 say({ startKey: Buffer.from(workerData.startKey).toString('hex') });
