@@ -59,7 +59,7 @@ const contenders: Readonly<Record<string, Contender>> = {
   'LocalDNS from source': {
     needs: [],
     start: (folder, upstream) => agent(folder, upstream, 'from source'),
-    loads: [cachedUdp, cachedTcp, missesUdp, mixedUdp, atRates],
+    loads: [cachedUdp, cachedTcp, missesUdp, mixedUdp],
   },
   'LocalDNS, logging': {
     needs: [],
