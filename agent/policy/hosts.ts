@@ -4,7 +4,7 @@ import { addressOctets } from '../wire/address.ts';
 import type { LocalRecord } from '../wire/local-answer.ts';
 import { nameFromText } from '../wire/name.ts';
 import { classIn } from '../wire/query.ts';
-import { addressRecords, type Records, recordType, writeRecords } from './local-records.ts';
+import { addressRecordList, type Records, recordSets, recordType, writeRecords } from './local-records.ts';
 import type { Policy } from './policy.ts';
 
 export interface Host {
@@ -15,25 +15,31 @@ export interface Host {
 
 /** Of a name that stands in several hosts the addresses of all. */
 export function hosts(list: readonly Host[]): Policy {
-  const byName = new Map<string, Records>();
-  const add = (name: string, records: Records) => {
-    const known = byName.get(name) ?? new Map<number, readonly LocalRecord[]>();
-    const types = [...new Set([...known.keys(), ...records.keys()])];
-    byName.set(name, new Map(types.map((type) => [type, [...(known.get(type) ?? []), ...(records.get(type) ?? [])]])));
+  const gathered = new Map<string, LocalRecord[]>();
+  const add = (name: string, records: readonly LocalRecord[]) => {
+    const known = gathered.get(name);
+    if (known === undefined) gathered.set(name, [...records]);
+    else known.push(...records);
   };
   for (const { hostnames, addresses, ttlSeconds } of list) {
-    for (const hostname of hostnames) add(nameFromText(hostname), addressRecords(addresses, ttlSeconds));
+    for (const hostname of hostnames) add(nameFromText(hostname), addressRecordList(addresses, ttlSeconds));
     const pointers = hostnames.map((hostname) => ({
       type: recordType.PTR,
       ttlSeconds,
       data: Buffer.from(nameFromText(hostname), 'latin1'),
     }));
-    for (const address of addresses) add(nameFromText(reverseName(address)), new Map([[recordType.PTR, pointers]]));
+    for (const address of addresses) if (!isUnspecified(address)) add(nameFromText(reverseName(address)), pointers);
   }
+  const byName = new Map<string, Records>([...gathered].map(([name, records]) => [name, recordSets(records)]));
   return (query, out, limit) => {
     const records = byName.get(query.name);
     return records === undefined || query.class !== classIn ? 0 : writeRecords(out, query, limit, records);
   };
+}
+
+/** RFC 1122 §3.2.1.3, RFC 4291 §2.5.2: no host's. Lists of names that are to lead nowhere give it to thousands. */
+function isUnspecified(address: string): boolean {
+  return addressOctets(address).every((octet) => octet === 0);
 }
 
 /** Presentation form. */

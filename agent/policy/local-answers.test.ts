@@ -45,8 +45,8 @@ test('hosts: addresses of each family, nothing of other types, and names of addr
     ],
   });
   assert.deepEqual(await told(agent, 'DB.example'), [
-    'DB.example 60 A 10.0.0.1',
-    'DB.example 60 A 10.0.0.2',
+    'DB.example 5 A 10.0.0.1',
+    'DB.example 5 A 10.0.0.2',
     'DB.example 5 A 10.0.0.3',
   ]);
   assert.equal((await told(agent, 'db.example', type.AAAA)).length, 1);

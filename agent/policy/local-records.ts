@@ -15,12 +15,27 @@ export type Records = ReadonlyMap<number, readonly LocalRecord[]>;
 
 /** @param addresses IP addresses */
 export function addressRecords(addresses: readonly string[], ttlSeconds: number): Records {
-  const records = addresses.map((address) => ({
+  return recordSets(addressRecordList(addresses, ttlSeconds));
+}
+
+/** @param addresses IP addresses */
+export function addressRecordList(addresses: readonly string[], ttlSeconds: number): LocalRecord[] {
+  return addresses.map((address) => ({
     type: isIPv4(address) ? recordType.A : recordType.AAAA,
     ttlSeconds,
     data: addressOctets(address),
   }));
-  return Map.groupBy(records, ({ type }) => type);
+}
+
+/** Of one name. RFC 2181 §5: no record stands in a set twice; §5.2: those of a set have one TTL, which is the lowest. */
+export function recordSets(records: readonly LocalRecord[]): Records {
+  return new Map([...Map.groupBy(records, ({ type }) => type)].map(([type, set]) => [type, evened(set)]));
+}
+
+function evened(records: readonly LocalRecord[]): LocalRecord[] {
+  const ttlSeconds = records.reduce((least, record) => Math.min(least, record.ttlSeconds), Number.POSITIVE_INFINITY);
+  const distinct = new Map(records.map((record) => [record.data.toString('latin1'), { ...record, ttlSeconds }]));
+  return [...distinct.values()];
 }
 
 /** Those of the type that was asked; none of it is NODATA, for the name exists. */

@@ -1,6 +1,6 @@
 /** Answers that are made here, of records that all belong to the name that was asked. */
 import { finishAnswer, writeEmptyAnswer } from './answer.ts';
-import { origin } from './edns.ts';
+import { optLength, origin } from './edns.ts';
 import * as header from './header.ts';
 import { setU16, setU32 } from './octets.ts';
 import type { PendingQuery } from './query.ts';
@@ -28,7 +28,11 @@ export interface LocalAnswer {
 /** Writes the answer into `out`, cut down to TC=1 where it is longer than `limit`; returns its length. */
 export function writeLocalAnswer(out: Buffer, query: PendingQuery, limit: number, answer: LocalAnswer): number {
   const { rcode = header.rcode.noError, records = [], authority, extendedError = -1, extraText = '' } = answer;
+  const truncated = () => {
+    return writeEmptyAnswer(out, query, rcode, extendedError, extraText, origin.local, header.flag.truncated);
+  };
   writeEmptyAnswer(out, query, rcode);
+  const room = query.edns ? limit - optLength : limit;
   let at = header.headerLength + query.questionLength;
   const write = (owner: number, { type, ttlSeconds, data }: LocalRecord) => {
     setU16(out, at, owner);
@@ -38,7 +42,11 @@ export function writeLocalAnswer(out: Buffer, query: PendingQuery, limit: number
     setU16(out, at + 10, data.length);
     at += fixedLength + data.copy(out, at + fixedLength);
   };
-  for (const record of records) write(pointerToQuestion, record);
+  for (const record of records) {
+    // A profile may say more of one name than any message holds (RFC 1035 §4.2.2), and than there is room for here.
+    if (at + fixedLength + record.data.length > room) return truncated();
+    write(pointerToQuestion, record);
+  }
   setU16(out, 6, records.length);
   if (authority !== undefined) {
     write(pointerToQuestion + query.name.length - authority.ownerLength, authority);

@@ -89,6 +89,27 @@ test('addresses are read as Kubernetes means them, wherever they come from', asy
   await is(['10.1.2.4', '10.1.2.5']);
 });
 
+test('a Service with more addresses than an answer holds is no target, and may be what a network policy is about', async () => {
+  server.put('services', { metadata: cloud, spec: { type: 'ClusterIP', clusterIPs: ['None'] } } as Stored);
+  const slice = (name: string, of: number, count: number) => {
+    const labels = { 'kubernetes.io/service-name': cloud.name };
+    const endpoints = Array.from({ length: count }, (_, at) => ({ addresses: [`10.${of}.${at >> 8}.${at & 255}`] }));
+    server.put('endpointslices', { metadata: { ...cloud, name, labels }, addressType: 'IPv4', endpoints } as Stored);
+  };
+  slice('one', 1, 2_000);
+  const counted = (target: ServiceTarget) => (target.kind === 'addresses' ? target.addresses.length : target);
+  const has = (count: number, wanted: unknown) =>
+    eventually(`${count} addresses`, 5_000, () => {
+      assert.equal(counted(targets.endpoints(cloud)), count);
+      assert.deepEqual(counted(targets.get(cloud)), wanted);
+      return true;
+    });
+  await has(2_000, 2_000);
+  slice('two', 2, 1);
+  const reason = 'Service emulator/cloud has more than 2000 addresses, which no answer holds';
+  await has(2_001, { kind: 'unusable', reason });
+});
+
 test('what does not change a target wakes nobody', async () => {
   service('LoadBalancer', [{ ip: '198.51.100.9', ipMode: 'VIP' }]);
   await becomes({ kind: 'addresses', addresses: ['198.51.100.9'] });

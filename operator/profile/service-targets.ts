@@ -37,6 +37,9 @@ interface Kept {
   readonly ingress: readonly Ingress[];
 }
 
+/** RFC 1035 §4.2.2: of IPv6 addresses, at 28 octets each, a message holds 2,300. */
+const maxAddresses = 2_000;
+
 const headless = 'None';
 const unknown: ServiceTarget = { kind: 'unknown' };
 
@@ -54,7 +57,9 @@ export class ServiceTargets {
   }
 
   get({ namespace, name, addressesFrom }: ServiceRef): ServiceTarget {
-    return this.#follow({ namespace, name }).target(addressesFrom);
+    const target = this.#follow({ namespace, name }).target(addressesFrom);
+    if (target.kind !== 'addresses' || target.addresses.length <= maxAddresses) return target;
+    return unusable(`Service ${namespace}/${name} has more than ${maxAddresses} addresses, which no answer holds`);
   }
 
   /** Where the ready ones are that a Service leads to, whatever addresses it has of its own. */
