@@ -151,7 +151,7 @@ export class Builder {
           serveStale: block.serveStale,
           prefetch: config.cache?.prefetch ?? true,
           searchPath: this.#relief(blockId, config, block, counts, used.rulings),
-          rebind: rebindProtection(config, listener, block, counts),
+          rebind: rebindProtection(rebindOf(config, listener, block), counts),
           forwarder: new SocketBoundForwarder(
             {
               upstreams: over(block.protocol === 'PreferUDP' ? 'udp' : 'tcp'),
@@ -298,16 +298,19 @@ function localPolicies(config: NodeConfig, { serverBlocks }: ListenerConfig): Lo
 }
 
 /** For blocks whose names anybody may register, which is what a configuration does not say otherwise. */
-function rebindProtection(
+function rebindOf(
   { rebind, clusterDomain, upstreams }: NodeConfig,
   { serverBlocks }: ListenerConfig,
   { zone, forwardDestination }: ServerBlockConfig,
-  counts: Float64Array,
-): RebindProtection | undefined {
+): NodeConfig['rebind'] {
   const usual = serverBlocks.find((block) => block.zone === '.')?.forwardDestination;
   // A zone with a server of its own has been given to that server, and the addresses are the server's to say.
   const isOwn = forwardDestination !== usual && upstreams.some(({ name }) => name === forwardDestination);
-  if (rebind === undefined || isOwn || isWithin(zone, clusterDomain)) return undefined;
+  return isOwn || isWithin(zone, clusterDomain) ? undefined : rebind;
+}
+
+function rebindProtection(rebind: NodeConfig['rebind'], counts: Float64Array): RebindProtection | undefined {
+  if (rebind === undefined) return undefined;
   return new RebindProtection(rebind, {
     blocked: () => bump(counts, ZoneCount.rebindBlocked),
     reported: () => bump(counts, ZoneCount.rebindReported),
@@ -343,6 +346,7 @@ function namedUpstream(name: string, { upstreams }: NodeConfig) {
 /** What a block must share with its predecessor to keep its cache: where answers come from, and how long they hold. */
 function blockIdentity(listener: ListenerConfig, block: ServerBlockConfig, config: NodeConfig): string {
   const upstream = namedUpstream(block.forwardDestination, config);
+  const rebind = rebindOf(config, listener, block);
   return JSON.stringify([
     listener.name,
     block.zone,
@@ -353,6 +357,6 @@ function blockIdentity(listener: ListenerConfig, block: ServerBlockConfig, confi
     block.negativeCacheDurationInSeconds,
     block.serveStaleDurationInSeconds,
     // What was let in before shall not be served from now on, nor the other way round.
-    ...(config.rebind?.mode === 'Enforce' ? [config.rebind] : []),
+    ...(rebind?.mode === 'Enforce' ? [rebind] : []),
   ]);
 }
