@@ -27,6 +27,8 @@ import type { Probed } from './trial/trial.ts';
 const retryMs = 2_000;
 const pongTimeoutMs = 1_000;
 const metricsRetryMs = 5_000;
+/** How long the last lines wait for whoever reads them: the serving thread does not wait much longer for the worker. */
+const lastLinesMs = 1_000;
 /** Longer than the serving thread takes where nobody answers. */
 const probesTimeoutMs = 30_000;
 
@@ -43,7 +45,7 @@ export type OpenSource = (sink: ConfigSink) => ConfigSource;
 
 export class Control implements ConfigSink {
   readonly log: Log;
-  readonly #flush: () => void;
+  readonly #endLog: (withinMs: number) => Promise<void>;
   readonly #queries: QueryLogPump;
   readonly #port: MessagePort;
   readonly #options: AgentOptions;
@@ -75,14 +77,14 @@ export class Control implements ConfigSink {
   #pings = 0;
 
   constructor(port: MessagePort, { options, version, startKey, queryLog }: ControlData, openSource: OpenSource) {
-    const { log, flush, queries } = openLog(options.logLevel);
+    const { log, end, lost, queries } = openLog(options.logLevel, systemClock);
     this.log = log;
-    this.#flush = flush;
+    this.#endLog = end;
     this.#queries = new QueryLogPump(queryLog, systemClock, queries);
     this.#port = port;
     this.#options = options;
     this.#nodeDns = options.nodeDns ?? [];
-    this.#metrics = new Metrics(version);
+    this.#metrics = new Metrics(version, lost);
     this.#ready = new ReadyFile(options.readyFile);
     this.#source = openSource(this);
     this.#interceptor = new Interceptor({
@@ -364,7 +366,7 @@ export class Control implements ConfigSink {
     this.#closeHealth();
     this.#queries.end();
     this.log.info('stopped');
-    this.#flush();
+    await this.#endLog(lastLinesMs);
     this.#send({ kind: 'stopped' });
     await this.#source.stop();
   }

@@ -1,30 +1,43 @@
 /** The one door to pino: JSON lines on stdout, written by the control worker. */
-import { destination, type Logger, pino } from 'pino';
+import { type Logger, pino } from 'pino';
+import type { Clock } from './clock.ts';
+import { LogOutput, withoutWaiting } from './log-output.ts';
 
 export type Log = Logger;
 
+const stdout = 1;
 /** Octets of lines about queries that are written in one go. */
 const queryLinesOctets = 8 * 1024;
+/** Of the room for lines that wait, what those about queries may fill: the others say what is wrong. */
+const queryLinesShare = 0.5;
 
-/** `flush` before the process ends: lines are written in the background. */
-export function openLog(level: string) {
-  const stream = destination({ dest: 1, sync: true });
+/** `end` before the process does: lines may wait for whoever reads them. */
+export function openLog(level: string, clock: Clock) {
+  const output = new LogOutput(withoutWaiting(stdout), clock);
   const formatters = { level: (label: string) => ({ level: label }) };
-  const log: Log = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters }, stream);
-  return { log, flush: () => stream.flushSync(), queries: openQueryLines(level, formatters) };
+  const log: Log = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters }, output);
+  return {
+    log,
+    end: (withinMs: number) => output.end(withinMs),
+    lost: () => output.lost,
+    queries: openQueryLines(level, formatters, output),
+  };
 }
 
 /** There may be thousands a second, each with the time at which its query was answered: they are written many at a time. */
-function openQueryLines(level: string, formatters: { level: (label: string) => object }) {
-  const stream = destination({ dest: 1, sync: true, minLength: queryLinesOctets });
+function openQueryLines(level: string, formatters: { level: (label: string) => object }, output: LogOutput) {
   let atMs = 0;
   const timestamp = () => `,"time":"${new Date(atMs).toISOString()}"`;
-  const log = pino({ level, base: null, timestamp, formatters }, stream);
+  const write = (line: string) => {
+    output.hold(line, queryLinesShare);
+    if (output.waiting >= queryLinesOctets) output.flush();
+  };
+  const log = pino({ level, base: null, timestamp, formatters }, { write });
   return {
     write: (line: object, wallMs: number): void => {
       atMs = wallMs;
       log.info(line, 'query');
     },
-    flush: () => stream.flushSync(),
+    flush: () => output.flush(),
   };
 }

@@ -1,5 +1,15 @@
 /** What metrics read off tallies. */
 import { UpstreamCount } from './forward/upstream.ts';
+import { ListenerCount } from './server/plan.ts';
+
+/** Why, and where it is counted. */
+export const connectionsCut = [
+  ['refused_per_client', ListenerCount.refusedPerClient],
+  ['refused_in_all', ListenerCount.refusedInAll],
+  ['displaced', ListenerCount.displaced],
+  ['unread', ListenerCount.unread],
+  ['unfinished', ListenerCount.unfinished],
+] as const;
 
 export interface Tally {
   labels: Record<string, string>;

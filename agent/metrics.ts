@@ -5,18 +5,10 @@ import type { DatapathFacts } from './datapath/datapath.ts';
 import type { Counters } from './datapath/node-rules.ts';
 import { answerSeconds, type Figures, figuresOf, type HistogramSample } from './figures.ts';
 import { UpstreamCount } from './forward/upstream.ts';
-import { each, type Sample, type Tally, upstreamQueries } from './metric-samples.ts';
+import { connectionsCut, each, type Sample, type Tally, upstreamQueries } from './metric-samples.ts';
 import { askedPlaces, firstRcodeCount, ListenerCount, localReasons, placeOf, ZoneCount } from './server/plan.ts';
 import type { TallyNotice } from './tallies.ts';
 import { ConnectionCount } from './upstream-connections.ts';
-
-const connectionsCut = [
-  ['refused_per_client', ListenerCount.refusedPerClient],
-  ['refused_in_all', ListenerCount.refusedInAll],
-  ['displaced', ListenerCount.displaced],
-  ['unread', ListenerCount.unread],
-  ['unfinished', ListenerCount.unfinished],
-] as const;
 
 const rcodeNames = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED'];
 
@@ -36,7 +28,8 @@ export class Metrics {
   readonly configurations: Counter;
   readonly serving: Gauge;
 
-  constructor(version: string) {
+  /** @param lostLines of the log */
+  constructor(version: string, lostLines: () => number = () => 0) {
     const prefix = 'localdns_';
     // How late the loop of the worker is: to know, it would wake a hundred times a second, and nobody waits for it.
     collectDefaultMetrics({ register: this.#registry, prefix, eventLoopMonitoringPrecision: neverMs });
@@ -46,6 +39,12 @@ export class Metrics {
     this.#fromZones();
     this.#fromUpstreams();
     this.#fromCache();
+    this.#counter(
+      'localdns_lost_log_lines_total',
+      'Lines of the log that were lost, because nobody reads the output of the process.',
+      [],
+      () => [[{}, lostLines()]],
+    );
     const registers = [this.#registry];
     this.configurations = new Counter({
       name: 'localdns_configurations_total',
