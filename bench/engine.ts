@@ -31,22 +31,26 @@ const memoryCases = [
   { names: 100_000, maxBytes: '8Mi' },
 ] as const;
 
-type Start = (folder: RunFolder, upstream: number, caches: boolean) => Promise<Program>;
+type Start = (folder: RunFolder, upstream: number) => Promise<Program>;
 
 const forceTcp = { '.': { protocol: 'ForceTCP', forwardDestination: 'ClusterCoreDNS' } };
 
-/** All three forward over TCP. */
-const servers: Readonly<Record<'LocalDNS' | 'unbound' | 'CoreDNS', Start>> = {
+/** All forward over TCP, and keep what they are told. */
+const servers = {
   LocalDNS: (folder, upstream) => startBundled(folder, upstream, '32Mi'),
   unbound: (folder, upstream) => startForwarder(folder, upstream, ['tcp-upstream: yes']),
-  CoreDNS: (folder, upstream, caches) =>
-    startCoreDns(folder, 'coredns', [
-      ...(caches ? ['cache 3600'] : []),
-      `forward . 127.0.0.1:${upstream} {`,
-      '  force_tcp',
-      '}',
-    ]),
+  CoreDNS: (folder, upstream) => startCoreDns(folder, 'coredns', ['cache 3600', ...forwarding(upstream)]),
+} as const satisfies Record<string, Start>;
+
+/** What a miss costs one that keeps nothing, and has less to do. */
+const missServers: Readonly<Record<string, Start>> = {
+  ...servers,
+  'CoreDNS, no cache': (folder, upstream) => startCoreDns(folder, 'coredns-no-cache', forwarding(upstream)),
 };
+
+function forwarding(upstream: number): string[] {
+  return [`forward . 127.0.0.1:${upstream} {`, '  force_tcp', '}'];
+}
 
 export async function benchEngine(say: (line: string) => void): Promise<void> {
   const lacks = lacking(['unbound', 'dnsperf', 'coredns']);
@@ -68,7 +72,7 @@ export async function benchEngine(say: (line: string) => void): Promise<void> {
 /** The servers take turns in short rounds, so that what else the machine does meets all of them. */
 async function missCost(folder: RunFolder, say: (line: string) => void): Promise<MissReading[]> {
   const upstream = await startEveryName(folder);
-  const running = await startAll(folder, upstream, false);
+  const running = await startAll(folder, upstream, missServers);
   const readings: MissReading[] = [];
   // The first round only warms them up.
   for (let round = 0; round <= missRounds; round += 1) {
@@ -87,7 +91,7 @@ async function missCost(folder: RunFolder, say: (line: string) => void): Promise
 
 async function floodLatency(folder: RunFolder, say: (line: string) => void): Promise<FloodReading[]> {
   const upstream = await startEveryName(folder);
-  const running = await startAll(folder, upstream, true);
+  const running = await startAll(folder, upstream, servers);
   const popular = Array.from({ length: popularNames }, (_, at) => `popular-${at}.services.bench.example`);
   const readings: FloodReading[] = [];
   for (let round = 0; round <= floodRounds; round += 1) {
@@ -139,9 +143,13 @@ function startBundled(folder: RunFolder, upstream: number, maxBytes: string): Pr
   return startAgent(folder, upstream, { spec, program: variants.bundled });
 }
 
-async function startAll(folder: RunFolder, upstream: Program, caches: boolean): Promise<Map<string, Program>> {
+async function startAll(
+  folder: RunFolder,
+  upstream: Program,
+  which: Readonly<Record<string, Start>>,
+): Promise<Map<string, Program>> {
   const running = new Map<string, Program>();
-  for (const [name, start] of Object.entries(servers)) running.set(name, await start(folder, upstream.port, caches));
+  for (const [name, start] of Object.entries(which)) running.set(name, await start(folder, upstream.port));
   return running;
 }
 
