@@ -122,6 +122,22 @@ const cases: Case[] = [
     is: 'down',
   },
   {
+    title: 'measured when it had stopped, as an operator finds that has just begun',
+    report: { isServing: false, changedMs: 60_000 },
+    measured: { measuredAt: '1970-01-01T00:01:00Z' },
+    seen: { sinceMs: 300_000, seenMs: 300_000, downSinceMs: 300_000 },
+    nowMs: 310_000,
+    is: 'bad NotServing',
+  },
+  {
+    title: 'stopped half a minute after it had measured, as an operator finds that has just begun',
+    report: { isServing: false, changedMs: 90_000 },
+    measured: { measuredAt: '1970-01-01T00:01:00Z' },
+    seen: { sinceMs: 300_000, seenMs: 300_000, downSinceMs: 300_000 },
+    nowMs: 310_000,
+    is: 'down',
+  },
+  {
     title: 'proved itself with the facts of before',
     report: { appliedRevision: 'older' },
     measured: { revision: 'old', profileRevision: 'p-1', attempt: 2 },

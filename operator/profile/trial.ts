@@ -158,8 +158,14 @@ function proven(facts: TrialFacts, verdict: Standing, trial: TrialTerms, sightin
       : { kind: 'pending', untilMs: silence.atMs, isProven: true };
   if (report.isServing) return verdict;
   const sinceMs = sighting.downSinceMs ?? nowMs;
-  if (sinceMs < trialEnd(writtenAtMs, trial)) return unserving(report.failure, sighting, nowMs);
+  if (sinceMs < trialEnd(writtenAtMs, trial) || hasStoppedInTrial(report))
+    return unserving(report.failure, sighting, nowMs);
   return { kind: 'down', sinceMs, message: report.failure ?? NOT_SERVING };
+}
+
+/** By the clock of its node alone: an operator that has just begun has not seen when it stopped. */
+function hasStoppedInTrial({ changedMs, health }: TrialFacts['report']): boolean {
+  return changedMs !== undefined && changedMs < Date.parse(health?.measuredAt ?? '') + REPORT_MS;
 }
 
 function unserving(failure: string | undefined, { downSinceMs, seenMs }: Sighting, nowMs: number): Standing {

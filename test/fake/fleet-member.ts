@@ -1,4 +1,5 @@
 /** A node of a fleet: what it is, and what becomes of it. */
+import type { NodeHealth } from '../../api/v1alpha1/node.ts';
 import type { TrialTerms, WrittenFacts } from '../../operator/profile/facts.ts';
 import type { Given } from '../../operator/profile/rollout.ts';
 import type { RolloutNode } from '../../operator/profile/rollout-node.ts';
@@ -10,6 +11,9 @@ const faulty = ['bad', 'unable', 'silent', 'downs', 'later'] as const;
 export type Fault = (typeof faulty)[number];
 export type Outcome = 'good' | Fault;
 
+/** How long the control plane takes to find out that a kubelet is gone. */
+export const LATER_MS = 40_000;
+
 export interface Member {
   readonly name: string;
   readonly uid: string;
@@ -20,6 +24,8 @@ export interface Member {
   isServedByOther: boolean;
   /** It served when it was given what it carries. */
   wasServing: boolean;
+  /** So many nodes might be unavailable then. */
+  givenUnder: number;
   /** What its agent takes up just now, and in how many ticks it will have; undefined where it is up to date. */
   takes: string | undefined;
   waits: number;
@@ -41,7 +47,7 @@ export interface Member {
   isDown: boolean;
 }
 
-export const figures = { queries: 0, servFailPermille: 0, p99Micros: 0 };
+const figures = { queries: 0, servFailPermille: 0, p99Micros: 0 };
 export const silence: WrittenFacts['report'] = {
   ...{ appliedRevision: '', isServing: false, isRefused: false },
   ...{ measures: true, health: undefined, failure: undefined },
@@ -51,7 +57,15 @@ export const silence: WrittenFacts['report'] = {
 export function newMember(index: number, bornMs: number, random: Random): Member {
   const [zone, pool] = [`z${random.below(3)}`, `p${random.below(2)}`];
   const name = `n${String(index).padStart(3, '0')}`;
-  const fresh = { written: undefined, wasServing: false, takes: undefined, waits: 0, begunMs: undefined, bornMs };
+  const fresh = {
+    written: undefined,
+    wasServing: false,
+    givenUnder: 0,
+    takes: undefined,
+    waits: 0,
+    begunMs: undefined,
+    bornMs,
+  };
   const here = { awaySinceMs: undefined, hereSinceMs: bornMs, backAtMs: Number.POSITIVE_INFINITY, ails: undefined };
   return {
     name,
@@ -76,6 +90,19 @@ export function isServing({ written, isServedByOther }: Member): boolean {
   return written?.report.isServing ?? isServedByOther;
 }
 
+/** Something will become of it without anybody's doing. */
+export function isBusy(member: Member, outcome: Outcome, nowMs: number): boolean {
+  const { written, awaySinceMs, backAtMs, begunMs } = member;
+  if (backAtMs < Number.POSITIVE_INFINITY && !member.isDown) return true;
+  if (written === undefined || awaySinceMs !== undefined || member.ails === 'silent') return false;
+  if (outcome === 'silent') return false;
+  const { appliedRevision, health, isServing: serves } = written.report;
+  const isDue = written.trial !== undefined && health === undefined;
+  const isDoomed = outcome === 'later' && nowMs - (begunMs ?? nowMs) < LATER_MS;
+  const isBlinking = !serves && outcome !== 'unable' && member.ails !== 'unable';
+  return appliedRevision !== written.revision || isDue || isDoomed || isBlinking;
+}
+
 /** As a rollout sees it. */
 export function seenAs(member: Member, standing: Standing): RolloutNode {
   const { name, zone, pool, written, awaySinceMs, isLeaving, isServedByOther } = member;
@@ -92,6 +119,17 @@ export function marksOf(member: Member, { hasJoined, isLate }: Given, isFirst: b
   const wasServed = isServing(member) || (isFirst && member.written?.trial?.served === true);
   const served = wasServed && (isFirst || member.isServedByOther);
   return { ...(hasJoined && { joined: true }), ...(served && { served }), ...(isLate && { late: true }) };
+}
+
+/** What its agent has measured: once in a trial, whatever becomes of it. */
+export function healthOf(
+  { profileRevision, trial, report: { health } }: WrittenFacts,
+  { revision, probes, nowMs }: { revision: string; probes: NodeHealth['probes']; nowMs: number },
+): NodeHealth {
+  const attempt = trial?.attempt;
+  const isMeasured = health?.attempt === attempt && health?.profileRevision === profileRevision;
+  const measuredAt = (isMeasured ? health?.measuredAt : undefined) ?? new Date(nowMs).toISOString();
+  return { revision, profileRevision, attempt, soakSeconds: 0, ...figures, probes, measuredAt };
 }
 
 /** An agent writes what it has to say, and nothing that stands there already. */

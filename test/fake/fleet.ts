@@ -15,9 +15,11 @@ import type { Random } from '../fuzz/random.ts';
 import {
   carries,
   type Fault,
-  figures,
   hash,
+  healthOf,
+  isBusy,
   isServing,
+  LATER_MS,
   type Member,
   marksOf,
   newMember,
@@ -28,8 +30,6 @@ import {
 } from './fleet-member.ts';
 
 const TICK_MS = 5_000;
-/** How long the control plane takes to find out that a kubelet is gone. */
-const LATER_MS = 40_000;
 /** So many batches may follow until then. */
 const BATCHES_UNTIL_FOUND = LATER_MS / TICK_MS + 1;
 /** Longer than anybody judges a node by what it carries. */
@@ -173,7 +173,7 @@ export class Fleet {
 
   /** To when something is due, where nothing can happen before. False where nothing is. */
   skip(): boolean {
-    if (this.members.some((member) => this.#isBusy(member))) return true;
+    if (this.members.some((member) => isBusy(member, this.#outcome(member), this.nowMs))) return true;
     if (this.#lookAgainAtMs === undefined) return false;
     while (this.nowMs + TICK_MS < this.#lookAgainAtMs) this.nowMs += TICK_MS;
     return true;
@@ -218,6 +218,10 @@ export class Fleet {
     }).length;
   }
 
+  get #allowed(): number {
+    return allowedUnavailable(this.settings.maxUnavailable, this.members.length);
+  }
+
   /** Machines that a revision took down within a day, and that are not there any more. */
   get killed(): number {
     return this.#killedAtMs.filter((ms) => ms > this.nowMs - 86_400_000).length;
@@ -232,6 +236,7 @@ export class Fleet {
     const marks = marksOf(member, given, this.state?.good === undefined);
     const terms = { soakSeconds, probes: [], attempt: this.state?.attempt, ...marks };
     member.wasServing = isServing(member);
+    member.givenUnder = this.#allowed;
     member.isServedByOther = false;
     // Who never took up what came in between has nothing to do.
     const rendered = this.#rendered(revision);
@@ -252,7 +257,7 @@ export class Fleet {
     if (written === undefined || member.awaySinceMs !== undefined || ails === 'silent') return;
     const outcome = this.#outcome(member);
     if (outcome === 'silent') return;
-    const { trial, profileRevision } = written;
+    const { trial } = written;
     if (member.takes === undefined && written.report.appliedRevision !== written.revision) {
       member.takes = written.revision;
       member.waits = member.pace;
@@ -273,23 +278,10 @@ export class Fleet {
     }
     const isOver = trial !== undefined && soakedMs >= trial.soakSeconds * 1000;
     const probes = [{ name: 'a.example', ok: outcome !== 'bad' }];
-    const of = { revision, profileRevision, attempt: trial?.attempt };
-    const health = { ...of, soakSeconds: 0, ...figures, probes, measuredAt: '' };
+    const health = isOver ? healthOf(written, { revision, probes, nowMs: this.nowMs }) : undefined;
     const serves = outcome !== 'unable' && ails !== 'unable' && this.nowMs >= member.stoppedUntilMs;
-    this.#report(member, { appliedRevision: revision, isServing: serves, health: isOver ? health : undefined });
-  }
-
-  #isBusy(member: Member): boolean {
-    const { written, awaySinceMs, backAtMs, begunMs } = member;
-    if (backAtMs < Number.POSITIVE_INFINITY && !member.isDown) return true;
-    if (written === undefined || awaySinceMs !== undefined || member.ails === 'silent') return false;
-    const outcome = this.#outcome(member);
-    if (outcome === 'silent') return false;
-    const { appliedRevision, health, isServing: serves } = written.report;
-    const isDue = written.trial !== undefined && health === undefined;
-    const isDoomed = outcome === 'later' && this.nowMs - (begunMs ?? this.nowMs) < LATER_MS;
-    const isBlinking = !serves && outcome !== 'unable' && member.ails !== 'unable';
-    return appliedRevision !== written.revision || isDue || isDoomed || isBlinking;
+    const changedMs = serves === written.report.isServing ? written.report.changedMs : this.nowMs;
+    this.#report(member, { appliedRevision: revision, isServing: serves, changedMs, health });
   }
 
   #report(member: Member, more: Partial<WrittenFacts['report']>): void {
@@ -342,8 +334,15 @@ export class Fleet {
   #judge(give: readonly Given[]): void {
     const { target, state, settings, members } = this;
     const good = state?.good;
-    const allowed = allowedUnavailable(settings.maxUnavailable, members.length);
+    const bounds = members.map((member) => (carries(member) === good ? 0 : member.givenUnder));
+    // Of machines that are removed nobody who was given something before is taken back.
+    const allowed = Math.max(this.#allowed, ...bounds);
     const given = new Map(give.map((gift) => [gift.node, gift]));
+    // Who joins served nobody before, and comes by himself.
+    const isPending = (member: Member): boolean => {
+      const { standing } = this.#seen(member);
+      return member.written?.trial?.joined !== true && standing.kind === 'pending' && standing.isProven !== true;
+    };
     // Who is ill by himself is no worse off.
     const isUnproven = (member: Member): boolean => {
       const isIll = member.ails !== undefined || this.nowMs < member.stoppedUntilMs + TICK_MS;
@@ -353,9 +352,13 @@ export class Fleet {
       // What a node makes of the good one is its own affair: also where it never takes it up.
       const [outcome, isGood] = [this.#outcome(member), carries(member) === good];
       if (member.begunMs === undefined) return !isGood || outcome !== 'silent';
-      return isGood ? !isServing(member) && outcome === 'good' : ['bad', 'unable'].includes(outcome);
+      if (isGood) return !isServing(member) && outcome === 'good';
+      return isPending(member) || ['bad', 'unable'].includes(outcome);
     };
-    const before = members.filter(isUnproven).length;
+    // Who is on trial has its place already, though it was ill when that began.
+    const before = members.filter(
+      (member) => isUnproven(member) || (given.has(member.name) && isPending(member)),
+    ).length;
     const after = members.filter((member) =>
       given.has(member.name)
         ? member.awaySinceMs === undefined && member.ails === undefined && isServing(member)
@@ -365,15 +368,10 @@ export class Fleet {
     if (this.hurt + this.killed > allowed * (this.faults.includes('later') ? BATCHES_UNTIL_FOUND : 1))
       this.offences.push(`${this.hurt} hurt, ${this.killed} killed, ${allowed} allowed`);
 
-    // Who joins served nobody before, and comes by himself.
     const trials = give.filter(({ isTrial, hasJoined }) => isTrial && !hasJoined);
     if (trials.length > allowed) this.offences.push(`${trials.length} on trial at once, ${allowed} allowed`);
     const isUnderWay = members.some(
-      (member) =>
-        carries(member) === target &&
-        member.awaySinceMs === undefined &&
-        member.written?.trial?.joined !== true &&
-        this.#seen(member).standing.kind === 'pending',
+      (member) => carries(member) === target && member.awaySinceMs === undefined && isPending(member),
     );
     if (state?.phase === 'Batch' && trials.length > 0 && isUnderWay) this.offences.push('two batches at once');
     if (target !== good && target === this.#failed && give.some(({ revision }) => revision === target)) {
