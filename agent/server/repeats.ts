@@ -12,11 +12,29 @@ const places = 4_096;
 /** Of most queries, and of most answers. */
 const maxQueryOctets = 124;
 const maxAnswerOctets = 256;
-/** And one for what stands behind the last whole one. */
-const maxQueryWords = maxQueryOctets / Int32Array.BYTES_PER_ELEMENT + 1;
+const octetsPerWord = Int32Array.BYTES_PER_ELEMENT;
 /** Of the first word of a query; before them stands the id, which is the query's own (RFC 1035 §4.1.1). */
 const flagsOfWord = endianness() === 'LE' ? 0xffff0000 | 0 : 0xffff;
 const none = -1;
+
+/**
+ * What a place is made of, in words of 32 bits. It stands side by side: where the names that are asked for are many, what a hit costs is the
+ * lines of memory that the processor has to fetch for it.
+ */
+const Place = {
+  /** Of the query, in octets; 0 where nothing is kept. */
+  queryLength: 0,
+  answerLength: 1,
+  /** A number of 64 bits. */
+  untilMs: 2,
+  first: 4,
+  stamp: 5,
+  owner: 6,
+  /** And one word for what stands behind the last whole one. */
+  query: 8,
+  answer: 8 + maxQueryOctets / octetsPerWord + 1,
+} as const;
+const wordsPerPlace = Place.answer + maxAnswerOctets / octetsPerWord;
 
 /** The octets of a query as words of 32 bits: a quarter of the steps. */
 class Words {
@@ -46,54 +64,46 @@ class Words {
 }
 
 export class Repeats<Owner> {
-  readonly #queries = new Int32Array(places * maxQueryWords);
-  readonly #words = new Words();
-  /** 0 where nothing is kept. */
-  readonly #queryLengths = new Uint8Array(places);
-  /** Views of one memory, each made when its place is first used. */
-  readonly #memory = Buffer.alloc(places * maxAnswerOctets);
-  readonly #answers: (Buffer | undefined)[] = new Array(places).fill(undefined);
-  readonly #answerLengths = new Uint16Array(places);
-  readonly #owners: (Owner | undefined)[] = new Array(places).fill(undefined);
-  readonly #firsts = new Int32Array(places);
-  readonly #stamps = new Int32Array(places);
-  readonly #untilMs = new Float64Array(places);
+  readonly #octets = Buffer.alloc(places * wordsPerPlace * octetsPerWord);
+  readonly #words = new Int32Array(this.#octets.buffer);
+  readonly #times = new Float64Array(this.#octets.buffer);
+  readonly #owners: Owner[] = [];
+  readonly #query = new Words();
 
   /** The place of the answer to `packet`, or -1. */
   find(packet: Buffer, nowMs: number): number {
+    const query = this.#query;
+    if (!query.pointAt(packet)) return none;
     const words = this.#words;
-    if (!words.pointAt(packet)) return none;
-    const place = placeOf(words, packet);
-    if (this.#queryLengths[place] !== packet.length || nowMs >= (this.#untilMs[place] as number)) return none;
-    const queries = this.#queries;
-    const from = place * maxQueryWords;
-    for (let at = 0; at < words.count; at += 1) if (queries[from + at] !== words.at(at)) return none;
-    return queries[from + words.count] === restOf(packet) ? place : none;
+    const place = placeOf(query, packet);
+    if (words[place + Place.queryLength] !== packet.length) return none;
+    if (nowMs >= (this.#times[(place + Place.untilMs) >> 1] as number)) return none;
+    const from = place + Place.query;
+    for (let at = 0; at < query.count; at += 1) if (words[from + at] !== query.at(at)) return none;
+    return words[from + query.count] === restOf(packet) ? place : none;
   }
 
   owner(place: number): Owner {
-    return this.#owners[place] as Owner;
+    return this.#owners[this.#words[place + Place.owner] as number] as Owner;
   }
 
   /** Of the entry of the cache. */
   first(place: number): number {
-    return this.#firsts[place] as number;
+    return this.#words[place + Place.first] as number;
   }
 
   stamp(place: number): number {
-    return this.#stamps[place] as number;
+    return this.#words[place + Place.stamp] as number;
   }
 
-  answerLength(place: number): number {
-    return this.#answerLengths[place] as number;
-  }
-
-  /** With the id of `packet`; its octets are used again for the next one at this place. */
-  answer(place: number, packet: Buffer): Buffer {
-    const answer = this.#answers[place] as Buffer;
-    answer[0] = packet[0] as number;
-    answer[1] = packet[1] as number;
-    return answer;
+  /** Writes the answer to `packet` to `out`, with its id. Returns its length. */
+  answer(place: number, packet: Buffer, out: Buffer): number {
+    const from = (place + Place.answer) * octetsPerWord;
+    const length = this.#words[place + Place.answerLength] as number;
+    copyOctets(this.#octets, from, from + length, out, 0);
+    out[0] = packet[0] as number;
+    out[1] = packet[1] as number;
+    return length;
   }
 
   /**
@@ -101,26 +111,32 @@ export class Repeats<Owner> {
    * @param untilMs from then on the answer would be another one
    */
   keep(packet: Buffer, answer: Buffer, length: number, owner: Owner, { first, stamp }: Entry, untilMs: number): void {
+    const query = this.#query;
+    if (length > maxAnswerOctets || !query.pointAt(packet)) return;
     const words = this.#words;
-    if (length > maxAnswerOctets || !words.pointAt(packet)) return;
-    const place = placeOf(words, packet);
-    const from = place * maxQueryWords;
-    for (let at = 0; at < words.count; at += 1) this.#queries[from + at] = words.at(at);
-    this.#queries[from + words.count] = restOf(packet);
-    this.#queryLengths[place] = packet.length;
-    this.#answers[place] ??= this.#memory.subarray(place * maxAnswerOctets, (place + 1) * maxAnswerOctets);
-    copyOctets(answer, 0, length, this.#answers[place], 0);
-    this.#answerLengths[place] = length;
-    this.#owners[place] = owner;
-    this.#firsts[place] = first;
-    this.#stamps[place] = stamp;
-    this.#untilMs[place] = untilMs;
+    const place = placeOf(query, packet);
+    const from = place + Place.query;
+    for (let at = 0; at < query.count; at += 1) words[from + at] = query.at(at);
+    words[from + query.count] = restOf(packet);
+    words[place + Place.queryLength] = packet.length;
+    words[place + Place.answerLength] = length;
+    this.#times[(place + Place.untilMs) >> 1] = untilMs;
+    words[place + Place.first] = first;
+    words[place + Place.stamp] = stamp;
+    words[place + Place.owner] = this.#numberOf(owner);
+    copyOctets(answer, 0, length, this.#octets, (place + Place.answer) * octetsPerWord);
+  }
+
+  /** They are few. */
+  #numberOf(owner: Owner): number {
+    const known = this.#owners.indexOf(owner);
+    return known < 0 ? this.#owners.push(owner) - 1 : known;
   }
 
   /** Other answers are right from now on. */
   clear(): void {
-    this.#queryLengths.fill(0);
-    this.#owners.fill(undefined);
+    for (let place = 0; place < this.#words.length; place += wordsPerPlace) this.#words[place + Place.queryLength] = 0;
+    this.#owners.length = 0;
   }
 }
 
@@ -129,13 +145,14 @@ export function olderAtMs({ storedAtMs }: Entry, nowMs: number): number {
   return storedAtMs + (Math.floor((nowMs - storedAtMs) / 1_000) + 1) * 1_000;
 }
 
+/** Of its first word. */
 function placeOf(words: Words, packet: Buffer): number {
   let hash = packet.length ^ restOf(packet);
   for (let at = 0; at < words.count; at += 1) {
     hash = Math.imul(hash ^ words.at(at), 0x9e3779b1);
     hash ^= hash >>> 15;
   }
-  return hash & (places - 1);
+  return (hash & (places - 1)) * wordsPerPlace;
 }
 
 /** The octets behind the last whole word. */

@@ -112,11 +112,11 @@ export class Server {
     if (place < 0) return false;
     const zone = repeats.owner(place);
     if (!zone.cache.use(repeats.first(place), repeats.stamp(place))) return false;
-    const answer = repeats.answer(place, packet);
+    const length = repeats.answer(place, packet, this.#out);
     this.#count(ListenerCount.udpQueries);
     bump(zone.counts, ZoneCount.cache);
-    this.#count(firstRcodeCount + header.responseCode(answer));
-    reply.send(answer, repeats.answerLength(place));
+    this.#count(firstRcodeCount + header.responseCode(this.#out));
+    reply.send(this.#out, length);
     return true;
   }
 

@@ -3,7 +3,8 @@ import type { NodeHealth } from '../../api/v1alpha1/node.ts';
 import type { TrialTerms, WrittenFacts } from '../../operator/profile/facts.ts';
 import type { Given } from '../../operator/profile/rollout.ts';
 import type { RolloutNode } from '../../operator/profile/rollout-node.ts';
-import type { Standing } from '../../operator/profile/trial.ts';
+import type { Sighting } from '../../operator/profile/sightings.ts';
+import { type Standing, standingOf } from '../../operator/profile/trial.ts';
 import type { Random } from '../fuzz/random.ts';
 
 /** `downs`: the node is away from then on; `later`: its kubelet is, and that is found out long after. */
@@ -104,7 +105,13 @@ export function isBusy(member: Member, outcome: Outcome, nowMs: number): boolean
 }
 
 /** As a rollout sees it. */
-export function seenAs(member: Member, standing: Standing): RolloutNode {
+export function seen(member: Member, sighting: Sighting | undefined, healthFactor: number, nowMs: number): RolloutNode {
+  const { written, awaySinceMs, hereSinceMs } = member;
+  if (written === undefined || sighting === undefined) return seenAs(member, { kind: 'settled' });
+  return seenAs(member, standingOf(written, { sighting, awaySinceMs, hereSinceMs, healthFactor, nowMs }));
+}
+
+function seenAs(member: Member, standing: Standing): RolloutNode {
   const { name, zone, pool, written, awaySinceMs, isLeaving, isServedByOther } = member;
   const { attempt, joined, late, served } = written?.trial ?? {};
   return {

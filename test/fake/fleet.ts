@@ -10,7 +10,6 @@ import type { WrittenFacts } from '../../operator/profile/facts.ts';
 import { type Given, planRollout, type RolloutState } from '../../operator/profile/rollout.ts';
 import type { RolloutNode } from '../../operator/profile/rollout-node.ts';
 import { Sightings } from '../../operator/profile/sightings.ts';
-import { standingOf } from '../../operator/profile/trial.ts';
 import type { Random } from '../fuzz/random.ts';
 import {
   carries,
@@ -25,7 +24,7 @@ import {
   newMember,
   type Outcome,
   saysMore,
-  seenAs,
+  seen,
   silence,
 } from './fleet-member.ts';
 
@@ -301,10 +300,7 @@ export class Fleet {
   }
 
   #seen(member: Member): RolloutNode {
-    const { name, written, awaySinceMs, hereSinceMs } = member;
-    const [sighting, { healthFactor }] = [this.#sightings.get(name), this.settings];
-    if (written === undefined || sighting === undefined) return seenAs(member, { kind: 'settled' });
-    return seenAs(member, standingOf(written, { sighting, awaySinceMs, hereSinceMs, healthFactor, nowMs: this.nowMs }));
+    return seen(member, this.#sightings.get(member.name), this.settings.healthFactor, this.nowMs);
   }
 
   /** Every node makes of a revision what it makes of it, whoever asks and whenever. */
@@ -355,13 +351,18 @@ export class Fleet {
       if (isGood) return !isServing(member) && outcome === 'good';
       return isPending(member) || ['bad', 'unable'].includes(outcome);
     };
-    // Who is on trial has its place already, though it was ill when that began.
+    const hasFailed = (member: Member): boolean =>
+      member.written?.trial !== undefined && carries(member) !== good && this.#seen(member).standing.kind === 'bad';
+    // Who is on trial, or has failed in one, has its place already, though it was ill when that began.
     const before = members.filter(
-      (member) => isUnproven(member) || (given.has(member.name) && isPending(member)),
+      (member) => isUnproven(member) || (given.has(member.name) && (isPending(member) || hasFailed(member))),
     ).length;
+    // Who was served nothing, and has failed with the first that it was given, has nothing to lose.
+    const hasNothing = (member: Member): boolean =>
+      good === undefined && hasFailed(member) && member.written?.trial?.served !== true;
     const after = members.filter((member) =>
       given.has(member.name)
-        ? member.awaySinceMs === undefined && member.ails === undefined && isServing(member)
+        ? member.awaySinceMs === undefined && member.ails === undefined && isServing(member) && !hasNothing(member)
         : isUnproven(member),
     ).length;
     if (after > Math.max(allowed, before)) this.offences.push(`${after} unavailable, ${allowed} allowed`);
