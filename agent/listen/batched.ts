@@ -53,6 +53,10 @@ class BatchedReply implements Reply {
     return this.#listener.client(this.#to);
   }
 
+  get memory(): Int32Array {
+    return this.#listener.memory;
+  }
+
   drop(): void {
     if (!this.isOpen) return;
     this.isOpen = false;
@@ -163,6 +167,10 @@ class BatchedListener implements Listener, Sender {
       this.#turn = undefined;
       this.#datagrams.flush();
     });
+  }
+
+  get memory(): Int32Array {
+    return this.#datagrams.memory;
   }
 
   client(peer: number | Peer): string {

@@ -94,6 +94,24 @@ test('where the kernel takes only some, the rest is offered again; one that it r
   assert.equal(lost(), 1);
 });
 
+test('an answer is sent whole, however long it is and wherever its message lies', () => {
+  const { kernel, datagrams, sender, texts } = scene();
+  kernel.incoming = [{ from: from(1024), text: '' }];
+  datagrams.receive(5, ipv4);
+  const socket = sender(5);
+  const letters = 'abcdefghijk'.repeat(300);
+  const memory = Buffer.from(` ${letters}`);
+  const expected: string[] = [];
+  for (const message of [Buffer.from(letters), memory.subarray(1), memory.subarray(3)]) {
+    for (const length of [1, 2, 3, 4, 5, 63, 64, 65, 511, 512, 513, 1_232, 3_000]) {
+      datagrams.send(socket, 0, message, length);
+      expected.push(message.toString('latin1', 0, length));
+    }
+  }
+  datagrams.flush();
+  assert.deepEqual(texts(), expected);
+});
+
 test('an answer that is too long for its place is lost, and no other with it', () => {
   const { kernel, datagrams, sender, texts, lost } = scene();
   kernel.incoming = [{ from: from(1024), text: '' }];

@@ -4,7 +4,7 @@
  */
 import type { BatchCalls } from '../libc.ts';
 import { maxMessageLength } from '../wire/answer.ts';
-import { copyOctets } from '../wire/octets.ts';
+import { copyOctets, copyWords, type Wordwise, wordwise } from '../wire/octets.ts';
 
 /** Datagrams in one call: beyond some dozens it costs little of what they cost. */
 export const batchSize = 64;
@@ -12,6 +12,8 @@ export const batchSize = 64;
 const shift = 192;
 /** Of a datagram that is sent; whoever has a longer one is told to ask over TCP (RFC 9715). */
 const maxSentLength = 4_096;
+
+const messagesKnown = 8;
 
 /** Longer than most queries. */
 const usualLength = 128;
@@ -44,7 +46,7 @@ export type Peer = readonly number[];
 /** Places for datagrams, each with its header, its peer and its payload. */
 class Places {
   readonly headers: Buffer;
-  readonly payload: Buffer;
+  readonly payload: Wordwise;
   readonly stride: number;
   readonly #words: Uint32Array;
   readonly #vectorsAt = batchSize * headerWords;
@@ -56,7 +58,7 @@ class Places {
     const body = calls.allocate(batchSize * stride);
     head.octets.fill(0);
     this.headers = head.octets;
-    this.payload = body.octets;
+    this.payload = wordwise(body.octets);
     const { buffer, byteOffset, length } = head.octets;
     this.#words = new Uint32Array(buffer, byteOffset, length / 4);
     const longs = new BigUint64Array(buffer, byteOffset, length / 8);
@@ -140,6 +142,8 @@ export class Datagrams {
   #receivedShape: PeerShape | undefined;
   /** By place and length: to make one for each packet is a tenth of our own part of an answer from the cache. */
   readonly #views: (Buffer | undefined)[] = new Array(batchSize * usualLength).fill(undefined);
+  /** What answers are written in, one of each listener: to ask a buffer for its memory leaves JavaScript. */
+  readonly #messages: Wordwise[] = [];
   /** What waits to be sent, all from one socket. */
   #count = 0;
   #from: Sender | undefined;
@@ -163,6 +167,11 @@ export class Datagrams {
     return count;
   }
 
+  /** Of all that is received: a packet stands in it from its `byteOffset` on. */
+  get memory(): Int32Array {
+    return this.#received.payload.words;
+  }
+
   packet(place: number): Buffer {
     const length = this.#received.length(place);
     if (length >= usualLength) return this.#view(place, length);
@@ -173,7 +182,7 @@ export class Datagrams {
 
   #view(place: number, length: number): Buffer {
     const { payload, stride } = this.#received;
-    return payload.subarray(place * stride, place * stride + length);
+    return payload.octets.subarray(place * stride, place * stride + length);
   }
 
   port(place: number): number {
@@ -200,9 +209,19 @@ export class Datagrams {
     places.setShape(place, from.shape);
     if (typeof to === 'number') places.copyPeer(place, this.#received, to, from.shape);
     else places.setPeer(place, to, from.shape);
-    copyOctets(message, 0, length, places.payload, place * places.stride);
+    const words = this.#wordsOf(message);
+    if (words === undefined) copyOctets(message, 0, length, places.payload.octets, place * places.stride);
+    else copyWords(words, 0, length, places.payload, place * places.stride);
     places.setLength(place, length);
     this.#count += 1;
+  }
+
+  #wordsOf(message: Buffer): Wordwise | undefined {
+    for (const known of this.#messages) if (known.octets === message) return known;
+    if (message.byteOffset % Int32Array.BYTES_PER_ELEMENT !== 0) return undefined;
+    const found = wordwise(message);
+    if (this.#messages.push(found) > messagesKnown) this.#messages.shift();
+    return found;
   }
 
   flush(): void {

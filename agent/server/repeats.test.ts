@@ -5,6 +5,7 @@ import { entryFor, questionFor } from '../../test/fake/cache-entry.ts';
 import { a, ednsQuery, flag, query, questionName, read, reply, txt } from '../../test/fake/octets.ts';
 import { Word, wordsPerCell } from '../cache/cells.ts';
 import { ResponseCache } from '../cache/response-cache.ts';
+import { wordwise } from '../wire/octets.ts';
 import { Repeats } from './repeats.ts';
 
 const address = '192.0.2.1';
@@ -70,7 +71,7 @@ test('a query is found by all but its id, up to a length', () => {
     [125, false],
   ] as const) {
     const packet = Buffer.alloc(length, 7);
-    repeats.keep(packet, Buffer.from('answer'), 6, 'owner', entry, 1_000);
+    repeats.keep(packet, wordwise(Buffer.alloc(8, 'answer')), 6, 'owner', entry, 1_000);
     packet.writeUInt16BE(0xabcd);
     equal(repeats.find(packet, 999) >= 0, isKept, `${length}`);
     equal(repeats.find(packet, 1_000), -1);
@@ -82,18 +83,62 @@ test('a query is found by all but its id, up to a length', () => {
   }
 });
 
-test('no other query is taken for one that is kept, wherever it falls', () => {
-  const repeats = new Repeats<string>();
-  const packet = Buffer.alloc(43, 7);
-  repeats.keep(packet, Buffer.from('answer'), 6, 'owner', entryFor('www.example'), 1_000);
-  const other = Buffer.from(packet);
-  const found: number[] = [];
-  // Behind the last whole word.
-  for (let value = 0; value < 65_536; value += 1) {
-    other.writeUInt16BE(value, 41);
-    if (repeats.find(other, 0) >= 0) found.push(value);
+test('no other query is taken for one that is kept, though they share a place and what it is told by', () => {
+  // Of some hundred thousand a few do.
+  for (const at of [20, 40]) {
+    const repeats = new Repeats<string>();
+    const answer = wordwise(Buffer.alloc(8, 'answer'));
+    const entry = entryFor('www.example');
+    const packet = Buffer.alloc(43, 7);
+    let taken = 0;
+    for (let value = 0; value < 400_000; value += 1) {
+      packet.writeUIntBE(Math.imul(value, 0x9e3779b1) & 0xffffff, at, 3);
+      taken += Number(repeats.find(packet, 0) >= 0);
+      repeats.keep(packet, answer, 6, 'owner', entry, 1_000);
+    }
+    equal(taken, 0);
   }
-  deepEqual(found, [0x0707]);
+});
+
+test('an answer that is longer than most is not kept', () => {
+  const repeats = new Repeats<string>();
+  const keep = (length: number) =>
+    repeats.keep(query(), wordwise(Buffer.alloc(512)), length, 'owner', entryFor('www.example'), 1_000);
+  keep(257);
+  equal(repeats.find(query(), 0), -1);
+  keep(256);
+  ok(repeats.find(query(), 0) >= 0);
+});
+
+test('of a thousand queries hardly one takes the place of another, and the one kept last is there', () => {
+  const repeats = new Repeats<string>();
+  const answer = wordwise(Buffer.alloc(8, 'answer'));
+  const entry = entryFor('www.example');
+  const keep = (packet: Buffer) => repeats.keep(packet, answer, 6, 'owner', entry, 1_000);
+  const isKept = (packet: Buffer) => repeats.find(packet, 0) >= 0;
+  const packets = Array.from({ length: 30_000 }, (_, number) => query(`name-${number}.example`));
+  const few = packets.slice(0, 1_000);
+  for (const packet of few) keep(packet);
+  ok(few.filter(isKept).length >= 980);
+  for (const packet of packets) {
+    keep(packet);
+    ok(isKept(packet));
+  }
+});
+
+test('a packet is found in the memory that many lie in', () => {
+  const repeats = new Repeats<string>();
+  const memory = Buffer.alloc(4_096);
+  const [first, second] = [query('a.example'), query('b.example')];
+  first.copy(memory, 1_024);
+  second.copy(memory, 2_048);
+  const at = (offset: number) => memory.subarray(offset, offset + first.length);
+  repeats.keep(at(1_024), wordwise(Buffer.alloc(8, 'answer')), 6, 'owner', entryFor('a.example'), 1_000);
+  const { words } = wordwise(memory);
+  deepEqual([repeats.find(at(1_024), 0, words) >= 0, repeats.find(at(2_048), 0, words) >= 0], [true, false]);
+  // The same name at another place.
+  first.copy(memory, 2_048);
+  ok(repeats.find(at(2_048), 0, words) >= 0);
 });
 
 test('what is repeated counts as every other query does', async () => {

@@ -5,10 +5,15 @@
  */
 import { endianness } from 'node:os';
 import type { Entry } from '../cache/entry.ts';
-import { copyOctets } from '../wire/octets.ts';
+import { copyWords, type Wordwise, wordwise } from '../wire/octets.ts';
 
-/** A power of two. Of two queries that fall on one place the later one has it. */
+/** A power of two. */
 const places = 4_096;
+/** Which the hash of a query leaves to it. Where they are taken the next one has one of theirs. */
+const choices = 4;
+/** Of a hash, in the word that says which place is taken by it: most others are told by that alone. */
+const signMask = 0xffff0000 | 0;
+const placeMask = 0xffff;
 /** Of most queries, and of most answers. */
 const maxQueryOctets = 124;
 const maxAnswerOctets = 256;
@@ -18,11 +23,11 @@ const flagsOfWord = endianness() === 'LE' ? 0xffff0000 | 0 : 0xffff;
 const none = -1;
 
 /**
- * What a place is made of, in words of 32 bits. It stands side by side: where the names that are asked for are many, what a hit costs is the
- * lines of memory that the processor has to fetch for it.
+ * What a place is made of, in words of 32 bits. It stands side by side, and places are taken one after the other: what a hit costs is above
+ * all the lines and the pages of memory that the processor has to fetch for it.
  */
 const Place = {
-  /** Of the query, in octets; 0 where nothing is kept. */
+  /** Of the query, in octets; of the first place, which nobody takes, 0. */
   queryLength: 0,
   answerLength: 1,
   /** A number of 64 bits. */
@@ -38,22 +43,24 @@ const wordsPerPlace = Place.answer + maxAnswerOctets / octetsPerWord;
 
 /** The octets of a query as words of 32 bits: a quarter of the steps. */
 class Words {
-  #memory: ArrayBufferLike = new ArrayBuffer(0);
-  all: Int32Array = new Int32Array(0);
+  #known: Int32Array = new Int32Array(0);
+  all = this.#known;
   from = 0;
   /** Whole ones; up to three octets may stand behind them. */
   count = 0;
 
   /** False where the packet cannot be read so. */
-  pointAt(packet: Buffer): boolean {
-    const { buffer, byteOffset, length } = packet;
-    if (buffer !== this.#memory) {
-      this.#memory = buffer;
-      this.all = new Int32Array(buffer, 0, buffer.byteLength >> 2);
-    }
+  pointAt(packet: Buffer, memory = this.#memoryOf(packet)): boolean {
+    const { byteOffset, length } = packet;
+    this.all = memory;
     this.from = byteOffset >> 2;
     this.count = length >> 2;
     return (byteOffset & 3) === 0 && this.count > 0 && length <= maxQueryOctets;
+  }
+
+  #memoryOf({ buffer }: Buffer): Int32Array {
+    if (buffer !== this.#known.buffer) this.#known = new Int32Array(buffer, 0, buffer.byteLength >> 2);
+    return this.#known;
   }
 
   /** Without the id. */
@@ -64,18 +71,24 @@ class Words {
 }
 
 export class Repeats<Owner> {
-  readonly #octets = Buffer.alloc(places * wordsPerPlace * octetsPerWord);
-  readonly #words = new Int32Array(this.#octets.buffer);
-  readonly #times = new Float64Array(this.#octets.buffer);
+  /** The sign of each query and its place, by its hash; 0 where there is none. */
+  readonly #index = new Int32Array(places);
+  #taken = 0;
+  #evicted = 0;
+  readonly #places = wordwise(Buffer.alloc((places + 1) * wordsPerPlace * octetsPerWord));
+  readonly #times = new Float64Array(this.#places.words.buffer);
   readonly #owners: Owner[] = [];
   readonly #query = new Words();
 
-  /** The place of the answer to `packet`, or -1. */
-  find(packet: Buffer, nowMs: number): number {
+  /**
+   * The place of the answer to `packet`, or -1.
+   * @param memory which it lies in, from its `byteOffset` on, where that is known
+   */
+  find(packet: Buffer, nowMs: number, memory?: Int32Array): number {
     const query = this.#query;
-    if (!query.pointAt(packet)) return none;
-    const words = this.#words;
-    const place = placeOf(query, packet);
+    if (!query.pointAt(packet, memory)) return none;
+    const { words } = this.#places;
+    const place = this.#placeOf(hashOf(query, packet));
     if (words[place + Place.queryLength] !== packet.length) return none;
     if (nowMs >= (this.#times[(place + Place.untilMs) >> 1] as number)) return none;
     const from = place + Place.query;
@@ -84,25 +97,25 @@ export class Repeats<Owner> {
   }
 
   owner(place: number): Owner {
-    return this.#owners[this.#words[place + Place.owner] as number] as Owner;
+    return this.#owners[this.#places.words[place + Place.owner] as number] as Owner;
   }
 
   /** Of the entry of the cache. */
   first(place: number): number {
-    return this.#words[place + Place.first] as number;
+    return this.#places.words[place + Place.first] as number;
   }
 
   stamp(place: number): number {
-    return this.#words[place + Place.stamp] as number;
+    return this.#places.words[place + Place.stamp] as number;
   }
 
   /** Writes the answer to `packet` to `out`, with its id. Returns its length. */
-  answer(place: number, packet: Buffer, out: Buffer): number {
-    const from = (place + Place.answer) * octetsPerWord;
-    const length = this.#words[place + Place.answerLength] as number;
-    copyOctets(this.#octets, from, from + length, out, 0);
-    out[0] = packet[0] as number;
-    out[1] = packet[1] as number;
+  answer(place: number, packet: Buffer, out: Wordwise): number {
+    const length = this.#places.words[place + Place.answerLength] as number;
+    copyWords(this.#places, (place + Place.answer) * octetsPerWord, length, out, 0);
+    const { octets } = out;
+    octets[0] = packet[0] as number;
+    octets[1] = packet[1] as number;
     return length;
   }
 
@@ -110,11 +123,11 @@ export class Repeats<Owner> {
    * Keeps what was answered from `entry`, if it is no longer than most.
    * @param untilMs from then on the answer would be another one
    */
-  keep(packet: Buffer, answer: Buffer, length: number, owner: Owner, { first, stamp }: Entry, untilMs: number): void {
+  keep(packet: Buffer, answer: Wordwise, length: number, owner: Owner, { first, stamp }: Entry, untilMs: number): void {
     const query = this.#query;
     if (length > maxAnswerOctets || !query.pointAt(packet)) return;
-    const words = this.#words;
-    const place = placeOf(query, packet);
+    const { words } = this.#places;
+    const place = this.#take(hashOf(query, packet));
     const from = place + Place.query;
     for (let at = 0; at < query.count; at += 1) words[from + at] = query.at(at);
     words[from + query.count] = restOf(packet);
@@ -124,7 +137,29 @@ export class Repeats<Owner> {
     words[place + Place.first] = first;
     words[place + Place.stamp] = stamp;
     words[place + Place.owner] = this.#numberOf(owner);
-    copyOctets(answer, 0, length, this.#octets, (place + Place.answer) * octetsPerWord);
+    copyWords(answer, 0, length, this.#places, (place + Place.answer) * octetsPerWord);
+  }
+
+  /** The first place, which nobody takes, where there is none. */
+  #placeOf(hash: number): number {
+    const from = firstChoice(hash);
+    for (let at = from; at < from + choices; at += 1) {
+      const word = this.#index[at] as number;
+      if (word !== 0 && ((word ^ hash) & signMask) === 0) return (word & placeMask) * wordsPerPlace;
+    }
+    return 0;
+  }
+
+  #take(hash: number): number {
+    const known = this.#placeOf(hash);
+    if (known !== 0) return known;
+    const from = firstChoice(hash);
+    let at = from;
+    while (at < from + choices && this.#index[at] !== 0) at += 1;
+    if (at === from + choices) at = from + (this.#evicted++ & (choices - 1));
+    const place = (this.#index[at] as number) & placeMask || ++this.#taken;
+    this.#index[at] = (hash & signMask) | place;
+    return place * wordsPerPlace;
   }
 
   /** They are few. */
@@ -135,7 +170,8 @@ export class Repeats<Owner> {
 
   /** Other answers are right from now on. */
   clear(): void {
-    for (let place = 0; place < this.#words.length; place += wordsPerPlace) this.#words[place + Place.queryLength] = 0;
+    this.#index.fill(0);
+    this.#taken = 0;
     this.#owners.length = 0;
   }
 }
@@ -145,14 +181,17 @@ export function olderAtMs({ storedAtMs }: Entry, nowMs: number): number {
   return storedAtMs + (Math.floor((nowMs - storedAtMs) / 1_000) + 1) * 1_000;
 }
 
-/** Of its first word. */
-function placeOf(words: Words, packet: Buffer): number {
+function hashOf(words: Words, packet: Buffer): number {
   let hash = packet.length ^ restOf(packet);
   for (let at = 0; at < words.count; at += 1) {
     hash = Math.imul(hash ^ words.at(at), 0x9e3779b1);
     hash ^= hash >>> 15;
   }
-  return (hash & (places - 1)) * wordsPerPlace;
+  return hash;
+}
+
+function firstChoice(hash: number): number {
+  return hash & (places - choices);
 }
 
 /** The octets behind the last whole word. */

@@ -12,6 +12,7 @@ import { maxMessageLength, sizeLimit, writeEmptyAnswer, writeRefusal } from '../
 import { type Origin, origin } from '../wire/edns.ts';
 import * as header from '../wire/header.ts';
 import { nameToText } from '../wire/name.ts';
+import { wordwise } from '../wire/octets.ts';
 import { Accept, type PendingQuery, Query } from '../wire/query.ts';
 import { evenTtls } from '../wire/rrset.ts';
 import {
@@ -35,6 +36,8 @@ export interface Reply {
   readonly idleMs?: number;
   /** The client's address. */
   readonly client: string;
+  /** Which the packet lies in, from its `byteOffset` on, where it is the same for many. */
+  readonly memory?: Int32Array;
   /** Takes `message[0, length)` before it returns; the buffer is used again. */
   send(message: Buffer, length: number): void;
   /** There will be no answer. */
@@ -62,7 +65,8 @@ export class Server {
   #goesOn = false;
   /** Those who wait for what others have asked. */
   readonly #sharing = new ClientShares(maxSharing);
-  readonly #out = Buffer.alloc(maxMessageLength);
+  readonly #outWords = wordwise(Buffer.alloc(maxMessageLength));
+  readonly #out = this.#outWords.octets;
   readonly #repeats = new Repeats<Zone>();
   /** For the answer that is told to all who wait for it. */
   readonly #passing = passingCells();
@@ -108,15 +112,14 @@ export class Server {
   /** What was answered from the cache a moment ago; false where it was not. */
   #repeat(packet: Buffer, reply: Reply): boolean {
     const repeats = this.#repeats;
-    const place = repeats.find(packet, this.#clock.nowMs());
+    const place = repeats.find(packet, this.#clock.nowMs(), reply.memory);
     if (place < 0) return false;
     const zone = repeats.owner(place);
     if (!zone.cache.use(repeats.first(place), repeats.stamp(place))) return false;
-    const length = repeats.answer(place, packet, this.#out);
+    const length = repeats.answer(place, packet, this.#outWords);
     this.#count(ListenerCount.udpQueries);
     bump(zone.counts, ZoneCount.cache);
-    this.#count(firstRcodeCount + header.responseCode(this.#out));
-    reply.send(this.#out, length);
+    this.#send(reply, length);
     return true;
   }
 
@@ -177,7 +180,7 @@ export class Server {
     const isWhole = (header.flags(this.#out) & header.flag.truncated) === 0;
     const untilMs = Math.min(olderAtMs(entry, nowMs), zone.prefetch ? prefetchFromMs(entry) : entry.expiresAtMs);
     if (isWhole && entry.uses >= usesOfRepeats && nowMs < untilMs)
-      this.#repeats.keep(packet, this.#out, length, zone, entry, untilMs);
+      this.#repeats.keep(packet, this.#outWords, length, zone, entry, untilMs);
   }
 
   /** Sends what was made here, for the reason that has this place in the tally. */
