@@ -107,6 +107,12 @@ test('of one edit with several the target keeps, past its canary, what it had tr
   is(wanted(spec, { kept: [tried, {}], state: { ...state, phase: 'Canary' } }), more);
 });
 
+test('an edit that takes a redirect away is another one: what is left of it is tried when its Service comes', () => {
+  const failed = { ...more, redirects: [a, b] };
+  const state = { phase: 'RolledBack', target: nameOf(failed), good: nameOf({}) } as const;
+  is(wanted({ ...more, redirects: [a] }, { kept: [failed, {}], state }), more);
+});
+
 test('a name is found once for each edit and each set of Services that are missing', () => {
   const by = rememberingNames();
   const spec = { redirects: [a, b] };
