@@ -81,6 +81,8 @@ export class TcpConnection {
   #asked = 0;
   /** Queries that were answered over it. */
   answers = 0;
+  /** The how-manieth of its pool. */
+  place = 0;
   /** The latest query that has been answered, in the order of asking. */
   #answered = -1;
   /** How many that were asked before it have not been. */

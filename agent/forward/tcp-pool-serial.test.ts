@@ -214,6 +214,31 @@ suite('towards a server that answers one after the other', () => {
     equal(server.accepted - known, 5);
   });
 
+  test('connections that are lost together, each behind one answer, are one accident', async () => {
+    let slowMs = Number.POSITIVE_INFINITY;
+    const { clock, server, ask } = scene({ workMs: (name) => (isSlow(name) ? slowMs : 0) });
+    const slow: Promise<void>[] = [];
+    for (const [fastName, slowName] of names('', 6).map((name) => [`fast${name}`, `slow${name}`] as const)) {
+      const fast = ask(fastName);
+      await clock.advance(10);
+      await fast;
+      slow.push(ask(slowName));
+      await clock.advance(10);
+    }
+    equal(server.connections.size, 6);
+    slowMs = 0;
+    for (const connection of [...server.connections]) connection.destroy();
+    await clock.advance(50);
+    await Promise.all(slow);
+    const accepted = server.accepted;
+    for (const name of names('b', 20)) {
+      const reply = ask(name);
+      await clock.advance(10);
+      await reply;
+    }
+    equal(server.accepted, accepted);
+  });
+
   test('a server that closed a connection once, as it ends, is asked as before', async () => {
     const { clock, server, ask } = scene({ closesAfter: 5 });
     for (const count of [8, 20]) {

@@ -49,7 +49,10 @@ class TcpPool implements ConnectionOwner {
   /** Without a connection so far. */
   readonly #waiting = new FairQueue();
   #movesSaved = maxMovesSaved;
-  /** Queries that were answered over the connection that was lost last, and until when that tells how many ever are. */
+  /** So many have been opened, and had been when one was lost that told something. */
+  #opened = 0;
+  #openedBeforeLoss = 0;
+  /** Queries that were answered over that one, and until when that tells how many ever are. */
   #answersBeforeLoss = 0;
   #isLimitedUntilMs = Number.NEGATIVE_INFINITY;
   /** No query that is out or waits expires before. */
@@ -96,7 +99,7 @@ class TcpPool implements ConnectionOwner {
   closed(connection: TcpConnection, unanswered: TcpQuery[], reason: string): void {
     this.#connections.splice(this.#connections.indexOf(connection), 1);
     const wasLost = connection.isEstablished && unanswered.length > 0;
-    if (wasLost) this.#learnLimit(connection.answers);
+    if (wasLost) this.#learnLimit(connection);
     const most = connection.answers > 0 ? maxLossesBehindAnswers : maxLosses;
     if (wasLost) for (const other of [...this.#connections]) if (other.isEstablished) other.suspect();
     const others = this.#connections.some(({ isEstablished, isUsable }) => isEstablished && isUsable);
@@ -110,8 +113,13 @@ class TcpPool implements ConnectionOwner {
     else if (!this.#closed) this.progressed();
   }
 
-  /** RFC 7766 §6.2.3: servers may bound the queries of a connection. Twice in a row the same number is no accident. */
-  #learnLimit(answers: number): void {
+  /**
+   * RFC 7766 §6.2.3: servers may bound the queries of a connection. Twice in a row the same number is no accident; but those that were
+   * open at once may be lost at once, as when a server restarts, and tell no more than one of them.
+   */
+  #learnLimit({ place, answers }: TcpConnection): void {
+    if (place <= this.#openedBeforeLoss) return;
+    this.#openedBeforeLoss = this.#opened;
     const isLimit = answers > 0 && answers === this.#answersBeforeLoss;
     this.#isLimitedUntilMs = isLimit ? this.#clock.nowMs() + queriesPerConnectionMs : Number.NEGATIVE_INFINITY;
     this.#answersBeforeLoss = answers;
@@ -227,6 +235,8 @@ class TcpPool implements ConnectionOwner {
       this.answersInAnyOrder = false;
     }
     const opened = new TcpConnection(this.#server, this.#clock, this.#outgoing, this.#sessions, this);
+    this.#opened += 1;
+    opened.place = this.#opened;
     this.#connections.push(opened);
     return opened;
   }
