@@ -87,11 +87,28 @@ const english: Plugin = {
 
 async function main(): Promise<void> {
   rmSync(dist, { recursive: true, force: true });
-  const entries = new Map([['localdns', 'cli/main.ts']]);
-  for (const path of workerEntries()) entries.set(entryName(path), path);
+  mkdirSync(dist, { recursive: true });
+  const program = await write({ localdns: 'cli/main.ts' });
+  // By themselves: what threads share with the program would be files of their own, and each takes a millisecond at their start.
+  const threads = await write(Object.fromEntries(workerEntries().map((path) => [entryName(path), path])));
+  const metafile = {
+    inputs: { ...program.inputs, ...threads.inputs },
+    outputs: { ...program.outputs, ...threads.outputs },
+  };
+  const packages = bundledPackages(metafile);
+  const shipped = [...packages, ...addons()];
+  writeFileSync(join(dist, 'LICENSES.txt'), licences(shipped));
+  writeFileSync(join(dist, 'software.json'), `${JSON.stringify(shipped.map(softwareOf), null, 1)}\n`);
+  // The folder is a program of its own: nothing above it decides that these files are ES modules.
+  writeFileSync(join(dist, 'package.json'), `${JSON.stringify({ name: 'localdns', version, type: 'module' })}\n`);
+  report(metafile, packages);
+}
+
+/** @returns what went into which file */
+async function write(entryPoints: Record<string, string>): Promise<Metafile> {
   const { metafile, outputFiles } = await build({
     absWorkingDir: root,
-    entryPoints: Object.fromEntries(entries),
+    entryPoints,
     outdir: dist,
     chunkNames: '[name]-[hash]',
     bundle: true,
@@ -110,15 +127,8 @@ async function main(): Promise<void> {
     write: false,
     logLevel: 'warning',
   });
-  mkdirSync(dist, { recursive: true });
   for (const { path, text } of outputFiles) writeFileSync(path, readingWhatIsUsed(text));
-  const packages = bundledPackages(metafile);
-  const shipped = [...packages, ...addons()];
-  writeFileSync(join(dist, 'LICENSES.txt'), licences(shipped));
-  writeFileSync(join(dist, 'software.json'), `${JSON.stringify(shipped.map(softwareOf), null, 1)}\n`);
-  // The folder is a program of its own: nothing above it decides that these files are ES modules.
-  writeFileSync(join(dist, 'package.json'), `${JSON.stringify({ name: 'localdns', version, type: 'module' })}\n`);
-  report(metafile, packages);
+  return metafile;
 }
 
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
