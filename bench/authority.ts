@@ -34,7 +34,13 @@ export class Authority {
     udp.bind(0, '127.0.0.1');
     await once(udp, 'listening');
     tcp.listen(udp.address().port, '127.0.0.1');
-    await once(tcp, 'listening');
+    try {
+      await once(tcp, 'listening');
+    } catch {
+      // What is free over UDP need not be so over TCP.
+      udp.close();
+      return Authority.start();
+    }
     return authority;
   }
 
