@@ -97,6 +97,38 @@ for (const [who, serverName, bundle, why] of [
   });
 }
 
+test('what the environment says of certificates changes nothing: RFC 8310 §5, strict', async () => {
+  process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
+  try {
+    for (const tls of [{ serverName: 'dns.other.example', caBundle }, { serverName: 'dns.corp.example' }]) {
+      await rejects(ask(tls), { code: 'NETWORK' });
+    }
+  } finally {
+    delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+  }
+});
+
+test('RFC 9525 §2: a name in the subject alone is none, an address among the alternatives is one', async () => {
+  const cert = read('name-in-subject.crt');
+  const other = createServer({ key: read('server.key'), cert }, (socket) => socket.on('error', () => {}).destroy());
+  other.on('tlsClientError', () => {});
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+  const { port } = other.address() as AddressInfo;
+  try {
+    await rejects(ask({ serverName: 'dns.corp.example', caBundle: cert }, port), {
+      code: 'NETWORK',
+      message: /does not contain a DNS name/,
+    });
+    // The handshake is good, and then nobody answers.
+    await rejects(ask({ serverName: '127.0.0.1', caBundle: cert }, port), {
+      code: 'NETWORK',
+      message: /upstream closed the connection|connection was closed|ECONNRESET/,
+    });
+  } finally {
+    other.close();
+  }
+});
+
 test('a server that does not speak TLS is not asked in plain', async () => {
   const received: Buffer[] = [];
   const plain = createPlainServer((socket) => {
