@@ -194,10 +194,10 @@ export class Entry {
   }
 
   get rcode(): number {
-    return this.#flags & 0xf;
+    return this.#flags() & 0xf;
   }
 
-  get #flags(): number {
+  #flags(): number {
     return u16(this.cells.octets, this.first * cellLength + headLength + 2);
   }
 
@@ -254,11 +254,11 @@ export class Entry {
   copyMessage(out: Buffer, at: number): number {
     const { messageLength } = this;
     this.cells.read(this.first, out, at, messageLength);
-    setU16(out, at + 10, this.#additionals);
+    setU16(out, at + 10, this.#additionals());
     return messageLength;
   }
 
-  get #additionals(): number {
+  #additionals(): number {
     return this.#word(Word.sizes) >>> 16;
   }
 
@@ -275,7 +275,7 @@ export class Entry {
     copyOctets(questionIn, questionAt, questionAt + questionLength, out, header.headerLength);
     const stale = from === origin.stale;
     const ageSeconds = Math.floor((nowMs - this.storedAtMs) / 1000);
-    const records = header.answerCount(out) + header.authorityCount(out) + this.#additionals;
+    const records = header.answerCount(out) + header.authorityCount(out) + this.#additionals();
     let at = header.headerLength + questionLength;
     for (let record = 0; record < records; record += 1) {
       const ttlAt = skipName(out, at) + 4;
@@ -290,7 +290,7 @@ export class Entry {
   #authenticData(query: PendingQuery): number {
     if (this.rcode !== header.rcode.noError && this.rcode !== header.rcode.nxDomain) return 0;
     const wanted = query.dnssecOk || (query.flags & header.flag.authenticData) !== 0;
-    return wanted ? this.#flags & header.flag.authenticData : 0;
+    return wanted ? this.#flags() & header.flag.authenticData : 0;
   }
 
   #edns(from: Origin): EdnsAnswer {

@@ -87,7 +87,7 @@ export class Race implements Receiver {
 
   #judge(upstream: Upstream, reply: Buffer, message: Buffer, overTcp: boolean): void {
     if (!overTcp && (header.flags(reply) & header.flag.truncated) !== 0) {
-      upstream.ask(message, this.#leftMs, this, this.#client, true);
+      upstream.ask(message, this.#leftMs(), this, this.#client, true);
       return;
     }
     const code = header.responseCode(reply);
@@ -97,7 +97,7 @@ export class Race implements Receiver {
       if (isOfEdns && header.additionalCount(reply) === 0) {
         this.#saidNoToEdns ??= new Set();
         this.#saidNoToEdns.add(upstream);
-        upstream.ask(withoutOpt(message), this.#leftMs, this, this.#client, overTcp);
+        upstream.ask(withoutOpt(message), this.#leftMs(), this, this.#client, overTcp);
         return;
       }
       upstream.answeredWithEdns();
@@ -137,7 +137,7 @@ export class Race implements Receiver {
     );
   }
 
-  get #leftMs(): number {
+  #leftMs(): number {
     return Math.max(1, this.#endsAtMs - this.#terms.clock.nowMs());
   }
 
@@ -161,7 +161,7 @@ export class Race implements Receiver {
     const isLast = this.#turn >= this.#order.length;
     this.#wait(isLast ? repeatMs : upstream.patienceMs, nowMs);
     const { forUpstream } = this.#query;
-    const message = upstream.knowsEdns && !this.#isLastRepeat ? forUpstream : withoutOpt(forUpstream);
+    const message = upstream.knowsEdns && !this.#isLastRepeat() ? forUpstream : withoutOpt(forUpstream);
     // Last, for it may fail before it returns.
     upstream.ask(message, this.#endsAtMs - nowMs, this, this.#client);
   }
@@ -184,7 +184,7 @@ export class Race implements Receiver {
   }
 
   /** Some servers, and what stands before them, drop what they cannot read: the last try is without EDNS. */
-  get #isLastRepeat(): boolean {
+  #isLastRepeat(): boolean {
     return this.#again !== undefined && this.#turn > this.#order.length + (udpRepeats - 1) * this.#again.length;
   }
 

@@ -213,7 +213,7 @@ class TcpPool implements ConnectionOwner {
   }
 
   #oldestWithLittle(part: number): TcpConnection | undefined {
-    const sharedBelow = this.#sharedBelow;
+    const sharedBelow = this.#sharedBelow();
     for (const connection of this.#connections) {
       if (!connection.isUsable || connection.isStuck) continue;
       const below = connection.isLate ? leastShared : sharedBelow;
@@ -222,7 +222,7 @@ class TcpPool implements ConnectionOwner {
     return undefined;
   }
 
-  get #sharedBelow(): number {
+  #sharedBelow(): number {
     if (this.answerMs === undefined) return leastShared;
     return Math.max(leastShared, Math.min(mostShared, sharedMs / this.answerMs));
   }

@@ -123,9 +123,17 @@ export class Repeats<Owner> {
    * Keeps what was answered from `entry`, if it is no longer than most.
    * @param untilMs from then on the answer would be another one
    */
-  keep(packet: Buffer, answer: Wordwise, length: number, owner: Owner, { first, stamp }: Entry, untilMs: number): void {
+  keep(
+    packet: Buffer,
+    answer: Wordwise,
+    length: number,
+    owner: Owner,
+    { first, stamp }: Entry,
+    untilMs: number,
+    memory?: Int32Array,
+  ): void {
     const query = this.#query;
-    if (length > maxAnswerOctets || !query.pointAt(packet)) return;
+    if (length > maxAnswerOctets || !query.pointAt(packet, memory)) return;
     const { words } = this.#places;
     const place = this.#take(hashOf(query, packet));
     const from = place + Place.query;

@@ -149,7 +149,7 @@ export class Server {
     if (entry?.isFresh(nowMs)) {
       const length = this.#answer(entry, query, zone, reply, nowMs, origin.cache);
       if (zone.prefetch && isPrefetchDue(entry, nowMs)) this.#refresh(query, zone, entry, reply);
-      else if (!reply.overTcp && !zone.logQueries) this.#keepForRepeats(packet, length, zone, entry, nowMs);
+      else if (!reply.overTcp && !zone.logQueries) this.#keepForRepeats(packet, reply, length, zone, entry, nowMs);
       return;
     }
     const cut = entry === undefined ? zone.cuts.answer(query, out, limit, nowMs) : 0;
@@ -176,11 +176,11 @@ export class Server {
   }
 
   /** Until its TTLs are a second less, it ends, or is to be asked for anew. What was cut off stays a case for the counters. */
-  #keepForRepeats(packet: Buffer, length: number, zone: Zone, entry: Entry, nowMs: number): void {
+  #keepForRepeats(packet: Buffer, { memory }: Reply, length: number, zone: Zone, entry: Entry, nowMs: number): void {
     const isWhole = (header.flags(this.#out) & header.flag.truncated) === 0;
     const untilMs = Math.min(olderAtMs(entry, nowMs), zone.prefetch ? prefetchFromMs(entry) : entry.expiresAtMs);
     if (isWhole && entry.uses >= usesOfRepeats && nowMs < untilMs)
-      this.#repeats.keep(packet, this.#outWords, length, zone, entry, untilMs);
+      this.#repeats.keep(packet, this.#outWords, length, zone, entry, untilMs, memory);
   }
 
   /** Sends what was made here, for the reason that has this place in the tally. */
