@@ -1,8 +1,8 @@
 /** The cache's snapshot on the node's disk: what a restart begins with when no agent is left to ask. */
-import { createReadStream } from 'node:fs';
+import { constants } from 'node:fs';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 /** What one loop turn gets to read. */
@@ -10,6 +10,9 @@ const readLength = 64 * 1024;
 
 /** It tells what the node's pods ask for: nobody else's business. */
 const mode = 0o600;
+
+/** To open a pipe waits for its other end, in a thread that the process would wait for when it ends. */
+const atOnce = constants.O_NONBLOCK;
 
 export class SnapshotFile {
   readonly path: string;
@@ -21,7 +24,17 @@ export class SnapshotFile {
   }
 
   read(): Readable {
-    return createReadStream(this.path, { highWaterMark: readLength });
+    return Readable.from(this.#octets());
+  }
+
+  async *#octets(): AsyncGenerator<Buffer, void> {
+    const file = await open(this.path, constants.O_RDONLY | atOnce);
+    try {
+      if (!(await file.stat()).isFile()) throw new Error(`${this.path} is no regular file`);
+      yield* file.createReadStream({ highWaterMark: readLength, autoClose: false });
+    } finally {
+      await file.close();
+    }
   }
 
   /** Whether it was there or not. */
@@ -37,7 +50,7 @@ export class SnapshotFile {
     await mkdir(this.#folder, { recursive: true });
     const beside = `${this.path}.new`;
     try {
-      const file = await open(beside, 'w', mode);
+      const file = await open(beside, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | atOnce, mode);
       try {
         for (const frame of frames) {
           if (frame === undefined) await nextTurn();

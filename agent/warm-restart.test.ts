@@ -25,6 +25,7 @@ import { Entry } from './cache/entry.ts';
 import { ResponseCache } from './cache/response-cache.ts';
 import { SnapshotReader, writeSnapshot } from './cache/snapshot.ts';
 import { CacheCount } from './cache-tally.ts';
+import { SnapshotFile } from './snapshot-file.ts';
 import { saveIntervalMs, WarmRestart } from './warm-restart.ts';
 import { Query } from './wire/query.ts';
 import { walkRecords } from './wire/records.ts';
@@ -353,28 +354,48 @@ suite('the snapshot on disk', () => {
     deepEqual(next.warnings, []);
   });
 
-  test('a disk that hangs does not keep the agent from stopping', async () => {
-    const stateDir = freshDir();
-    const agent = (await new Agent(stateDir).serving()).learn('a.example');
-    // To open a pipe for writing waits until somebody reads it.
-    const pipe = `${file(stateDir)}.new`;
-    equal(spawnSync('mkfifo', [pipe]).status, 0);
+  test('a disk that hangs does not keep the agent from stopping', async (context) => {
+    const agent = (await new Agent(freshDir()).serving()).learn('a.example');
+    const written = Promise.withResolvers<void>();
+    context.mock.method(SnapshotFile.prototype, 'write', () => written.promise);
     let stopped = false;
     const stop = agent.restart.stop().then(() => {
       stopped = true;
     });
-    try {
-      await agent.clock.advance(1_499);
-      equal(stopped, false);
-      await agent.clock.advance(1);
-      await stop;
-    } finally {
-      // Or it would wait for ever, and this process with it.
-      const reader = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
-      await agent.restart.stop();
-      closeSync(reader);
-    }
+    await agent.clock.advance(1_499);
+    equal(stopped, false);
+    await agent.clock.advance(1);
+    await stop;
+    written.resolve();
   });
+
+  for (const [what, suffix, warning] of [
+    ['read', '', 'cache snapshot not used'],
+    ['write', '.new', 'the cache cannot be left to the next agent'],
+  ] as const) {
+    test(`a pipe where it would ${what} a file is not waited for: a thread that waits would keep the process from ending`, async () => {
+      const stateDir = freshDir();
+      const pipe = `${file(stateDir)}${suffix}`;
+      equal(spawnSync('mkfifo', [pipe]).status, 0);
+      const agent = new Agent(stateDir);
+      let stopped = false;
+      const done = agent
+        .serving()
+        .then(() => agent.learn('a.example').restart.stop())
+        .then(() => {
+          stopped = true;
+        });
+      try {
+        await eventually('the end', 5_000, () => stopped);
+        ok(agent.lines.some(({ level, msg }) => level === 'warn' && msg === warning));
+      } finally {
+        // Lets a thread go that waits for the other end.
+        const end = existsSync(pipe) ? openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK) : undefined;
+        await done;
+        if (end !== undefined) closeSync(end);
+      }
+    });
+  }
 });
 
 test('where the configuration wants no warm restart, nothing is left for others, and it can be wanted again', async () => {
