@@ -36,7 +36,8 @@ What of the kernel's name spaces is ours, where the usual ones are another progr
   --route-table N          the routing table that delivers (153)
   --rule-priority N        the priority of the rule that leads there (8)
 
-A stand-alone agent whose profile names no listeners serves on 127.0.0.1:1053 (cluster) and 127.0.0.1:1054 (node).
+A stand-alone agent whose profile names no listeners serves those that options name; where none does, 127.0.0.1:1053 (cluster)
+and 127.0.0.1:1054 (node). Its metrics are listed in docs/reference/metrics.md.
 `;
 
 export async function run(argv: string[]): Promise<number> {

@@ -222,6 +222,23 @@ services:
     equal(program.lines.at(-1)?.msg, 'stopped');
   });
 
+  test('opens the listener alone that an option names, where the profile names none', async () => {
+    const upstream = await upstreamWith('192.0.2.1');
+    for (const [option, name] of [
+      ['--listen-cluster', 'cluster'],
+      ['--listen-node', 'node'],
+    ] as const) {
+      const path = profileFile(profile(upstream.endpoint));
+      const program = start(path, option, `${address}:0`, '--metrics', `${address}:0`, '--cluster-dns', 'embedded');
+      const { listening } = (await program.said('serving')) as unknown as { listening: { name: string }[] };
+      deepEqual(
+        listening.map((at) => at.name),
+        [name],
+      );
+      deepEqual((await ask(await program.port(name), 'www.example')).answers, ['www.example 60 A 192.0.2.1']);
+    }
+  });
+
   test('writes a line for each query where queryLogging says so, and the last ones before it ends', async () => {
     const upstream = await upstreamWith('192.0.2.1');
     const program = start(profileFile(profile(upstream.endpoint, ', queryLogging: Log')), ...anyPorts);

@@ -2,7 +2,7 @@
 import type { Outcome } from '../agent/channel.ts';
 import type { ConfigSink, ConfigSource } from '../agent/config/config-source.ts';
 import { FileFollower } from '../agent/config/file-follower.ts';
-import type { ListenerName, ListeningAddress } from '../agent/listen/listeners.ts';
+import type { ListenAddresses, ListenerName, ListeningAddress } from '../agent/listen/listeners.ts';
 import { reaches } from '../agent/listen/reaches.ts';
 import type { AgentOptions } from '../agent/options.ts';
 import { formatEndpoint, parseEndpoint } from '../api/v1alpha1/address.ts';
@@ -110,19 +110,30 @@ export class ProfileSource implements ConfigSource {
       this.#sink.offer(undefined);
       return;
     }
+    const config = renderNodeConfig(spec, noService);
+    const listen = this.#listenFor(read.profile.spec);
     this.#sink.offer({
-      config: renderNodeConfig(spec, noService),
-      ...(read.profile.spec.listeners === undefined && { listen: defaultListen }),
+      config: { ...config, listeners: config.listeners.filter(({ name }) => listen === undefined || name in listen) },
+      ...(listen !== undefined && { listen }),
       clusterDns: await this.#clusterDns(spec.clusterDomain),
     });
   }
 
+  /** A listener that nobody names is not opened: neither the profile, nor an option, nor, where both are silent, we. */
+  #listenFor({ listeners }: LocalDnsProfile['spec']): ListenAddresses | undefined {
+    const { listen } = this.#options;
+    if (listeners !== undefined) return undefined;
+    return Object.keys(listen).length > 0 ? listen : defaultListen;
+  }
+
   /** Servers that are the agent itself: what is asked of them would come back until its time is over. */
-  #loops({ upstreams = [], listeners }: LocalDnsProfile['spec']): string[] {
-    const { profile, clusterDns = [], listen } = this.#options;
+  #loops(spec: LocalDnsProfile['spec']): string[] {
+    const { upstreams = [] } = spec;
+    const { profile, clusterDns = [] } = this.#options;
+    const listen = this.#listenFor(spec) ?? this.#options.listen;
     const own = (['cluster', 'node'] as const).flatMap((name) =>
       // Addresses of the profile are refused by its own rules, whatever the port.
-      (listen[name] ?? (listeners === undefined ? defaultListen[name] : [])).map((at) => ({
+      (listen[name] ?? []).map((at) => ({
         ...at,
         name,
         port: at.port || this.#portOf(name, at.address),
