@@ -76,7 +76,12 @@ export const answerCases: readonly ProfileCase[] = [
   ...(
     [
       ['a mode that there is not', { mode: 'NxDomain' }, 'mode', 'nsupported value'],
-      ['a domain with a star', { mode: 'Report', allowedDomains: ['*.example'] }, 'allowedDomains[0]', 'should match'],
+      [
+        'a domain with a star',
+        { mode: 'Report', allowedDomains: ['*.example'] },
+        'allowedDomains[0]',
+        'malformed: write',
+      ],
       ...['192.0.2.0', '192.0.2.0/33', '192.0.2.0/024', 'corp/8', '2001:db8::/129'].map(
         (prefix) =>
           [
@@ -103,7 +108,7 @@ export const answerCases: readonly ProfileCase[] = [
         'a Service in capitals',
         { target: { serviceRef: { ...cloud, name: 'Cloud' } } },
         'target.serviceRef.name',
-        'should match',
+        'malformed: write',
       ],
       [
         'a Service of no namespace',
@@ -118,7 +123,7 @@ export const answerCases: readonly ProfileCase[] = [
         'nsupported value',
       ],
       ['a target that is no address', { target: { addresses: ['localstack'] } }, 'target.addresses[0]', notAnAddress],
-      ['a name in capitals', { match: { exact: ['A.example'] } }, 'match.exact[0]', 'should match'],
+      ['a name in capitals', { match: { exact: ['A.example'] } }, 'match.exact[0]', 'malformed: write'],
       ['other types of its own', { otherTypes: 'Drop' }, 'otherTypes', 'nsupported value'],
     ] as const
   ).map(
@@ -166,7 +171,7 @@ export const answerCases: readonly ProfileCase[] = [
   {
     title: 'a blocked domain that is no domain',
     spec: { blockedDomains: [{ domain: '*.ads.example' }] },
-    refused: { field: 'spec.blockedDomains[0].domain', message: 'should match' },
+    refused: { field: 'spec.blockedDomains[0].domain', message: 'malformed: write' },
   },
   {
     title: 'upstreams with a preset, with TLS and with a budget',
@@ -188,19 +193,20 @@ export const answerCases: readonly ProfileCase[] = [
     [
       ['servers and a preset', { servers: ['192.0.2.1'], preset: 'Gcp' }, '', 'either servers or a preset'],
       ['neither servers nor a preset', {}, '', 'either servers or a preset'],
+      ['a preset and tls', { preset: 'AwsVpc', tls: { serverName: 'a' } }, '.tls', 'do not speak TLS'],
       ['an unknown preset', { preset: 'Aws' }, '.preset', 'nsupported value'],
       ['a budget of nothing', { preset: 'Gcp', queryBudget: { perSecond: 0 } }, '.queryBudget.perSecond', 'at least 1'],
       [
         'no certificate for a caBundle',
-        { preset: 'Gcp', tls: { serverName: 'a', caBundle: 'PEM' } },
+        { servers: ['192.0.2.1'], tls: { serverName: 'a', caBundle: 'PEM' } },
         '.tls.caBundle',
         'holds certificates in PEM',
       ],
       [
         'a name with a port',
-        { preset: 'Gcp', tls: { serverName: 'dns.example:853' } },
+        { servers: ['192.0.2.1'], tls: { serverName: 'dns.example:853' } },
         '.tls.serverName',
-        'should match',
+        'malformed: write',
       ],
     ] as const
   ).map(
@@ -249,7 +255,7 @@ export const answerCases: readonly ProfileCase[] = [
         'at most 86400',
         'less than or equal to 86400',
       ],
-      ['a probe that is no name', { probes: ['https://a.example'] }, '.probes[0]', 'should match'],
+      ['a probe that is no name', { probes: ['https://a.example'] }, '.probes[0]', 'malformed: write'],
       ['a probe named twice', { probes: ['a.example', 'a.example'] }, '.probes[1]', 'Duplicate value'],
       [
         'a factor that forbids what was',

@@ -207,6 +207,16 @@ export const profileRules: readonly Rule[] = [
       ),
   },
   {
+    rule: '!has(self.upstreams) || self.upstreams.all(u, !has(u.preset) || !has(u.tls))',
+    message:
+      'the resolvers of a preset do not speak TLS: leave out tls, or name servers that do in place of the preset',
+    fieldPath: '.upstreams',
+    broken: (spec) =>
+      (spec.upstreams ?? []).flatMap(({ preset, tls }, at) =>
+        preset === undefined || tls === undefined ? [] : [`spec.upstreams[${at}].tls`],
+      ),
+  },
+  {
     rule: `[${celAddresses('cluster')} + ${celAddresses('node')}].all(own, own.all(a, !isIP(a) || !has(self.upstreams) || self.upstreams.all(u, !has(u.servers) || u.servers.all(s, !isIP(${celHost}) || ip(${celHost}) != ip(a)))))`,
     message:
       'an upstream cannot be an address that LocalDNS itself listens on, which is a loop: name the real resolver',

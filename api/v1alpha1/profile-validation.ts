@@ -1,7 +1,8 @@
 /** Every error of a profile, each with its field path. Shared by the operator, the stand-alone agent and the command line. */
 import { type LocalDnsProfile, type ProfileSpec, profileManifest, profileSpec } from './profile.ts';
 import { profileRules, rootRules } from './profile-rules.ts';
-import type { z } from './schema.ts';
+import { dnsLabelPattern, domainNamePattern, type z } from './schema.ts';
+import { serverNamePattern } from './upstreams.ts';
 
 export interface FieldError {
   /** As kubectl writes it: `spec.kubeDNSOverrides["corp.example"].protocol`. */
@@ -106,6 +107,22 @@ function fromIssues(issues: readonly Issue[], prefix: readonly PropertyKey[]): F
   });
 }
 
+/** Of the patterns that a profile meets in most places. */
+const remedies = new Map(
+  [
+    [domainNamePattern, 'write a domain name in lower case without a trailing dot, such as corp.example'],
+    [dnsLabelPattern, 'write lower-case letters and digits, with hyphens between them'],
+    [
+      serverNamePattern,
+      'write a domain name in lower case without a trailing dot, such as dns.corp.example, or an IP address',
+    ],
+  ].map(([pattern = '', remedy]) => [String(new RegExp(pattern)), remedy]),
+);
+
+function patternOf(issue: Issue & { code: 'invalid_format' }): string {
+  return 'pattern' in issue ? String(issue.pattern) : issue.format;
+}
+
 function describe(issue: Issue): string {
   const got = JSON.stringify(issue.input);
   switch (issue.code) {
@@ -122,7 +139,7 @@ function describe(issue: Issue): string {
     case 'invalid_key':
       return `its name is ${issue.issues.map(describe).join(', ')}`;
     case 'invalid_format':
-      return `${got} is malformed: it should match ${'pattern' in issue ? issue.pattern : issue.format}`;
+      return `${got} is malformed: ${remedies.get(patternOf(issue)) ?? `it should match ${patternOf(issue)}`}`;
     default:
       return issue.message;
   }

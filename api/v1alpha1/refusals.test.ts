@@ -13,6 +13,7 @@ const server = (...servers: string[]) => ({ upstreams: [{ name: 'a', servers }] 
 const longZone = `${`${'a'.repeat(49)}.`.repeat(5)}abcd`;
 const zone =
   'zones are lower-case domain names without a trailing dot, such as corp.example, or "." for everything else';
+const domainName = 'write a domain name in lower case without a trailing dot, such as corp.example';
 const toVnet =
   "the cluster domain and what is below it cannot be forwarded to VnetDNS, because the node's resolvers do not know it: set forwardDestination to ClusterCoreDNS or to an upstream";
 const loop =
@@ -58,6 +59,20 @@ for (const [title, spec, ...lines] of [
     'a malformed zone',
     { kubeDNSOverrides: { 'Corp.example.': {} } },
     `spec.kubeDNSOverrides["Corp.example."]: ${zone}`,
+  ],
+  [
+    'names that are not in lower case, or none',
+    {
+      blockedDomains: [{ domain: '.' }],
+      hosts: [{ hostnames: ['Db.example'], addresses: ['192.0.2.1'] }],
+      redirects: [{ name: 'R', match: { suffixes: ['a.example.'] }, target: { addresses: ['192.0.2.1'] } }],
+      upstreams: [{ name: 'a', servers: ['192.0.2.1'], tls: { serverName: 'DNS.example' } }],
+    },
+    `spec.upstreams[0].tls.serverName: "DNS.example" is malformed: write a domain name in lower case without a trailing dot, such as dns.corp.example, or an IP address`,
+    `spec.redirects[0].name: "R" is malformed: write lower-case letters and digits, with hyphens between them`,
+    `spec.redirects[0].match.suffixes[0]: "a.example." is malformed: ${domainName}`,
+    `spec.hosts[0].hostnames[0]: "Db.example" is malformed: ${domainName}`,
+    `spec.blockedDomains[0].domain: "." is malformed: ${domainName}`,
   ],
   ['a malformed server', server('192.0.2.1', 'dns.example'), `spec.upstreams[0].servers[1]: ${notAServer}`],
   [
@@ -155,6 +170,11 @@ for (const [title, spec, ...lines] of [
     'an upstream of nothing',
     { upstreams: [{ name: 'a' }] },
     'spec.upstreams[0]: an upstream has either servers or a preset',
+  ],
+  [
+    'a preset together with tls',
+    { upstreams: [{ name: 'a', preset: 'AwsVpc', tls: { serverName: 'a' } }] },
+    'spec.upstreams[0].tls: the resolvers of a preset do not speak TLS: leave out tls, or name servers that do in place of the preset',
   ],
   [
     'a redirect of nothing to nowhere',

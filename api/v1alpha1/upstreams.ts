@@ -27,7 +27,7 @@ export const presets = {
   Gcp: { servers: ['169.254.169.254'] },
 } as const satisfies Record<string, Preset>;
 
-const serverNamePattern = `${domainNamePattern}|^[0-9.]+$|^[0-9a-f:]+$`;
+export const serverNamePattern = `${domainNamePattern}|^[0-9.]+$|^[0-9a-f:]+$`;
 
 export const upstream = z.strictObject({
   name: withKeywords(z.string().max(63).regex(new RegExp(dnsLabelPattern)), {
