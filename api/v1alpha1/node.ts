@@ -32,7 +32,7 @@ export const nodeSpec = z
           .boolean()
           .optional()
           .describe(
-            'The node was served before, by another profile or another revision. How it fares then counts against a first revision as it does against any later one.',
+            'The node was served before, by another profile or another revision. How it fares then counts against a first revision as it does against any later one. `false`: nobody served it, for what was good could not be served any more. That it does not serve is borne with then, as with a first revision.',
           ),
         late: z
           .boolean()

@@ -72,7 +72,7 @@ export function courseOf(input: CourseInput): Course | undefined {
   const wanted = isAccepted ? wantedOf(profile, verdict, { state: before, revision }, wantedBy) : undefined;
   // What is refused changes nothing: what was accepted last goes its way, and follows the facts of the cluster.
   const target = isAccepted ? wanted?.name : before?.target;
-  if (target === undefined || (!isAccepted && world.revision(target) === undefined)) return undefined;
+  if (target === undefined) return undefined;
 
   const settings = defaultedRollout(profile.spec.rollout);
   const renderings = new Map<string, Renderings | undefined>();
@@ -80,18 +80,22 @@ export function courseOf(input: CourseInput): Course | undefined {
   const meaning = renderingsOf(target, renderings, input);
   const carried = new Map<string, string>();
   const gifts = new Map<string, Gift>();
+  const losses = new Map<string, string | undefined>();
+  const lossOf = (name: string): string | undefined => {
+    if (!losses.has(name)) losses.set(name, whyLost(name, renderings, input));
+    return losses.get(name);
+  };
+  const isLost = (name: string): boolean => lossOf(name) !== undefined;
   const seen = nodes.map((node): RolloutNode => {
-    const one = seenNode(node, { world, profile, target, meaning, settings, gifts });
+    const one = seenNode(node, { world, profile, target, meaning, settings, gifts, isLost });
     if (one.carries !== undefined) carried.set(node.name, one.carries);
     return one;
   });
-  const goodLost = lossOf(before?.good, renderings, input);
-  const isGoodLost = goodLost !== undefined;
-  const step = planRollout({ target, settings, nodes: seen, before, isGoodLost, nowMs: world.nowMs });
+  const goodLost = before?.good === undefined ? undefined : lossOf(before.good);
+  const lost = { isGoodLost: goodLost !== undefined, isTargetLost: isLost(target) };
+  const step = planRollout({ target, settings, nodes: seen, before, ...lost, nowMs: world.nowMs });
   const isNews = !isSameState(step.state, before);
-  const isFirst = step.state.good === undefined;
-  const served = new Set(seen.filter((node) => wasServed(node, isFirst)).map((node) => node.name));
-  if (!isNews) give(step, { profile: profile.metadata.name, served, nowMs: world.nowMs }, settings, gifts, carried);
+  if (!isNews) give(step, { profile: profile.metadata.name, isLost, nowMs: world.nowMs }, settings, gifts, carried);
   for (const name of new Set(carried.values())) renderingsOf(name, renderings, input);
   const { state, updated, onTrial, lookAgainAtMs } = step;
   const unproven = new Set(step.unproven);
@@ -99,10 +103,11 @@ export function courseOf(input: CourseInput): Course | undefined {
   return { state, isNews, ...told, carried, renderings, gifts };
 }
 
-function lossOf(good: string | undefined, renderings: Map<string, Renderings | undefined>, input: CourseInput) {
-  if (good === undefined || renderingsOf(good, renderings, input) !== undefined) return undefined;
+/** Why nobody can be given a revision; undefined where that can be done. */
+function whyLost(name: string, renderings: Map<string, Renderings | undefined>, input: CourseInput) {
+  if (renderingsOf(name, renderings, input) !== undefined) return undefined;
   // What is not known yet, as at a start, is not lost.
-  const kind = verdictOf(good, input)?.kind;
+  const kind = verdictOf(name, input)?.kind;
   if (kind === 'unknown') return undefined;
   return kind === undefined ? 'is not kept any more' : 'cannot be served as the cluster is now';
 }
@@ -127,11 +132,12 @@ interface Looking {
   /** Of the target. */
   readonly meaning: Renderings | undefined;
   readonly settings: DefaultedRollout;
+  readonly isLost: (revision: string) => boolean;
   /** Takes up the gifts that are still on their way. */
   readonly gifts: Map<string, Gift>;
 }
 
-function seenNode(node: NodeFacts, { world, profile, target, meaning, settings, gifts }: Looking): RolloutNode {
+function seenNode(node: NodeFacts, { world, profile, target, meaning, settings, gifts, isLost }: Looking): RolloutNode {
   const { name } = profile.metadata;
   const { zone, pool } = placeOf(node);
   const there = world.written(node.name);
@@ -144,7 +150,7 @@ function seenNode(node: NodeFacts, { world, profile, target, meaning, settings, 
   const isReachable = node.isReachable && (meaning === undefined || rendering !== undefined);
   const { awaySinceMs, createdAtMs, isLeaving } = node;
   const common = { name: node.name, zone, pool, isReachable, awaySinceMs, createdAtMs, isLeaving, isServing };
-  if (gift?.profile === name && !hasCome(gift, own)) {
+  if (gift?.profile === name && !hasCome(gift, own) && !isLost(gift.revision)) {
     gifts.set(node.name, gift);
     // However long the API server takes for it: that is no word about the node.
     const standing: Standing = { kind: 'pending', untilMs: Math.max(gift.givenAtMs, world.nowMs) + APPLY_MS };
@@ -174,11 +180,6 @@ function seenNode(node: NodeFacts, { world, profile, target, meaning, settings, 
   };
 }
 
-/** Before it is given anything: said of it where there is something to tell it from, a node that nobody served. */
-function wasServed(node: RolloutNode, isFirst: boolean): boolean {
-  return isFirst ? node.wasServed === true || isHeard(node) : node.isServedByOther === true && isHeard(node);
-}
-
 /** A revision that is tried anew is the same, and the trial another. */
 export function hasCome({ revision, trial }: Pick<Gift, 'revision' | 'trial'>, own: WrittenFacts | undefined): boolean {
   return own?.profileRevision === revision && (trial === undefined || own.trial?.attempt === trial.attempt);
@@ -193,19 +194,17 @@ function judgedBy(
 
 function give(
   { state, give: given }: RolloutStep,
-  {
-    profile,
-    served,
-    nowMs,
-  }: { readonly profile: string; readonly served: ReadonlySet<string>; readonly nowMs: number },
+  { profile, isLost, nowMs }: Pick<Looking, 'isLost'> & { readonly profile: string; readonly nowMs: number },
   { canary, probes }: DefaultedRollout,
   gifts: Map<string, Gift>,
   carried: Map<string, string>,
 ): void {
   const soakSeconds = state.phase === 'Canary' ? canary.soakSeconds : Math.min(canary.soakSeconds, BATCH_SOAK_SECONDS);
   const trial = { soakSeconds, probes, attempt: state.attempt };
-  for (const { node, revision, isTrial, hasJoined, isLate } of given) {
-    const before = { ...(hasJoined && { joined: true }), ...(served.has(node) && { served: true }) };
+  for (const { node, revision, isTrial, hasJoined, isLate, wasServed } of given) {
+    // Somebody may still have to tell what he makes of it.
+    if (isLost(revision)) continue;
+    const before = { ...(hasJoined && { joined: true }), ...(wasServed !== undefined && { served: wasServed }) };
     const terms = { ...trial, ...before, ...(isLate && { late: true }) };
     gifts.set(node, { profile, revision, trial: isTrial ? terms : undefined, givenAtMs: nowMs });
     carried.set(node, revision);

@@ -133,7 +133,7 @@ export interface TrialTerms {
   readonly attempt?: number | undefined;
   /** The node was served nothing before, and joined while the rollout was under way. */
   readonly joined?: boolean | undefined;
-  /** It was served before, by another profile or another revision. */
+  /** It was served before, by another profile or another revision. `false` where that would go without saying, and it was not. */
   readonly served?: boolean | undefined;
   /** It was given that when the rollout was over. */
   readonly late?: boolean | undefined;

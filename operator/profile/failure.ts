@@ -56,12 +56,12 @@ function isMissing(node: TriedNode, isFirst: boolean, wasSilent: boolean): boole
   if (standing.kind === 'bad') return !isOwn(node, standing.reason, isFirst);
   const isOpen = standing.kind === 'pending' && (standing.isMissing === true || (wasSilent && !standing.isWell));
   const isSilent = standing.kind === 'lost' || isOpen;
-  return isSilent && !isExcused(node, isFirst);
+  return isSilent && !isExcused(node);
 }
 
 /** An agent that does not come up where nothing was served is no fault of the revision; a node that goes away with it may be. */
-function isExcused(node: TriedNode, isFirst: boolean): boolean {
-  return isNewToIt(node, isFirst) && node.isReachable;
+function isExcused(node: TriedNode): boolean {
+  return isNewToIt(node) && node.isReachable;
 }
 
 /** What is asked of the nodes. */
@@ -94,10 +94,10 @@ export function failureOf(nodes: readonly TriedNode[], bounds: Bounds): Failure 
       hopeful += 1;
       if (nowMs >= standing.sinceMs + NOT_SERVING_MS) stopped.push(`${name}: ${standing.message}`);
     } else if (standing.kind === 'lost') {
-      if (isJudged && !isExcused(node, isFirst) && !node.isTakenOut) silent.push(name);
+      if (isJudged && !isExcused(node) && !node.isTakenOut) silent.push(name);
     } else if (standing.reason === 'ConfigRefused' || (isJudged && !isOwn(node, standing.reason, isFirst))) {
       return { reason: standing.reason, message: `${name}: ${standing.message}` };
-    } else if (isNewToIt(node, isFirst)) unable.push(`${name}: ${standing.message}`);
+    } else if (isNewToIt(node)) unable.push(`${name}: ${standing.message}`);
   }
   if (unable.length > allowed) return { reason: 'NotServing', message: `${unable.length} nodes. ${unable[0]}` };
   // What one of them has come to after it had proved itself is its own affair; what comes to so many is not.
@@ -106,18 +106,18 @@ export function failureOf(nodes: readonly TriedNode[], bounds: Bounds): Failure 
   }
   const fallen = silent.length + gone;
   // Where nobody was served before, who comes next may do well.
-  const isHopeless = hopeful === 0 && !(isFirst && nodes.every(({ wasServed }) => !wasServed));
+  const isHopeless = hopeful === 0 && nodes.some(({ hadService }) => hadService);
   if (fallen === 0 || !(isHopeless || fallen >= bearable)) return undefined;
   const lost = gone === 0 ? [] : [`${gone} that ${gone === 1 ? 'is' : 'are'} not there any more`];
   return { reason: 'NodesSilent', message: `${[...silent.slice(0, 3), ...lost].join(', ')}: nothing was heard since` };
 }
 
 /** A node that did not serve before may be unable to by itself (its port is taken, its network is not up yet), unless many are. */
-function isOwn({ hasJoined, wasServed }: TriedNode, reason: TrialReason, isFirst: boolean): boolean {
-  return isFirst ? !wasServed && reason === 'NotServing' : hasJoined === true;
+function isOwn({ hasJoined, hadService }: TriedNode, reason: TrialReason, isFirst: boolean): boolean {
+  return (!isFirst && hasJoined === true) || (!hadService && reason === 'NotServing');
 }
 
 /** Nobody served it before it tried the target. */
-function isNewToIt({ hasJoined, wasServed }: TriedNode, isFirst: boolean): boolean {
-  return hasJoined === true || (isFirst && !wasServed);
+function isNewToIt({ hasJoined, hadService }: TriedNode): boolean {
+  return hasJoined === true || !hadService;
 }

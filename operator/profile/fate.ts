@@ -13,9 +13,9 @@ export function isUnderWay(course: Course | undefined): boolean {
   return course?.state.phase === 'Canary' || course?.state.phase === 'Batch';
 }
 
-/** Nodes are given it. What was accepted last may mean nothing any more, as the cluster is now: then nobody is. */
+/** Nodes are given it, or try it. What was accepted last may mean nothing any more, as the cluster is now: then nobody is given it. */
 export function isOnItsWay({ course, revisions, errors }: Told): boolean {
-  return isUnderWay(course) && (errors.length === 0 || revisions.length > 0);
+  return isUnderWay(course) && (errors.length === 0 || revisions.length > 0 || (course?.onTrial ?? 0) > 0);
 }
 
 /** What becomes of the nodes while the newest spec is not accepted. */

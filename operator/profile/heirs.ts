@@ -59,7 +59,7 @@ function prospectsOf(
   const heir = profiles.find(({ metadata }) => metadata.name === name);
   if (plan === undefined || heir === undefined) return undefined;
   if (plan.isUnknown) return { is: 'unknown' };
-  if (isUnderWay(heir, plan.course, nowMs)) return { is: 'rolling' };
+  if (goesOn(heir, plan.course, nowMs)) return { is: 'rolling' };
   const deletedAtMs = Date.parse(profile.metadata.deletionTimestamp ?? '');
   // By the times that stand there, whatever our clock says: the same at each look, and to each operator.
   const untilMs = Math.max(deletedAtMs, stoppedAtMs(heir, plan.course, nowMs)) + WITHDRAW_MS;
@@ -67,7 +67,7 @@ function prospectsOf(
 }
 
 /** It gives nodes more by itself: by what they report, or by time alone. */
-function isUnderWay({ spec }: LocalDnsProfile, course: Course | undefined, nowMs: number): boolean {
+function goesOn({ spec }: LocalDnsProfile, course: Course | undefined, nowMs: number): boolean {
   if (course === undefined || course.isNews) return course !== undefined;
   const { gifts, lookAgainAtMs = Number.POSITIVE_INFINITY, state } = course;
   const isAwaited = gifts.size > 0 || lookAgainAtMs < Number.POSITIVE_INFINITY;

@@ -160,13 +160,14 @@ test('where what is good is gone, or its Service under Required, a change that f
     serviceTarget: ServiceTarget,
     kept: RevisionFacts | undefined,
     phase: 'Canary' | 'Halted' | 'RolledBack',
+    isBack = false,
   ) => {
     const { profiles } = plan([profile('p', { mode: 'Required' })], [node('n', 'p'), node('m', 'p')], {
       cluster: { ...cluster, serviceTarget: () => serviceTarget },
       written: (name) => ({
-        ...carrying(name === 'n' ? target : good.name),
+        ...carrying(name === 'n' && !isBack ? target : good.name),
         name,
-        ...(name === 'n' && { report: refused }),
+        ...(name === 'n' && !isBack && { report: refused }),
       }),
       revision: (name) => (name === good.name ? kept : undefined),
       state: () => ({
@@ -187,7 +188,95 @@ test('where what is good is gone, or its Service under Required, a change that f
   assert.deepEqual(fails(gone, good, 'Canary'), ['Halted', 'cannot be served as the cluster is now']);
   assert.deepEqual(fails({ kind: 'unknown' }, good, 'Canary'), ['RollingBack', undefined]);
   assert.deepEqual(fails(here, good, 'Halted'), ['RollingBack', undefined]);
-  assert.deepEqual(fails(here, undefined, 'RolledBack')[0], 'RolledBack');
+  // Where all have returned nothing is left to be done; who comes back with what had failed stays where it is.
+  assert.deepEqual(fails(here, undefined, 'RolledBack', true)[0], 'RolledBack');
+  assert.deepEqual(fails(here, undefined, 'RolledBack'), ['Halted', 'is not kept any more']);
+});
+
+/** Nodes of a profile of which nobody is served, look after look; the spec is that of then, or an edit of it. */
+function unserved(spec: ProfileSpec, before: RolloutState, more: Partial<World>) {
+  const p = profile('p', spec);
+  let state = before;
+  let gifts: World['gifts'] = new Map();
+  return (nowMs = 0) => {
+    const outcome = plan([p], [node('m', 'p'), node('n', 'p')], { state: () => state, gifts, nowMs, ...more });
+    const course = outcome.profiles.get('p')?.course ?? assert.fail();
+    state = course.state;
+    gifts = outcome.gifts;
+    return { course, kinds: kinds(outcome), gifts, plan: outcome.profiles.get('p') };
+  };
+}
+
+test('where what is good is lost and nobody is served, the edit is tried as a first revision is, and that stands in its trial', () => {
+  const redirected: ProfileSpec = { redirects: [{ name: 'a', match: { suffixes: ['a.example'] }, target: service }] };
+  const good = stored(redirected);
+  const done = { phase: 'Done', target: good.name, good: good.name, attempt: 1, startedAt: 's' } as const;
+  const isGone = { cluster: { ...cluster, serviceTarget: () => gone }, revision: () => good };
+  for (const more of [isGone, { revision: () => undefined }]) {
+    const look = unserved({ mode: 'Required', searchPath: 'Spec' }, done, more);
+    const { state } = look().course;
+    assert.deepEqual([state.phase, state.good, state.attempt], ['Canary', good.name, 2]);
+    const given = look();
+    assert.deepEqual(given.kinds, { m: 'serve', n: 'keep' });
+    const [[name, gift] = assert.fail(), ...others] = given.gifts;
+    assert.deepEqual([name, gift.revision, others], ['m', state.target, []]);
+    assert.deepEqual(gift.trial, { soakSeconds: 60, probes: [], attempt: 2, served: false });
+  }
+  // Which is read again: that it does not serve is no fault of the target's.
+  const p = profile('p', { mode: 'Required', searchPath: 'Spec' });
+  const target = revisionName(p, { searchPath: 'Spec' });
+  const reasonOf = (served?: boolean): string | undefined => {
+    const there = { ...carrying(target), trial: { soakSeconds: 0, probes: [], attempt: 2, served } };
+    const outcome = plan([p], [node('n', 'p')], {
+      written: () => ({ ...there, report: { ...there.report, isServing: false } }),
+      sighting: () => ({ ...seen, downSinceMs: 0 }),
+      state: () => ({ ...done, phase: 'Canary', target, attempt: 2 }),
+      nowMs: 1e9,
+      revision: () => undefined,
+    });
+    return outcome.profiles.get('p')?.course?.state.reason;
+  };
+  assert.deepEqual([reasonOf(false), reasonOf()], [undefined, 'NotServing']);
+});
+
+test('what was accepted last and cannot be served is on its way to nobody, though it was given a moment ago', () => {
+  const spec: ProfileSpec = {
+    mode: 'Required',
+    redirects: [{ name: 'a', match: { suffixes: ['a.example'] }, target: service }],
+  };
+  const target = stored(spec);
+  const begun = { phase: 'Canary', target: target.name, attempt: 1, startedAt: 's' } as const;
+  for (const kept of [target, undefined]) {
+    const gift = { profile: 'p', revision: target.name, trial: undefined, givenAtMs: 0 };
+    const look = unserved(spec, begun, {
+      cluster: { ...cluster, serviceTarget: () => gone },
+      revision: () => kept,
+      gifts: new Map([['m', gift]]),
+    });
+    for (let looks = 0; looks < 2; looks += 1) {
+      const { course, kinds: are } = look();
+      assert.deepEqual([course.state.phase, course.gifts.size, are], ['Idle', 0, { m: 'keep', n: 'keep' }]);
+    }
+  }
+});
+
+test('while somebody tries what was accepted last, and it cannot be served any more, nobody else is given it', () => {
+  const redirects = [{ name: 'a', match: { suffixes: ['a.example'] }, target: service }];
+  const rollout = { maxUnavailable: 2, canary: { nodes: 2 } };
+  const target = stored({ redirects });
+  const trial = { soakSeconds: 60, probes: [], attempt: 1, served: true };
+  const { profiles } = plan(
+    [profile('p', { mode: 'Required', rollout, redirects })],
+    [node('m', 'p'), node('n', 'p')],
+    {
+      cluster: { ...cluster, serviceTarget: () => gone },
+      revision: () => target,
+      written: (name) => ({ ...carrying(target.name), name, ...(name === 'm' ? { profile: 'q' } : { trial }) }),
+      state: () => ({ phase: 'Canary', target: target.name, attempt: 1, startedAt: 's' }),
+    },
+  );
+  const { state, onTrial, gifts } = profiles.get('p')?.course ?? assert.fail();
+  assert.deepEqual([state.phase, onTrial, gifts.size], ['Canary', 1, 0]);
 });
 
 test('what was given is not forgotten before it is written', () => {
@@ -537,6 +626,17 @@ for (const [title, heir] of [
     assert.deepEqual(inherited([node('n')], 60_000, [heir]), { kind: 'unserve', heirs: [] });
   });
 }
+
+test('so it waits for one whose last accepted revision cannot be served: nobody gives that', () => {
+  const redirects = [{ name: 'r', match: { suffixes: ['r.example'] }, target: service }];
+  const spec: ProfileSpec = { nodeSelector: {}, mode: 'Required', redirects };
+  const { name: target } = stored({ redirects });
+  const more = { cluster: { ...cluster, serviceTarget: () => gone }, revision: () => stored({ redirects }) };
+  const state = (): RolloutState => ({ phase: 'Idle', target, attempt: 1 });
+  const look = (afterMs: number) => inherited([node('n')], afterMs, [profile('heir', spec)], { ...more, state });
+  assert.deepEqual(look(59_000), { kind: 'keep', heirs: [['heir', 'n', 60_000]] });
+  assert.deepEqual(look(60_000), { kind: 'unserve', heirs: [] });
+});
 
 test('the minute begins when the rollout is paused that the node waited for', () => {
   const heir = heirIn('Paused', 'False', 1e9, paused);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RolloutPhase } from '../../api/v1alpha1/rollout-settings.ts';
 import { Fleet } from '../../test/fake/fleet.ts';
-import { carries } from '../../test/fake/fleet-member.ts';
+import { carries, isServing, isSettled } from '../../test/fake/fleet-member.ts';
 import { packetsOfRun, Random, seedOfRun } from '../../test/fuzz/random.ts';
 import { AWAY_MS } from './trial.ts';
 
@@ -38,6 +38,8 @@ function live(fleet: Fleet, random: Random, ticks: number): void {
     if (random.once(10)) random.pick(fleet.members).pace = random.pick([1, 2, 3]);
     if (random.once(20) && fleet.members.length > 1) fleet.remove(random.pick(fleet.members));
     if (random.once(20)) fleet.die();
+    if (random.once(20)) fleet.lost = random.once(2) ? fleet.state?.good : undefined;
+    if (random.once(60)) fleet.withdraw(random.once(2));
     if (random.once(40)) random.pick(fleet.members).ails = random.pick(['unable', 'silent', undefined] as const);
     fleet.look();
   }
@@ -68,9 +70,36 @@ test(`over ${histories} histories nothing forbidden happens, and every rollout e
       assert.ok(isDone || fleet.state?.reason !== undefined, `seed ${random.seed}: ${fleet.outcome}`);
     if (phase === 'RolledBack') assert.ok(isBack, `seed ${random.seed}`);
     const isEnd = phase === 'Done' || phase === 'RolledBack' || phase === 'Halted';
-    // A first revision that no node ever took has nothing to end with, nor has one for which every node is away.
-    const isOpen = fleet.state?.good === undefined || here.length === 0;
+    // A first revision that no node takes has nothing to end with, nor has one for which every node is away.
+    const isFirst = fleet.state?.good === undefined || fleet.isGoodLost;
+    const isOpen = here.length === 0 || (isFirst && isDone && here.every((member) => !isServing(member)));
     assert.ok(isEnd || isOpen, `seed ${random.seed} ends as ${fleet.outcome}`);
+  }
+});
+
+test(`over ${histories} histories an edit gets to all where nobody was served, and what was good is lost, or comes back`, () => {
+  for (let at = 0; at < histories; at += 1) {
+    const random = new Random(seedOfRun() + at);
+    const fleet = new Fleet(random, 1 + random.below(30));
+    assert.ok(settle(fleet));
+    fleet.withdraw(random.once(2));
+    fleet.lost = 'r0';
+    fleet.deadliness = random.pick([0, 0, 5]);
+    fleet.edit('r1', 0);
+    const [backAfter, blipsEvery, joinsEvery] = [random.pick([0, 0, 10]), random.pick([0, 3]), random.pick([0, 9])];
+    let tick = 0;
+    const suffer = (): void => {
+      tick += 1;
+      if (backAfter > 0 && random.once(backAfter)) fleet.lost = fleet.lost === undefined ? 'r0' : undefined;
+      if (tick > 100) return;
+      if (blipsEvery > 0 && random.once(blipsEvery)) fleet.blink(random.pick(fleet.members));
+      if (joinsEvery > 0 && random.once(joinsEvery)) fleet.join();
+      if (joinsEvery > 0 && random.once(joinsEvery)) fleet.takeOver();
+    };
+    assert.ok(settle(fleet, suffer), `seed ${random.seed} does not end: ${fleet.outcome}`);
+    assert.deepEqual(fleet.offences, [], `seed ${random.seed}`);
+    const isAll = fleet.members.every((member) => carries(member) === 'r1' && isServing(member));
+    assert.ok(isAll && fleet.state?.phase === 'Done', `seed ${random.seed}: ${fleet.outcome}`);
   }
 });
 
@@ -147,7 +176,7 @@ test(`over ${histories} edits what is good gets through: past the sick, through 
         const born = fleet.join();
         if (random.once(2)) fleet.goAway(born, 30_000);
       }
-      const proven = fleet.members.filter((member) => carries(member) === 'r1' && fleet.isSettled(member));
+      const proven = fleet.members.filter((member) => carries(member) === 'r1' && isSettled(member, fleet.nowMs));
       const isCalm = fleet.members.every(({ stoppedUntilMs }) => stoppedUntilMs <= fleet.nowMs);
       if (isCalm && proven.length > 0 && random.once(5)) {
         fleet.blink(random.pick(proven), random.pick([13_000, 60_000, 400_000]));

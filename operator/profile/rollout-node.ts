@@ -24,7 +24,7 @@ export interface RolloutNode {
   readonly attempt?: number | undefined;
   /** It was served nothing before, and was given what it carries as it joined. */
   readonly hasJoined?: boolean | undefined;
-  /** It was served before it was given what it carries, by another profile or another revision. */
+  /** It was served before it was given what it carries, by another profile or another revision; undefined where that is not said. */
   readonly wasServed?: boolean | undefined;
   /** It was given what it carries when the rollout of that was over. */
   readonly isLate?: boolean | undefined;
@@ -35,6 +35,8 @@ export interface RolloutNode {
 
 /** Beside what is seen of it. */
 export interface TriedNode extends RolloutNode {
+  /** Somebody served it before it was given what it carries. */
+  readonly hadService: boolean;
   /** Its verdict is of an attempt before this one. */
   readonly isStale: boolean;
   /** We have put it out, or may have: one of those that may be unavailable. */
@@ -66,7 +68,9 @@ export function tried(node: RolloutNode, { target, good, attempt, silent, mayFor
   // Nobody waits for the return of what somebody takes out.
   const isGone = isTakenOut && standing.kind === 'lost' && mayForget();
   const isStale = isEarlier && hasFailed;
-  return { ...node, isStale, isTakenOut, isDisturbed: !isGone && isDisturbed(node, good, nowMs) };
+  // Where something is good, who carries anything was served before, unless it is said that he was not.
+  const hadService = good === undefined ? node.wasServed === true : (node.wasServed ?? carries !== undefined);
+  return { ...node, hadService, isStale, isTakenOut, isDisturbed: !isGone && isDisturbed(node, good, nowMs) };
 }
 
 /** In the eyes of those who come when the rollout is over: what was tried before that has proved itself, or was borne with. */
@@ -108,6 +112,16 @@ export function isTrying({ carries, isJudged }: RolloutNode, target: string): bo
 /** Nothing is at stake: nobody serves it. */
 export function isUnserved({ carries, isServedByOther }: RolloutNode): boolean {
   return carries === undefined && !isServedByOther;
+}
+
+/** What its trial shall say of it, before it is given: undefined where that goes without saying. */
+export function servedMark(
+  node: RolloutNode,
+  { isFirst, isGoodLost }: { readonly isFirst: boolean; readonly isGoodLost: boolean },
+): boolean | undefined {
+  if (isFirst) return node.wasServed === true || isHeard(node) || undefined;
+  if (isHeard(node)) return node.isServedByOther === true || undefined;
+  return node.wasServed === false || (isGoodLost && isUnserved(node)) ? false : undefined;
 }
 
 /** What it has found out stays found out, though it may be down by now. */

@@ -47,6 +47,8 @@ interface Case {
   before?: RolloutState;
   settings?: Parameters<typeof defaultedRollout>[0];
   target?: string;
+  isGoodLost?: boolean;
+  isTargetLost?: boolean;
   phase: string;
   /** `node=revision`, with a `?` where it is a trial, and a `!` where it joins. */
   give: string[];
@@ -1229,11 +1231,235 @@ const cases: Case[] = [
     phase: 'Canary',
     give: [],
   },
+  {
+    title: 'where what is good is lost, and nobody is served, the target is tried as a first revision is: by a canary',
+    nodes: many(30, undefined),
+    before: canary,
+    isGoodLost: true,
+    phase: 'Canary',
+    give: ['n0000=new?'],
+  },
+  {
+    title: 'and then by batches',
+    nodes: [at('a', 'new', { wasServed: false }), ...many(29, undefined)],
+    before: canary,
+    isGoodLost: true,
+    phase: 'Batch',
+    give: ['n0000=new?', 'n0001=new?', 'n0002=new?'],
+  },
+  {
+    title: 'beside which those come at once that are born since',
+    nodes: [
+      at('a', 'new', { wasServed: false, standing: pending }),
+      at('b', undefined),
+      at('c', undefined, { createdAtMs: 1 }),
+    ],
+    before: { ...batch, startedAt: '1970-01-01T00:00:00Z' },
+    isGoodLost: true,
+    phase: 'Batch',
+    give: ['c=new!'],
+  },
+  {
+    title:
+      'who is served by what is lost is no canary before one that nobody serves, and keeps it until its turn comes',
+    nodes: [...many(5, 'old'), at('x', undefined)],
+    before: canary,
+    isGoodLost: true,
+    phase: 'Canary',
+    give: ['x=new?'],
+  },
+  {
+    title: 'where all are served by it one of them is',
+    nodes: many(5, 'old'),
+    before: canary,
+    isGoodLost: true,
+    phase: 'Canary',
+    give: ['n0000=new?'],
+  },
+  {
+    title: 'who does not serve by it is given the target, and is not judged by that',
+    nodes: [at('a', 'old', { isServing: false, standing: unable })],
+    before: canary,
+    isGoodLost: true,
+    phase: 'Canary',
+    give: ['a=new'],
+  },
+  {
+    title: 'one that nobody served is borne with where it does not serve, and the next tries it',
+    nodes: [at('a', 'new', { wasServed: false, isServing: false, standing: unable }), ...many(3, undefined)],
+    before: canary,
+    isGoodLost: true,
+    phase: 'Canary',
+    give: ['n0000=new?'],
+  },
+  {
+    title: 'so it is when what is good is there again: those that nobody serves get that',
+    nodes: [
+      at('a', 'new', { wasServed: false, isServing: false, standing: unable }),
+      at('x', undefined),
+      ...many(3, 'old'),
+    ],
+    before: canary,
+    phase: 'Canary',
+    give: ['x=old', 'n0000=new?'],
+  },
+  {
+    title: 'but not as many as that',
+    nodes: [...many(2, 'new', { wasServed: false, isServing: false, standing: unable }), ...many(3, 'old', {}, 2)],
+    before: canary,
+    phase: 'RollingBack',
+    give: ['n0000=old', 'n0001=old'],
+    reason: 'NotServing',
+  },
+  {
+    title: 'nor where it resolves nothing',
+    nodes: [at('a', 'new', { wasServed: false, standing: bad }), ...many(3, undefined)],
+    before: canary,
+    isGoodLost: true,
+    phase: 'Halted',
+    give: [],
+    reason: 'ProbeFailed',
+  },
+  {
+    title: 'who was served by what was good is judged when that is lost as before',
+    nodes: [at('a', 'new', { isServing: false, standing: unable }), ...many(3, 'old')],
+    before: canary,
+    isGoodLost: true,
+    phase: 'Halted',
+    give: [],
+    reason: 'NotServing',
+  },
+  {
+    title: 'where nobody has proved the target, and nobody was served before, the rollout is not over',
+    nodes: [at('a', 'new', { wasServed: false, isServing: false, standing: unable })],
+    before: canary,
+    isGoodLost: true,
+    phase: 'Canary',
+    give: [],
+  },
+  {
+    title: 'nor is it when what is good is there again',
+    nodes: [at('a', 'new', { wasServed: false, isServing: false, standing: unable })],
+    before: canary,
+    phase: 'Canary',
+    give: [],
+  },
+  {
+    title: 'what does ill by what an edit has superseded cannot return to what is lost, and stays until its turn comes',
+    nodes: [at('a', 'mid', { isJudged: true, standing: bad }), at('b', 'new', { standing: pending }), at('c', 'old')],
+    before: canary,
+    isGoodLost: true,
+    phase: 'Canary',
+    give: [],
+  },
+  {
+    title: 'and where more do so than there is room for, a canary begins all the same: no other way leads out of it',
+    nodes: [...many(2, 'mid', { isJudged: true, hasJoined: true, standing: bad }), at('x', 'old')],
+    before: canary,
+    isGoodLost: true,
+    phase: 'Canary',
+    give: ['n0000=new?'],
+  },
+  {
+    title: 'what is lost is given to nobody while a rollout is paused',
+    nodes: [at('a', 'old'), at('x', undefined)],
+    before: canary,
+    settings: { paused: true },
+    isGoodLost: true,
+    phase: 'Paused',
+    give: [],
+  },
+  {
+    title: 'nor where it has halted',
+    nodes: [at('a', 'new', { standing: bad }), at('x', undefined)],
+    before: halted,
+    settings: { autoRollback: false },
+    isGoodLost: true,
+    phase: 'Halted',
+    give: [],
+  },
+  {
+    title: 'nobody returns to it',
+    nodes: [at('a', 'new', { standing: bad }), at('b', 'old'), at('x', undefined)],
+    before: rollingBack,
+    isGoodLost: true,
+    phase: 'Halted',
+    give: [],
+  },
+  {
+    title: 'what has rolled back stays so where all have what is lost',
+    nodes: many(3, 'old'),
+    before: { ...rollingBack, phase: 'RolledBack' },
+    isGoodLost: true,
+    phase: 'RolledBack',
+    give: [],
+  },
+  {
+    title: 'and has halted where somebody would have to be given it',
+    nodes: [...many(3, 'old'), at('x', undefined)],
+    before: { ...rollingBack, phase: 'RolledBack' },
+    isGoodLost: true,
+    phase: 'Halted',
+    give: [],
+  },
+  {
+    title: 'what was accepted last and is lost is not on its way, and those that nobody serves get what is good',
+    nodes: [at('a', 'old'), at('x', undefined)],
+    before: canary,
+    isTargetLost: true,
+    phase: 'Idle',
+    give: ['x=old'],
+  },
+  {
+    title: 'nor is it where an edit went back to it',
+    nodes: [at('a', 'new'), at('x', undefined)],
+    before: { ...batch, target: 'old' },
+    target: 'old',
+    isGoodLost: true,
+    isTargetLost: true,
+    phase: 'Idle',
+    give: [],
+  },
+  {
+    title: 'who tries it has still to tell what he makes of it',
+    nodes: [at('a', 'new', { standing: pending }), at('b', 'old')],
+    before: canary,
+    isTargetLost: true,
+    phase: 'Canary',
+    give: [],
+  },
+  {
+    title: 'and where he does ill by it he returns',
+    nodes: [at('a', 'new', { standing: bad }), at('b', 'old')],
+    before: canary,
+    isTargetLost: true,
+    phase: 'RollingBack',
+    give: ['a=old'],
+  },
+  {
+    title: 'what is over and lost is given to nobody who comes late',
+    nodes: [at('a', 'new'), at('b', 'old'), at('x', undefined)],
+    before: over,
+    isGoodLost: true,
+    isTargetLost: true,
+    phase: 'Done',
+    give: [],
+  },
+  {
+    title: 'nor is it where it failed on somebody who came late',
+    nodes: [at('a', 'new', { standing: bad, isLate: true }), at('x', undefined)],
+    before: over,
+    isGoodLost: true,
+    isTargetLost: true,
+    phase: 'Done',
+    give: [],
+    reason: 'ProbeFailed',
+  },
 ];
 
-for (const { title, nodes, before, settings, target = 'new', phase, give, good, reason } of cases) {
+for (const { title, nodes, before, settings, target = 'new', phase, give, good, reason, ...lost } of cases) {
   test(title, () => {
-    const step = planRollout({ target, settings: defaultedRollout(settings), nodes, before, nowMs: 0 });
+    const step = planRollout({ target, settings: defaultedRollout(settings), nodes, before, ...lost, nowMs: 0 });
     assert.equal(step.state.phase, phase);
     assert.deepEqual(
       step.give.map(
@@ -1247,6 +1473,32 @@ for (const { title, nodes, before, settings, target = 'new', phase, give, good, 
     assert.equal(step.state.target, target);
   });
 }
+
+test('a trial says who was served before where that does not go without saying', () => {
+  const marks = (before: RolloutState | undefined, nodes: RolloutNode[], isGoodLost = false) => {
+    const settings = defaultedRollout({ maxUnavailable: '100%', canary: { nodes: 0 } });
+    const { give } = planRollout({ target: 'new', settings, nodes, before, isGoodLost, nowMs: 0 });
+    return Object.fromEntries(give.map(({ node, wasServed }) => [node, wasServed]));
+  };
+  const hurt = { isJudged: true, isServing: false, standing: unable };
+  const nodes = [
+    at('new', undefined),
+    at('other', undefined, byOther),
+    at('silent', undefined, { ...byOther, standing: lost }),
+    at('left', undefined, { isServing: true }),
+    at('well', 'mid', { isJudged: true }),
+    at('ill', 'mid', hurt),
+    at('hurt', 'mid', { ...hurt, wasServed: true }),
+    at('never', 'mid', { ...hurt, wasServed: false }),
+    at('healed', 'mid', { isJudged: true, wasServed: false }),
+  ];
+  const isOf = { new: undefined, other: true, silent: undefined, left: true, well: true };
+  assert.deepEqual(marks(undefined, nodes), { ...isOf, ill: undefined, hurt: true, never: undefined, healed: true });
+  const later = { other: true, silent: undefined, well: undefined, ill: undefined, hurt: undefined };
+  const known = { ...later, never: false, healed: undefined };
+  assert.deepEqual(marks({ ...batch, phase: 'Canary' }, nodes), { ...known, new: undefined, left: undefined });
+  assert.deepEqual(marks(canary, nodes, true), { ...known, new: false, left: undefined });
+});
 
 test('each target is an attempt of its own, and so is what is tried anew after it had failed', () => {
   const look = (before: RolloutState | undefined, settings = {}, target = 'new', nodes = many(3, 'old')) =>

@@ -17,11 +17,13 @@ import {
   isTrying,
   isUnserved,
   type RolloutNode,
+  servedMark,
   type TriedNode,
   tried,
 } from './rollout-node.ts';
 import { spread } from './spread.ts';
 import { AWAY_MS, NOT_SERVING_MS } from './trial.ts';
+import { choose, isFoundBad } from './turns.ts';
 
 /** What of a rollout cannot be read off the nodes. */
 export interface RolloutState extends Evidence {
@@ -39,8 +41,10 @@ export interface RolloutInput {
   readonly target: string;
   readonly settings: DefaultedRollout;
   readonly nodes: readonly RolloutNode[];
-  /** What is good cannot be served now: nobody returns to it. */
+  /** What is good cannot be served now: nobody is given it, and nobody returns to it. */
   readonly isGoodLost?: boolean;
+  /** So it is with the target, as what was accepted last may mean nothing any more. */
+  readonly isTargetLost?: boolean;
   /** As decided last; undefined before the first time. */
   readonly before: RolloutState | undefined;
   readonly nowMs: number;
@@ -54,6 +58,8 @@ export interface Given {
   readonly hasJoined?: boolean;
   /** The rollout is over. */
   readonly isLate?: boolean;
+  /** Of a trial, where that is written down: whether anybody served it before. */
+  readonly wasServed?: boolean;
 }
 
 export interface RolloutStep {
@@ -71,9 +77,11 @@ export interface RolloutStep {
 const FAILED: readonly RolloutPhase[] = ['Halted', 'RollingBack', 'RolledBack'];
 
 export function planRollout(input: RolloutInput): RolloutStep {
-  const { target, settings, before, nowMs } = input;
+  const { target, settings, before, isTargetLost = false, nowMs } = input;
   const allowed = allowedUnavailable(settings.maxUnavailable, input.nodes.length);
   const good = before?.good;
+  /** Whom nobody serves, and who returns, can be given that. */
+  const way = input.isGoodLost ? undefined : good;
   const last = before?.target === target && before.phase !== 'Idle' ? before : undefined;
   const attempt = attemptAfter(last, before, settings.paused);
   const silent = new Set(last?.silent);
@@ -87,7 +95,7 @@ export function planRollout(input: RolloutInput): RolloutStep {
   const startedAt = last?.startedAt ?? timestamp(nowMs);
   const step = (phase: RolloutPhase, give: readonly Given[], more: Partial<RolloutState> = {}): RolloutStep => ({
     state: { phase, target, attempt, startedAt, ...(good === undefined ? {} : { good }), ...more },
-    give,
+    give: marked(give, nodes, { good, way }),
     lookAgainAtMs: earliest(nodes, nowMs, forgottenAtMs(evidence)),
     updated: count(nodes, ({ carries }) => carries === target),
     onTrial: count(nodes, (node) => isTrying(node, target) && node.standing.kind === 'pending'),
@@ -108,7 +116,7 @@ export function planRollout(input: RolloutInput): RolloutStep {
     // What is over stays so: that those who come late are to try it must not be forgotten.
     const isDone = last?.phase === 'Done' && last.reason === undefined;
     const hasFailedLate = isAfterwards && !isDone;
-    return step(isDone ? 'Done' : 'Paused', newcomers(nodes, good), hasFailedLate ? whyOf(last) : evidence);
+    return step(isDone ? 'Done' : 'Paused', newcomers(nodes, way), hasFailedLate ? whyOf(last) : evidence);
   }
   if (nodes.length === 0 && known === undefined && last?.phase !== 'Done')
     return { ...step('Idle', []), state: idleState(target, before) };
@@ -121,20 +129,23 @@ export function planRollout(input: RolloutInput): RolloutStep {
     // Who has proved it in the rollout says nothing about it any more.
     const ends = { bearable: allowed, stoppable: Number.POSITIVE_INFINITY };
     const late = failureOf(seen, { ...common, ...ends }) ?? (seen.some(isUndecided) ? failedLate(last) : undefined);
-    return late === undefined
-      ? step('Done', follow(seen, target, allowed, gone), evidence)
-      : step('Done', newcomers(nodes, good), { ...whyOf(late), ...evidence });
+    if (late !== undefined) return step('Done', newcomers(nodes, way), { ...whyOf(late), ...evidence });
+    return step('Done', isTargetLost ? [] : follow(seen, target, allowed, gone), evidence);
   }
   // So many that fall silent end it: the canary is not followed by another.
   const bearable = last?.phase === 'Batch' || canaries === 0 ? allowed : Math.min(canaries, allowed);
   const failure = known ?? (isOpen ? failureOf(nodes, { ...common, bearable, stoppable: allowed }) : undefined);
   if (failure !== undefined) {
     const isBack = known?.phase === 'RolledBack';
-    if (isFirst || !settings.autoRollback || (input.isGoodLost && !isBack))
-      return step('Halted', newcomers(nodes, good), whyOf(failure));
+    if (isFirst || !settings.autoRollback) return step('Halted', newcomers(nodes, way), whyOf(failure));
     const { give, isOver } = move(nodes, good, allowed);
+    // Where all have returned there is nothing to halt.
+    if (way === undefined) return step(isBack && give.length === 0 ? 'RolledBack' : 'Halted', [], whyOf(failure));
     return step(isOver || isBack ? 'RolledBack' : 'RollingBack', give, whyOf(failure));
   }
+  // What nobody can be given is not on its way, unless somebody is still to tell what he makes of it.
+  if (isTargetLost && !nodes.some((node) => isTrying(node, target) && node.standing.kind === 'pending'))
+    return { ...step('Idle', newcomers(nodes, way)), state: idleState(target, before) };
   if (target === good) {
     // What it was before, by an edit: no trial is needed. Those that never had it come when that is over.
     const own = nodes.filter(({ isServedByOther }) => !isServedByOther);
@@ -142,7 +153,7 @@ export function planRollout(input: RolloutInput): RolloutStep {
     return step(isOver ? 'Done' : 'Batch', give);
   }
   const bornAfterMs = Date.parse(startedAt);
-  const { phase, give } = advance({ ...input, nodes }, { good, last: last?.phase, allowed, gone, bornAfterMs });
+  const { phase, give } = advance({ ...input, nodes }, { good, way, last: last?.phase, allowed, gone, bornAfterMs });
   return phase === 'Done' ? step(phase, give, { good: target }) : step(phase, give, evidence);
 }
 
@@ -174,6 +185,21 @@ function idleState(target: string, before: RolloutState | undefined): RolloutSta
 function newcomers(nodes: readonly RolloutNode[], good: string | undefined): Given[] {
   if (good === undefined) return [];
   return nodes.filter(isUnserved).map(({ name }) => ({ node: name, revision: good, isTrial: false }));
+}
+
+/** Each trial with what stands in it of the time before, by which its node is judged. */
+function marked(
+  give: readonly Given[],
+  nodes: readonly TriedNode[],
+  { good, way }: Pick<Way, 'good' | 'way'>,
+): readonly Given[] {
+  if (!give.some(({ isTrial }) => isTrial)) return give;
+  const known = new Map(nodes.map((node) => [node.name, node]));
+  return give.map((given) => {
+    const node = given.isTrial ? known.get(given.node) : undefined;
+    const wasServed = node && servedMark(node, { isFirst: good === undefined, isGoodLost: way === undefined });
+    return wasServed === undefined ? given : { ...given, wasServed };
+  });
 }
 
 /**
@@ -209,6 +235,8 @@ function move(nodes: readonly TriedNode[], to: string, allowed: number): { give:
 
 interface Way {
   readonly good: string | undefined;
+  /** The same, where it can be given. */
+  readonly way: string | undefined;
   readonly last: RolloutPhase | undefined;
   readonly allowed: number;
   readonly gone: number;
@@ -219,12 +247,13 @@ interface Way {
 /** Towards a target that is not known to be good. */
 function advance(
   { target, settings, nodes, nowMs }: RolloutInput & { readonly nodes: readonly TriedNode[] },
-  { good, last, allowed, gone, bornAfterMs }: Way,
+  { good, way, last, allowed, gone, bornAfterMs }: Way,
 ): { phase: RolloutPhase; give: Given[] } {
-  const isFirst = good === undefined;
+  /** Whom nobody serves can be given nothing but the target: he tries it in his turn. */
+  const isFirst = way === undefined;
   const here = last === 'Batch' ? 'Batch' : 'Canary';
   const isNew = (node: RolloutNode): boolean => isUnserved(node) && (!isFirst || (node.createdAtMs ?? 0) > bornAfterMs);
-  const give = here === 'Batch' ? [] : newcomers(nodes, good);
+  const give = here === 'Batch' ? [] : newcomers(nodes, way);
   const movers: TriedNode[] = [];
   let pending = 0;
   let proven = 0;
@@ -258,13 +287,12 @@ function advance(
     }
     // A node that has gone away keeps its place among those that may be on trial, and its batch goes on without it.
     if (carries === target) pending += Number(standing.kind === 'pending' && (isReachable || here === 'Canary'));
-    disturbed += Number(
-      node.isDisturbed && !(isFirst && !node.wasServed && isReachable && standing.kind !== 'pending'),
-    );
+    disturbed += Number(node.isDisturbed && !(!node.hadService && isReachable && standing.kind !== 'pending'));
   }
   if (movers.length === 0 && pending === 0 && open === 0) {
     // Where all are ill by themselves nobody proves anything, and nothing speaks against it.
-    const hasEnd = settled > 0 || (!isFirst && nodes.some(({ isReachable }) => isReachable));
+    const isWell = (node: TriedNode): boolean => node.isReachable && (node.carries !== target || node.hadService);
+    const hasEnd = settled > 0 || (good !== undefined && nodes.some(isWell));
     const isOver = hasEnd && give.every(({ hasJoined }) => hasJoined);
     const isAwaited = nodes.some((node) => !isNew(node) && mayReturn(node, target, nowMs));
     return { phase: isOver && !isAwaited ? 'Done' : here, give };
@@ -273,13 +301,15 @@ function advance(
   const wanted = Math.min(settings.canary.nodes, allowed);
   const isCanary = here === 'Canary' && proven < wanted;
   // What a node makes of a revision by which it did not serve before says nothing: it is given, and not judged.
-  const sound = movers.filter((node) => isFirst || node.isStale || isSound(node, good));
+  const sound = movers.filter(
+    (node) => good === undefined || (isFirst && isUnserved(node)) || node.isStale || isSound(node, good),
+  );
   const isTest = isCanary && (sound.length > 0 || pending > 0);
   const room = isTest ? wanted - proven - pending : pending > 0 ? 0 : allowed;
   const judged = new Set(sound);
   const had = nodes.filter(({ carries }) => carries === target);
   const quiet = allowed - disturbed;
-  const suffering = good === undefined ? [] : movers.filter((node) => isFoundBad(node, good) && !node.isDisturbed);
+  const suffering = way === undefined ? [] : movers.filter((node) => isFoundBad(node, good) && !node.isDisturbed);
   // Before there is room for all of these beside it no canary begins: it would keep them from it for as long as it soaks.
   const isFull = isTest && suffering.length > Math.max(0, quiet);
   // Where others can try it whom another profile serves waits.
@@ -288,21 +318,16 @@ function advance(
   const chosen = isFull ? [] : choose(isTest ? testers : movers, good, room, quiet, had);
   for (const node of chosen) give.push({ node: node.name, revision: target, isTrial: judged.has(node) });
   // What an edit has superseded, and was found bad before it, is not left to suffer until its turn comes.
-  if (good !== undefined) {
+  if (way !== undefined) {
     const taken = new Set(chosen);
     const left = movers.filter((node) => node.carries !== good && !taken.has(node));
     const out = left.filter((node) => node.isDisturbed && (isFull || isFoundBad(node, good)));
     const others = suffering.filter((node) => !taken.has(node));
     const back = nodes.filter(({ carries }) => carries === good);
     const more = spread(others, quiet - count(chosen, ({ isDisturbed }) => !isDisturbed), back);
-    for (const { name } of [...out, ...more]) give.push({ node: name, revision: good, isTrial: false });
+    for (const { name } of [...out, ...more]) give.push({ node: name, revision: way, isTrial: false });
   }
   return { phase: isCanary ? 'Canary' : 'Batch', give };
-}
-
-/** By what an edit has superseded. It serves though it is ill where it is not disturbed: of those that joined there may be any number. */
-function isFoundBad({ carries, isJudged, isStale, standing }: TriedNode, good: string | undefined): boolean {
-  return carries !== good && standing.kind === 'bad' && isJudged && !isStale;
 }
 
 /** Those that come when the rollout is over: they are judged by what they make of it, and hold up each other alone. */
@@ -332,36 +357,6 @@ function mayReturn(node: RolloutNode, target: string, nowMs: number): boolean {
   if (awaySinceMs === undefined) return false;
   if (carries !== target) return nowMs < awaySinceMs + AWAY_MS;
   return isJudged && !hasJoined && standing.kind === 'pending';
-}
-
-/**
- * At most `room` nodes, of which at most `quiet` are disturbed anew. Those first that an earlier edit has left somewhere in between, of them
- * first who does not serve, and last who does well; then those that have nothing to lose; those last that somebody takes out of the cluster,
- * of which little can be learned.
- */
-function choose(
-  movers: readonly TriedNode[],
-  good: string | undefined,
-  room: number,
-  quiet: number,
-  had: readonly RolloutNode[],
-): TriedNode[] {
-  if (room <= 0) return [];
-  const ranks: TriedNode[][] = [[], [], [], [], [], [], []];
-  for (const node of movers) {
-    const isBetween = node.carries !== undefined && node.carries !== good;
-    const between = node.isDisturbed ? 0 : !node.isServing ? 1 : isFoundBad(node, good) ? 2 : 3;
-    const rank = isBetween ? between : node.isLeaving === true ? 6 : isSound(node, good) ? 5 : 4;
-    ranks[rank]?.push(node);
-  }
-  const chosen = spread(ranks[0] ?? [], room, had);
-  let left = Math.min(room - chosen.length, Math.max(0, quiet));
-  for (const rank of ranks.slice(1)) {
-    const more = spread(rank, left, [...had, ...chosen]);
-    chosen.push(...more);
-    left -= more.length;
-  }
-  return chosen;
 }
 
 function earliest(nodes: readonly RolloutNode[], nowMs: number, alsoAtMs: number): number | undefined {

@@ -527,9 +527,13 @@ for (const [phase, failure, progressing, fate, programmed = fate] of [
 
 test('what was accepted last and cannot be served any more is not rolled out, whatever its phase', () => {
   const errors = [{ field: 'spec.mode', message: 'bad' }];
-  const told = status({ plan: { course: { ...course('Batch'), isAccepted: false }, errors, revisions: [] } });
+  const batch = { ...course('Batch'), isAccepted: false };
+  const look = (onTrial: number) => status({ plan: { course: { ...batch, onTrial }, errors, revisions: [] } });
+  const told = look(0);
   assert.equal(condition(told, 'Progressing').message, 'Nothing is rolled out: the profile is not accepted.');
   assert.equal(condition(told, 'Accepted').message, 'spec.mode: bad. Nodes keep the last good configuration.');
+  // Somebody is still to tell what he makes of it.
+  assert.match(condition(look(1), 'Progressing').message, /1 of 2 nodes carry p-new, 1 of them on trial/);
 });
 
 test('that a revision failed where it came late is told, and that it is not given to others any more', () => {

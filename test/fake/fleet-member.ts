@@ -12,6 +12,9 @@ const faulty = ['bad', 'unable', 'silent', 'downs', 'later'] as const;
 export type Fault = (typeof faulty)[number];
 export type Outcome = 'good' | Fault;
 
+export const TICK_MS = 5_000;
+/** Longer than anybody judges a node by what it carries. */
+const SETTLED_MS = 300_000;
 /** How long the control plane takes to find out that a kubelet is gone. */
 export const LATER_MS = 40_000;
 
@@ -54,19 +57,19 @@ export const silence: WrittenFacts['report'] = {
   ...{ measures: true, health: undefined, failure: undefined },
 };
 
+const nothing = {
+  written: undefined,
+  wasServing: false,
+  givenUnder: 0,
+  takes: undefined,
+  waits: 0,
+  begunMs: undefined,
+};
+
 /** A machine as it comes: nothing was ever written for it. */
 export function newMember(index: number, bornMs: number, random: Random): Member {
   const [zone, pool] = [`z${random.below(3)}`, `p${random.below(2)}`];
   const name = `n${String(index).padStart(3, '0')}`;
-  const fresh = {
-    written: undefined,
-    wasServing: false,
-    givenUnder: 0,
-    takes: undefined,
-    waits: 0,
-    begunMs: undefined,
-    bornMs,
-  };
   const here = { awaySinceMs: undefined, hereSinceMs: bornMs, backAtMs: Number.POSITIVE_INFINITY, ails: undefined };
   return {
     name,
@@ -74,7 +77,8 @@ export function newMember(index: number, bornMs: number, random: Random): Member
     zone,
     pool,
     pace: 1,
-    ...fresh,
+    ...nothing,
+    bornMs,
     isServedByOther: false,
     ...here,
     stoppedUntilMs: 0,
@@ -83,12 +87,70 @@ export function newMember(index: number, bornMs: number, random: Random): Member
   };
 }
 
+/** What was written for it is taken away. */
+export function bare(member: Member): void {
+  Object.assign(member, nothing);
+}
+
+export function goAway(member: Member, nowMs: number, forMs: number): void {
+  if (member.awaySinceMs !== undefined) return;
+  member.awaySinceMs = nowMs;
+  member.backAtMs = nowMs + forMs;
+}
+
+export function comeBack(member: Member, nowMs: number): void {
+  if (member.isDown) return;
+  if (member.awaySinceMs !== undefined) member.hereSinceMs = nowMs;
+  member.awaySinceMs = undefined;
+  member.isLeaving = false;
+  member.backAtMs = Number.POSITIVE_INFINITY;
+}
+
 export function carries({ written }: Pick<Member, 'written'>): string | undefined {
   return written?.profileRevision;
 }
 
 export function isServing({ written, isServedByOther }: Member): boolean {
   return written?.report.isServing ?? isServedByOther;
+}
+
+/** Who joins served nobody before, and comes by himself. */
+export function isOnTrial({ written }: Member, standing: Standing): boolean {
+  return written?.trial?.joined !== true && standing.kind === 'pending' && standing.isProven !== true;
+}
+
+/** It served, and what it was given since has put it out, or may have. */
+export function isOut(
+  member: Member,
+  by: { standing: Standing; outcome: Outcome; isTried: boolean; isGood: boolean; nowMs: number },
+): boolean {
+  const { outcome, isGood } = by;
+  // Who is ill by himself is no worse off.
+  const isIll = member.ails !== undefined || by.nowMs < member.stoppedUntilMs + TICK_MS;
+  if (!member.wasServing || isIll) return false;
+  if (member.awaySinceMs !== undefined) return member.isDown && by.isTried;
+  // What a node makes of the good one is its own affair: also where it never takes it up.
+  if (member.begunMs === undefined) return !isGood || outcome !== 'silent';
+  if (isGood) return !isServing(member) && outcome === 'good';
+  return isOnTrial(member, by.standing) || ['bad', 'unable'].includes(outcome);
+}
+
+/** It is given something. */
+export function take(
+  member: Member,
+  rendered: string,
+  { givenUnder, waits, nowMs }: { givenUnder: number; waits: number; nowMs: number },
+): void {
+  // Who never took up what came in between has nothing to do.
+  const hasIt = member.written?.report.appliedRevision === rendered;
+  const begun = hasIt ? { takes: undefined, waits: 0, begunMs: nowMs } : { takes: rendered, waits, begunMs: undefined };
+  Object.assign(member, { wasServing: isServing(member), givenUnder, isServedByOther: false, ...begun });
+}
+
+/** It has found out long ago what it makes of what it carries. */
+export function isSettled({ written, begunMs }: Member, nowMs: number): boolean {
+  const report = written?.report;
+  return report?.health !== undefined && report.isServing && nowMs - (begunMs ?? nowMs) > SETTLED_MS;
 }
 
 /** Something will become of it without anybody's doing. */
@@ -122,10 +184,8 @@ function seenAs(member: Member, standing: Standing): RolloutNode {
 }
 
 /** How the trial that it is given is marked. */
-export function marksOf(member: Member, { hasJoined, isLate }: Given, isFirst: boolean): Partial<TrialTerms> {
-  const wasServed = isServing(member) || (isFirst && member.written?.trial?.served === true);
-  const served = wasServed && (isFirst || member.isServedByOther);
-  return { ...(hasJoined && { joined: true }), ...(served && { served }), ...(isLate && { late: true }) };
+export function marksOf({ hasJoined: joined, wasServed: served, isLate: late }: Given): Partial<TrialTerms> {
+  return { joined, served, late };
 }
 
 /** What its agent has measured: once in a trial, whatever becomes of it. */

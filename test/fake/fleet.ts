@@ -12,11 +12,16 @@ import type { RolloutNode } from '../../operator/profile/rollout-node.ts';
 import { Sightings } from '../../operator/profile/sightings.ts';
 import type { Random } from '../fuzz/random.ts';
 import {
+  bare,
   carries,
+  comeBack,
   type Fault,
+  goAway,
   hash,
   healthOf,
   isBusy,
+  isOnTrial,
+  isOut,
   isServing,
   LATER_MS,
   type Member,
@@ -26,13 +31,12 @@ import {
   saysMore,
   seen,
   silence,
+  TICK_MS,
+  take,
 } from './fleet-member.ts';
 
-const TICK_MS = 5_000;
 /** So many batches may follow until then. */
 const BATCHES_UNTIL_FOUND = LATER_MS / TICK_MS + 1;
-/** Longer than anybody judges a node by what it carries. */
-const SETTLED_MS = 300_000;
 
 export class Fleet {
   readonly members: Member[] = [];
@@ -48,6 +52,8 @@ export class Fleet {
   deadliness = 0;
   /** What a revision may do to nodes. */
   faults: readonly Fault[] = ['bad', 'unable', 'silent'];
+  /** A revision of which nobody knows any more what it means, or that cannot be served now. */
+  lost: string | undefined;
   /** After so long a machine that is down is replaced by another. */
   repairsMs: number | undefined;
   nowMs = 1_000_000;
@@ -116,9 +122,7 @@ export class Fleet {
   }
 
   goAway(member: Member, forMs = Number.POSITIVE_INFINITY): void {
-    if (member.awaySinceMs !== undefined) return;
-    member.awaySinceMs = this.nowMs;
-    member.backAtMs = this.nowMs + forMs;
+    goAway(member, this.nowMs, forMs);
   }
 
   /** Somebody cordons it, and starts it anew. */
@@ -129,11 +133,7 @@ export class Fleet {
 
   /** Unless it was a revision that took it. */
   comeBack(member: Member): void {
-    if (member.isDown) return;
-    if (member.awaySinceMs !== undefined) member.hereSinceMs = this.nowMs;
-    member.awaySinceMs = undefined;
-    member.isLeaving = false;
-    member.backAtMs = Number.POSITIVE_INFINITY;
+    comeBack(member, this.nowMs);
   }
 
   /** For a moment, or longer, and without a fault of anybody's. */
@@ -141,9 +141,21 @@ export class Fleet {
     if (isServing(member)) member.stoppedUntilMs = this.nowMs + forMs + 1;
   }
 
-  /** It has found out long ago what it makes of what it carries. */
-  isSettled({ written, begunMs = this.nowMs }: Member): boolean {
-    return written?.report.health !== undefined && written.report.isServing && this.nowMs - begunMs > SETTLED_MS;
+  /** All nodes are taken out of service: the profile is disabled for a while, or the product uninstalled. */
+  withdraw(isDisabled: boolean): void {
+    for (const member of this.members) {
+      this.#sightings.note(member.name, member.written, undefined, this.nowMs);
+      bare(member);
+    }
+    const { target, good, attempt } = this.state ?? {};
+    if (!isDisabled || this.state === undefined) return;
+    this.state = { phase: 'Idle', target, good, attempt };
+    this.#failed = undefined;
+  }
+
+  /** What an edit says can be served, or it would not be accepted. */
+  get isGoodLost(): boolean {
+    return this.lost !== undefined && this.lost === this.state?.good && this.lost !== this.target;
   }
 
   /** What the cluster is like has changed: every node has to take it up. */
@@ -185,6 +197,7 @@ export class Fleet {
       settings: this.settings,
       nodes: this.members.map((member) => this.#seen(member)),
       before: this.state,
+      isGoodLost: this.isGoodLost,
       nowMs: this.nowMs,
     });
     this.#lookAgainAtMs = lookAgainAtMs;
@@ -232,17 +245,13 @@ export class Fleet {
     if (member === undefined) return;
     const { canary } = this.settings;
     const soakSeconds = this.state?.phase === 'Canary' ? canary.soakSeconds : Math.min(canary.soakSeconds, 10);
-    const marks = marksOf(member, given, this.state?.good === undefined);
-    const terms = { soakSeconds, probes: [], attempt: this.state?.attempt, ...marks };
-    member.wasServing = isServing(member);
-    member.givenUnder = this.#allowed;
-    member.isServedByOther = false;
-    // Who never took up what came in between has nothing to do.
+    const terms = { soakSeconds, probes: [], attempt: this.state?.attempt, ...marksOf(given) };
     const rendered = this.#rendered(revision);
-    const hasIt = member.written?.report.appliedRevision === rendered;
-    member.takes = hasIt ? undefined : rendered;
-    member.waits = hasIt ? 0 : member.pace + this.#random.below(3);
-    member.begunMs = hasIt ? this.nowMs : undefined;
+    take(member, rendered, {
+      givenUnder: this.#allowed,
+      waits: member.pace + this.#random.below(3),
+      nowMs: this.nowMs,
+    });
     this.#write(member, {
       ...{ name: node, uid: member.uid, ownerUid: '', profile: 'p', revision: rendered, profileRevision: revision },
       ...{ trial: isTrial ? terms : undefined, writtenAtMs: this.nowMs, withdrawnAtMs: undefined },
@@ -334,22 +343,12 @@ export class Fleet {
     // Of machines that are removed nobody who was given something before is taken back.
     const allowed = Math.max(this.#allowed, ...bounds);
     const given = new Map(give.map((gift) => [gift.node, gift]));
-    // Who joins served nobody before, and comes by himself.
-    const isPending = (member: Member): boolean => {
-      const { standing } = this.#seen(member);
-      return member.written?.trial?.joined !== true && standing.kind === 'pending' && standing.isProven !== true;
-    };
-    // Who is ill by himself is no worse off.
+    const isPending = (member: Member): boolean => isOnTrial(member, this.#seen(member).standing);
     const isUnproven = (member: Member): boolean => {
-      const isIll = member.ails !== undefined || this.nowMs < member.stoppedUntilMs + TICK_MS;
-      if (!member.wasServing || isIll) return false;
-      if (member.awaySinceMs !== undefined)
-        return member.isDown && carries(member) === target && target !== this.#failed;
-      // What a node makes of the good one is its own affair: also where it never takes it up.
-      const [outcome, isGood] = [this.#outcome(member), carries(member) === good];
-      if (member.begunMs === undefined) return !isGood || outcome !== 'silent';
-      if (isGood) return !isServing(member) && outcome === 'good';
-      return isPending(member) || ['bad', 'unable'].includes(outcome);
+      const { standing } = this.#seen(member);
+      const isTried = carries(member) === target && target !== this.#failed;
+      const outcome = this.#outcome(member);
+      return isOut(member, { standing, outcome, isTried, isGood: carries(member) === good, nowMs: this.nowMs });
     };
     const hasFailed = (member: Member): boolean =>
       member.written?.trial !== undefined && carries(member) !== good && this.#seen(member).standing.kind === 'bad';
@@ -359,7 +358,7 @@ export class Fleet {
     ).length;
     // Who was served nothing, and has failed with the first that it was given, has nothing to lose.
     const hasNothing = (member: Member): boolean =>
-      good === undefined && hasFailed(member) && member.written?.trial?.served !== true;
+      hasFailed(member) && (member.written?.trial?.served ?? good !== undefined) === false;
     const after = members.filter((member) =>
       given.has(member.name)
         ? member.awaySinceMs === undefined && member.ails === undefined && isServing(member) && !hasNothing(member)
@@ -385,6 +384,7 @@ export class Fleet {
     ) {
       this.offences.push('given while paused');
     }
+    if (this.isGoodLost && give.some(({ revision }) => revision === good)) this.offences.push('what is lost is given');
     const stranger = give.find(({ revision }) => revision !== target && revision !== good);
     if (stranger !== undefined) this.offences.push(`${stranger.revision} is neither the target nor good`);
     const away = give.find(({ node, revision }) => {
