@@ -7,7 +7,7 @@ export const rolloutSettings = z
   .strictObject({
     maxUnavailable: intOrPercent(
       percentPattern,
-      'How many nodes may be on trial at once, as a number or as a percentage of the selected nodes, rounded down, at least 1. Default: 10%.',
+      'How many nodes may be on trial at once, as a number or as a percentage of the selected nodes, rounded down, at least 1; nodes that do not serve by the last good revision are not counted. Default: 10%.',
     ).optional(),
     canary: z
       .strictObject({

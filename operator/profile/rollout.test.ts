@@ -1232,6 +1232,18 @@ const cases: Case[] = [
     give: [],
   },
   {
+    title:
+      'who does not serve by what is good takes no place, though another profile served it: the edit that helps it must get through',
+    nodes: [
+      at('a', 'old', { isJudged: true, isLate: true, wasServed: true, isServing: false, standing: unable }),
+      ...many(3, 'old'),
+    ],
+    before: { ...done, reason: 'NotServing', message: 'a: port 53 is taken' },
+    settings: { maxUnavailable: 1 },
+    phase: 'Canary',
+    give: ['n0000=new?'],
+  },
+  {
     title: 'where what is good is lost, and nobody is served, the target is tried as a first revision is: by a canary',
     nodes: many(30, undefined),
     before: canary,
