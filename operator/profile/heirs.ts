@@ -22,7 +22,8 @@ export interface Heir {
 interface Legacy {
   /** The one that is being deleted. */
   readonly profile: LocalDnsProfile;
-  readonly profiles: readonly LocalDnsProfile[];
+  /** By name. */
+  readonly profiles: ReadonlyMap<string, LocalDnsProfile>;
   readonly choices: ReadonlyMap<string, Choice>;
   readonly intents: ReadonlyMap<string, Intent>;
   /** Of all that are not being deleted. */
@@ -56,7 +57,7 @@ function prospectsOf(
   { profile, profiles, plans, nowMs }: Legacy,
 ): Pick<Heir, 'is' | 'untilMs'> | undefined {
   const plan = plans.get(name);
-  const heir = profiles.find(({ metadata }) => metadata.name === name);
+  const heir = profiles.get(name);
   if (plan === undefined || heir === undefined) return undefined;
   if (plan.isUnknown) return { is: 'unknown' };
   if (goesOn(heir, plan.course, nowMs)) return { is: 'rolling' };

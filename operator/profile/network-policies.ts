@@ -7,8 +7,8 @@ import { dnsPort } from '../../api/v1alpha1/address.ts';
 import { contains, kubeNetwork, type Network, networkOf } from '../../api/v1alpha1/network.ts';
 import type { LabelSelector } from '../../api/v1alpha1/profile.ts';
 import type { KubeObject } from '../../kube/resource.ts';
+import { matches } from './label-selector.ts';
 import { type Claim, lacking, meets, requirementsOf } from './pod-selectors.ts';
-import { matches } from './select.ts';
 
 interface Port {
   readonly protocol?: string;

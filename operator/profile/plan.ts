@@ -84,9 +84,13 @@ export interface World {
 }
 
 /** validate → select → render → roll out, for the whole world. Pure. */
-export function makePlan(world: World, judgeSpec: Judge = judge, wantedBy = rememberingNames()): Plan {
+export function makePlan(
+  world: World,
+  judgeSpec: Judge = judge,
+  wantedBy = rememberingNames(),
+  { choices, conflicts } = select(world.profiles, world.nodes),
+): Plan {
   const { profiles, nodes, cluster } = world;
-  const { choices, conflicts } = select(profiles, nodes);
   const intents = new Map<string, Intent>();
   const missing = new Map<string, string>();
   const selected = new Map<string, NodeFacts[]>(profiles.map(({ metadata }) => [metadata.name, []]));
@@ -139,9 +143,12 @@ export function makePlan(world: World, judgeSpec: Judge = judge, wantedBy = reme
       course,
     });
   }
-  for (const profile of profiles.filter(isLeaving)) {
-    const held = nodes.flatMap(({ name }) => (world.written(name)?.profile === profile.metadata.name ? [name] : []));
-    const heirs = heirsOf(held, { profile, profiles, choices, intents, plans, nowMs: world.nowMs });
+  const leaving = profiles.filter(isLeaving);
+  const heldBy = Map.groupBy(leaving.length > 0 ? nodes : [], ({ name }) => world.written(name)?.profile);
+  const byName = new Map(profiles.map((profile) => [profile.metadata.name, profile]));
+  for (const profile of leaving) {
+    const held = (heldBy.get(profile.metadata.name) ?? []).map(({ name }) => name);
+    const heirs = heirsOf(held, { profile, profiles: byName, choices, intents, plans, nowMs: world.nowMs });
     const theirs = new Set(heirs.flatMap((heir) => heir.nodes));
     for (const name of held) if (!theirs.has(name)) intents.set(name, UNSERVE);
     plans.set(profile.metadata.name, leavingPlan(held, heirs));

@@ -574,6 +574,23 @@ test('a profile whose patterns take long to judge holds up no other, and its sta
   assert.equal(world.profiles.get('slow')?.spec, spec);
 });
 
+test('until all selectors are known no node is given to anybody, however long that takes', async () => {
+  let nowMs = 0;
+  // There is time for two of them at once.
+  const slow: Clock = { ...clock, nowMs: () => (nowMs += 20) };
+  await stopOperator();
+  const lower = Array.from({ length: 6 }, (_, at) => `a-${at}`);
+  for (const name of lower) profile(name, { nodeSelector: {}, ...atOnce });
+  profile('high', { nodeSelector: {}, priority: 1, ...atOnce });
+  node('n1');
+  await startOperator({}, slow);
+  await until(() => configured('n1') !== undefined);
+  const profiles = writes().flatMap(({ plural, body }) =>
+    plural === 'localdnsnodes' ? (body as { spec?: { profile?: string } }).spec?.profile : [],
+  );
+  assert.deepEqual(new Set(profiles), new Set(['high']));
+});
+
 test('what may be large is read a few at a time', async () => {
   for (const plural of ['networkpolicies', 'namespaces']) server.know(plural);
   await stopOperator();
@@ -781,11 +798,16 @@ test('whoever withdraws needs to know neither Services nor revisions, and misses
   );
 });
 
-async function startOperator(options: { networkPolicies?: boolean; withdraws?: boolean } = {}): Promise<void> {
+async function startOperator(
+  options: { networkPolicies?: boolean; withdraws?: boolean } = {},
+  reconcilersClock = clock,
+): Promise<void> {
   const queue = new WorkQueue(clock);
   world = new World({ client, clock, namespace: 'localdns-system', onTrouble: () => {}, ...options });
   const events = new EventRecorder(client, clock, 'test', () => {});
-  const reconciler = new Reconciler({ world, client, namespace: 'localdns-system', events, queue, clock });
+  const reconciler = new Reconciler({
+    ...{ world, client, namespace: 'localdns-system', events, queue, clock: reconcilersClock },
+  });
   controller = new Controller({
     queue,
     workers: 4,

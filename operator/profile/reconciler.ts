@@ -18,10 +18,10 @@ import { type Intent, isConfigDue, lookAgainAtMs, makePlan, type Plan } from './
 import { Rest } from './rest.ts';
 import { Revisions } from './revisions.ts';
 import type { RolloutState } from './rollout.ts';
-import { isLeaving } from './select.ts';
+import { isLeaving, Matching } from './select.ts';
 import { isSameStatus, newTroubles, profileStatus, type StatusInput } from './status.ts';
 import { rememberingNames } from './wanted.ts';
-import { staysForMs, wayOut } from './withdrawal.ts';
+import { isHeld, staysForMs, wayOut } from './withdrawal.ts';
 import { LOCAL_DNS_NODES, PROFILES, type Profile, type World } from './world.ts';
 
 /** Changes come in bursts (a pool scales up, agents report one after the other): one look serves them all. */
@@ -29,9 +29,9 @@ const PLAN_AFTER_MS = 50;
 const REPORT_AFTER_MS = 200;
 /** What agents say moves rollouts, which take seconds at their quickest. */
 const PROGRESS_AFTER_MS = 250;
-/** So long patterns are judged at a time, and so long others have their turn. */
-const PATTERNS_MS = 30;
-const PATTERNS_AFTER_MS = 10;
+/** So long patterns are judged, and selectors matched, at a time, and so long others have their turn. */
+const ASIDE_MS = 30;
+const ASIDE_AFTER_MS = 10;
 /** Of thousands of nodes a look takes a while: so many times as long something else may be done. */
 const REST_FACTOR = 10;
 /** While thousands of agents report for minutes on end, all that is looked for is whether the next step may be taken. */
@@ -59,6 +59,7 @@ export class Reconciler {
   readonly #findings = new FindingsAside(() => this.#options.clock.nowMs());
   readonly #judge = rememberingJudge(undefined, this.#findings.of);
   readonly #wantedBy = rememberingNames();
+  readonly #matching = new Matching(() => this.#options.clock.nowMs());
   readonly #revisions: Revisions;
   /** Of rollouts, what was written last, by the profile's uid: the store hears of it a little later. */
   readonly #states = new Map<string, RolloutState>();
@@ -116,21 +117,22 @@ export class Reconciler {
     if (node !== undefined) return this.#converge(node);
     if (profile !== undefined) return this.#report(profile);
     if (key === PATTERNS) return this.#goOn();
-    this.#rest.plan.after(() => this.#decide());
-    return {};
+    return this.#rest.plan.after(() => this.#decide());
   }
 
   #goOn(): Result {
-    if (this.#findings.goOn(PATTERNS_MS)) this.#options.queue.addAfter(PLAN, PLAN_AFTER_MS);
-    return this.#findings.isOpen ? { requeueAfterMs: PATTERNS_AFTER_MS } : {};
+    if (this.#findings.goOn(ASIDE_MS)) this.#options.queue.addAfter(PLAN, PLAN_AFTER_MS);
+    return this.#findings.isOpen ? { requeueAfterMs: ASIDE_AFTER_MS } : {};
   }
 
-  #decide(): void {
+  #decide(): Result {
     const { world, queue, clock, onPlan } = this.#options;
+    const [profiles, nodes] = [[...world.profiles.list()], [...world.nodes.list()]];
+    // A node may be anybody's until all selectors are known.
+    if (!this.#matching.goOn(profiles, nodes, ASIDE_MS)) return { requeueAfterMs: ASIDE_AFTER_MS };
     const nowMs = clock.date().getTime();
     const facts = {
-      profiles: [...world.profiles.list()],
-      nodes: [...world.nodes.list()],
+      ...{ profiles, nodes },
       written: (node: string) => world.written.get(node),
       sighting: (node: string) => world.sightings.get(node),
       cluster: world.clusterFacts(),
@@ -139,16 +141,16 @@ export class Reconciler {
       configOf: (revision: string) => world.configurations.get(revision),
       ...{ gifts: this.#gifts, nowMs, withdraws: world.withdraws },
     };
-    const plan = makePlan(facts, this.#judge, this.#wantedBy);
+    const plan = makePlan(facts, this.#judge, this.#wantedBy, this.#matching.selection(profiles, nodes));
     world.serviceTargets.forgetUnasked();
     this.#findings.forgetUnasked();
-    if (this.#findings.isOpen) queue.addAfter(PATTERNS, PATTERNS_AFTER_MS);
+    if (this.#findings.isOpen) queue.addAfter(PATTERNS, ASIDE_AFTER_MS);
     for (const [node, profile] of this.#underWay) {
       const hasCome = world.written.get(node)?.profile === profile || world.nodes.get(node) === undefined;
       if (hasCome) this.#underWay.delete(node);
     }
     this.#plan = plan;
-    this.#planned = new Map([...world.profiles.list()].map(({ metadata }) => [metadata.name, metadata.generation]));
+    this.#planned = new Map(profiles.map(({ metadata }) => [metadata.name, metadata.generation]));
     this.#gifts = plan.gifts;
 
     // Also nodes that are gone, and whose configuration is still there (the garbage collector takes it too, where one runs).
@@ -160,6 +162,7 @@ export class Reconciler {
     const dueMs = lookAgainAtMs(plan);
     if (dueMs !== undefined) queue.addAfter(PLAN, Math.max(PLAN_AFTER_MS, dueMs - nowMs));
     if (differing.length > 0) onPlan?.(differing.length);
+    return {};
   }
 
   async #converge(name: string): Promise<Result> {
@@ -392,8 +395,4 @@ export class Reconciler {
     const note = `The label ${profileLabel}=${profile} names a LocalDnsProfile that does not exist: the node ${fate}. Create the profile, correct the label, or set it to ${optOut}.`;
     await this.#options.events.warn(nodeSubject(name, uid), reasons.profileNotFound, note, { lasts: true });
   }
-}
-
-function isHeld({ metadata }: Profile): boolean {
-  return metadata.finalizers?.includes(drainFinalizer) ?? false;
 }

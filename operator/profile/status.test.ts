@@ -345,9 +345,27 @@ test('without a cluster DNS Service the profile is Degraded with the option that
 });
 
 test('a conflict names the other profile and the nodes', () => {
-  const tied = status({ plan: { conflict: { profiles: ['q'], nodes: ['a', 'b', 'c', 'd'] } } });
+  const tied = status({
+    plan: { conflict: { profiles: { first: ['q'], count: 1 }, nodes: { first: ['a', 'b', 'c'], count: 4 } } },
+  });
   assert.equal(summary(tied).Conflicted, 'True SamePriority');
   assert.match(condition(tied, 'Conflicted').message, /a, b, c and 1 more with priority 0, as q does/);
+});
+
+test('where hundreds conflict one more changes nothing of what is said to each of them', () => {
+  const said = (profiles: number, nodes: number): string => {
+    const [others, where] = [
+      { first: ['p', 'q', 'r'], count: profiles },
+      { first: ['a', 'b', 'c'], count: nodes },
+    ];
+    return condition(status({ plan: { conflict: { profiles: others, nodes: where } } }), 'Conflicted').message;
+  };
+  assert.match(
+    said(103, 4_203),
+    /a, b, c and 1000 more at least with priority 0, as p, q, r and 100 more at least does/,
+  );
+  assert.equal(said(104, 4_204), said(103, 4_203));
+  assert.match(said(12, 13), /a, b, c and 10 more at least with priority 0, as p, q, r and 9 more does/);
 });
 
 test('a condition keeps its transition time until its status changes', () => {

@@ -19,6 +19,7 @@ import type { Heir } from './heirs.ts';
 import type { PolicyFinding } from './network-policies.ts';
 import type { ProfilePlan } from './plan.ts';
 import { policyVerdict } from './policy-verdict.ts';
+import type { Few } from './select.ts';
 
 /** Everything that the status of one profile is made of. */
 export interface StatusInput {
@@ -323,7 +324,7 @@ function conflicted({ spec }: LocalDnsProfile, { conflict }: ProfilePlan): Verdi
   return {
     status: 'True',
     reason: reasons.samePriority,
-    message: `Claims ${some(nodes)} with priority ${spec.priority ?? 0}, as ${some(profiles)} does; the oldest profile serves them. Give one of them another priority.`,
+    message: `Claims ${few(nodes)} with priority ${spec.priority ?? 0}, as ${few(profiles)} does; the oldest profile serves them. Give one of them another priority.`,
   };
 }
 
@@ -336,6 +337,15 @@ function named(all: Progress['failed'], { node, failure }: Progress['failed'][nu
 function some(names: readonly string[]): string {
   const shown = names.slice(0, 3).join(', ');
   return names.length > 3 ? `${shown} and ${names.length - 3} more` : shown;
+}
+
+/** Of many no more is said than how many about: where hundreds conflict each that joins them would have all of them written anew. */
+function few({ first, count }: Few): string {
+  const shown = first.join(', ');
+  const more = count - first.length;
+  const about = 10 ** (`${more}`.length - 1);
+  if (more === 0) return shown;
+  return more < 10 ? `${shown} and ${more} more` : `${shown} and ${about} more at least`;
 }
 
 /** As JSON, so that a field that is absent and one that is undefined are the same. */

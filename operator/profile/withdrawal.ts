@@ -7,6 +7,8 @@
  * while there is one, somebody's label may still be on the node. It is not deleted first, because an object that is gone has no status
  * in which its agent could say that queries go elsewhere again; a finalizer on it would keep it for ever where no operator runs.
  */
+import { drainFinalizer } from '../../api/v1alpha1/labels.ts';
+import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
 import { type NodeFacts, stateLabelOf, type WrittenFacts } from './facts.ts';
 
 /** An agent that lives is out within two seconds: a node that says nothing for so long is away, and nobody waits for it. */
@@ -31,6 +33,11 @@ export function wayOut(node: NodeFacts | undefined, written: WrittenFacts | unde
   if (written.withdrawnAtMs === undefined) return { kind: 'withdraw' };
   const forMs = written.withdrawnAtMs + WITHDRAW_MS - nowMs;
   return forMs > 0 ? { kind: 'wait', forMs: Math.min(forMs, WITHDRAW_MS) } : { kind: 'clear' };
+}
+
+/** It stays until it has been seen that no node is served by it any more. */
+export function isHeld({ metadata }: LocalDnsProfile): boolean {
+  return metadata.finalizers?.includes(drainFinalizer) ?? false;
 }
 
 /**

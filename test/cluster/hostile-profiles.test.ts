@@ -202,6 +202,44 @@ test('a name in other letters, or a long one, is refused, and a label that names
   operator.assertRunning();
 });
 
+test('hundreds of profiles with selectors full to their limits, and a thousand nodes, hold nobody up and cost no Lease', async () => {
+  const hostname = 'kubernetes.io/hostname';
+  await inParts(1_000, (at) => {
+    const metadata = { name: `many-${at}`, labels: { [hostname]: `a-node-of-many-${at}` } };
+    return cluster.post('/api/v1/nodes', { apiVersion: 'v1', kind: 'Node', metadata });
+  });
+  const full = (of: number, last: object) => [
+    ...some(31, (at) => ({
+      ...{ key: hostname, operator: 'NotIn' },
+      values: some(64, (value) => `a-node-of-many-${value}x${at}x${of}`),
+    })),
+    last,
+  ];
+  await inParts(200, (of) => {
+    // Some of them lay claim to whatever there is, with the same priority; what the others ask for is found out last.
+    const last =
+      of < 20 ? { key: `no-such-${of}`, operator: 'DoesNotExist' } : { key: hostname, operator: 'DoesNotExist' };
+    const spec = { mode: 'Disabled', nodeSelector: { matchExpressions: full(of, last) } };
+    return cluster.post(`/apis/${apiVersion}/localdnsprofiles`, profile(`full-${of}`, spec));
+  });
+  await goodReaches(judgedMs);
+  for (let edit = 0; edit < 3; edit++) {
+    const sinceMs = performance.now();
+    await goodReaches(promptlyMs);
+    console.log(`among them an edit took ${Math.round(performance.now() - sinceMs)} ms`);
+  }
+  const { conditions = [] } = (await cluster.get<LocalDnsProfile>('ldp/full-0'))?.status ?? {};
+  assert.ok(is(conditions, 'Conflicted', 'True'));
+  assert.doesNotMatch(operator.log, /not leading any more|KUBE_FENCED/);
+});
+
+async function inParts(count: number, make: (at: number) => Promise<{ readonly status: number }>): Promise<void> {
+  for (let done = 0; done < count; done += 20) {
+    const made = await Promise.all(some(Math.min(20, count - done), (at) => make(done + at)));
+    assert.deepEqual(new Set(made.map(({ status }) => status)), new Set([201]));
+  }
+}
+
 function node(name: string, served?: string): object {
   const labels = { pool: served ?? 'hostile', ...(served !== undefined && { [profileLabel]: served }) };
   return { apiVersion: 'v1', kind: 'Node', metadata: { name, labels } };
