@@ -65,9 +65,10 @@ export function tried(node: RolloutNode, { target, good, attempt, silent, mayFor
   const hasFailed = isJudged ? standing.kind === 'bad' || standing.kind === 'lost' : isRefused;
   // One that is ready, and whose agent is silent, is not on its way: somebody only wants no more pods there.
   const isTakenOut = node.isLeaving === true && node.awaySinceMs !== undefined && !silent.has(node.name);
-  // Nobody waits for the return of what somebody takes out.
-  const isGone = isTakenOut && standing.kind === 'lost' && mayForget();
   const isStale = isEarlier && hasFailed;
+  // Nobody waits for the return of what an earlier attempt has lost, nor of what somebody takes out.
+  const isPast = isStale && nowMs >= (node.awaySinceMs ?? nowMs) + AWAY_MS;
+  const isGone = isPast || (isTakenOut && standing.kind === 'lost' && mayForget());
   // Where something is good, who carries anything was served before, unless it is said that he was not.
   const hadService = good === undefined ? node.wasServed === true : (node.wasServed ?? carries !== undefined);
   return { ...node, hadService, isStale, isTakenOut, isDisturbed: !isGone && isDisturbed(node, good, nowMs) };

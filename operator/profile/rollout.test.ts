@@ -1200,6 +1200,48 @@ const cases: Case[] = [
     give: ['a=new?', 'b=new?'],
   },
   {
+    title: 'who has failed in an earlier attempt, and is away for long, keeps no place from this one',
+    nodes: [
+      at('a', 'new', { standing: lost, attempt: 3, isServing: false, isReachable: false, awaySinceMs: -300_000 }),
+      at('b', 'new', { standing: bad, attempt: 3, isServing: false, isReachable: false, awaySinceMs: -300_000 }),
+      ...many(3, 'old'),
+    ],
+    before: again,
+    phase: 'Canary',
+    give: ['n0000=new?'],
+  },
+  {
+    title: 'who went away by this one does',
+    nodes: [
+      at('a', 'new', { standing: lost, attempt: 4, isServing: false, isReachable: false, awaySinceMs: -300_000 }),
+      ...many(5, 'old'),
+    ],
+    before: { ...again, phase: 'Batch' },
+    settings: { maxUnavailable: 3 },
+    phase: 'Batch',
+    give: ['n0000=new?', 'n0001=new?'],
+  },
+  {
+    title: 'while he may come back he does, too',
+    nodes: [
+      at('a', 'new', { standing: bad, attempt: 3, isServing: false, isReachable: false, awaySinceMs: -299_000 }),
+      ...many(3, 'old'),
+    ],
+    before: again,
+    phase: 'Canary',
+    give: [],
+  },
+  {
+    title: 'and where he is there, and silent, he tries it anew himself',
+    nodes: [
+      at('a', 'new', { standing: lost, attempt: 3, isServing: false, awaySinceMs: undefined }),
+      ...many(3, 'old'),
+    ],
+    before: again,
+    phase: 'Canary',
+    give: ['a=new?'],
+  },
+  {
     title: 'how it fares in this attempt counts',
     nodes: [at('a', 'new', { standing: bad, attempt: 4 }), ...many(3, 'old')],
     before: again,

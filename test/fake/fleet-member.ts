@@ -4,7 +4,7 @@ import type { TrialTerms, WrittenFacts } from '../../operator/profile/facts.ts';
 import type { Given } from '../../operator/profile/rollout.ts';
 import type { RolloutNode } from '../../operator/profile/rollout-node.ts';
 import type { Sighting } from '../../operator/profile/sightings.ts';
-import { type Standing, standingOf } from '../../operator/profile/trial.ts';
+import { AWAY_MS, type Standing, standingOf } from '../../operator/profile/trial.ts';
 import type { Random } from '../fuzz/random.ts';
 
 /** `downs`: the node is away from then on; `later`: its kubelet is, and that is found out long after. */
@@ -151,6 +151,15 @@ export function take(
 export function isSettled({ written, begunMs }: Member, nowMs: number): boolean {
   const report = written?.report;
   return report?.health !== undefined && report.isServing && nowMs - (begunMs ?? nowMs) > SETTLED_MS;
+}
+
+/** It is away by an earlier attempt, and for so long that nobody waits for it. */
+export function isPast(
+  { written, awaySinceMs }: Member,
+  state: { readonly attempt?: number | undefined } | undefined,
+  nowMs: number,
+): boolean {
+  return (written?.trial?.attempt ?? 0) < (state?.attempt ?? 0) && nowMs >= (awaySinceMs ?? nowMs) + AWAY_MS;
 }
 
 /** Something will become of it without anybody's doing. */

@@ -22,6 +22,7 @@ import {
   isBusy,
   isOnTrial,
   isOut,
+  isPast,
   isServing,
   LATER_MS,
   type Member,
@@ -225,7 +226,7 @@ export class Fleet {
   /** Nodes that do not serve since they were given the target, though they did before. */
   get hurt(): number {
     return this.members.filter((member) => {
-      if (!member.wasServing || carries(member) !== this.target) return false;
+      if (!member.wasServing || carries(member) !== this.target || isPast(member, this.state, this.nowMs)) return false;
       return member.isDown || (member.begunMs !== undefined && this.#outcome(member) === 'unable');
     }).length;
   }
@@ -346,7 +347,7 @@ export class Fleet {
     const isPending = (member: Member): boolean => isOnTrial(member, this.#seen(member).standing);
     const isUnproven = (member: Member): boolean => {
       const { standing } = this.#seen(member);
-      const isTried = carries(member) === target && target !== this.#failed;
+      const isTried = carries(member) === target && target !== this.#failed && !isPast(member, state, this.nowMs);
       const outcome = this.#outcome(member);
       return isOut(member, { standing, outcome, isTried, isGood: carries(member) === good, nowMs: this.nowMs });
     };
