@@ -164,9 +164,9 @@ export class KubeClient {
    * `metadata.uid` is given: then the answer is a conflict. Whoever wants to know what became of the object watches it: the answer is its
    * metadata alone, where a whole Node would be 10 KB and more.
    */
-  async apply(resource: Resource, object: KubeObject, where: Where = {}): Promise<void> {
+  apply(resource: Resource, object: KubeObject, where: Where = {}): Promise<KubeObject> {
     const { name, namespace } = object.metadata;
-    await this.#object<KubeObject>(
+    return this.#object<KubeObject>(
       'apply',
       resource,
       {

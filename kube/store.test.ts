@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { FakeApiServer, fail, type Seen } from './api-server.fake.ts';
+import { FakeApiServer, fail, reply, type Seen } from './api-server.fake.ts';
 import { KubeClient } from './client.ts';
 import { FakeClock } from './clock.fake.ts';
 import { type KubeObject, NODES } from './resource.ts';
@@ -76,6 +76,82 @@ test('additions, changes and deletions arrive with the old and the new object', 
     ['d', true, true],
     ['d', true, false],
   ]);
+});
+
+test('what a silent watch has not told is known once the store was refreshed', async () => {
+  silenceWatches();
+  await started();
+  server.put('nodes', { metadata: { name: 'd' } });
+  server.remove('nodes', 'a');
+  await store.refresh();
+  assert.deepEqual([...store.keys()].sort(), ['b', 'c', 'd']);
+  assert.deepEqual(troubles, []);
+});
+
+test('a refresh waits for the API server, asking at once and then every two seconds at the latest, and says what is wrong', async () => {
+  await synced();
+  refuse('list', 500, 7);
+  let isFresh = false;
+  void store.refresh().then(() => {
+    isFresh = true;
+  });
+  const waits: number[] = [];
+  for (let failures = 1; failures <= 7; failures++) waits.push(await failed(1 + failures));
+  assert.deepEqual(waits, [1000, 2000, 2000, 2000, 2000, 2000, 2000]);
+  assert.deepEqual([isFresh, troubles], [false, ['KUBE_API_500']]);
+  await until(() => isFresh);
+});
+
+test('a store that waits for its next try tries at once when it is to be refreshed', async () => {
+  await synced();
+  refuse('watch', 500, 1);
+  server.endWatches('reset');
+  await advanceWait();
+  await waitingMs();
+  server.put('nodes', { metadata: { name: 'd' } });
+  await store.refresh();
+  assert.ok(store.get('d'));
+});
+
+test('a list that was begun before does for nobody who asks afterwards', async () => {
+  await synced();
+  let answer = (): void => {};
+  server.script = ({ verb }, response) => {
+    if (verb !== 'list' || server.requests('list', 'nodes').length !== 2) return false;
+    const { resourceVersion } = server.put('nodes', { metadata: { name: 'old' } }).metadata;
+    answer = () => reply(response, 200, { metadata: { resourceVersion }, items: [] });
+    return true;
+  };
+  const first = store.refresh();
+  await until(() => server.requests('list', 'nodes').length === 2);
+  const second = store.refresh();
+  answer();
+  await Promise.all([first, second]);
+  assert.equal(server.requests('list', 'nodes').length, 3);
+  assert.ok(store.get('old'));
+});
+
+test('of many objects nothing is read anew where the watch proves that it is up to date', async () => {
+  store = follow({ manyObjects: 3 });
+  await synced();
+  const fresh = store.refresh();
+  await until(() => clock.pendingMs().includes(500));
+  server.bookmark();
+  await fresh;
+  const lists = server.requests('list', 'nodes').map(({ query }) => query.get('limit'));
+  assert.deepEqual(lists, ['250', '1']);
+});
+
+test('of many objects all are read anew where the watch brings nothing for half a second', async () => {
+  store = follow({ manyObjects: 3 });
+  silenceWatches();
+  await started();
+  server.put('nodes', { metadata: { name: 'd' } });
+  const fresh = store.refresh();
+  await until(() => clock.pendingMs().includes(500));
+  clock.advance(500);
+  await fresh;
+  assert.ok(store.get('d'));
 });
 
 test('a change outside of what is kept is not reported', async () => {
@@ -339,6 +415,21 @@ async function synced(): Promise<void> {
   store.start();
   await store.synced;
   await until(() => server.watchCount === 1);
+}
+
+/** They are open, and nothing comes. */
+function silenceWatches(): void {
+  server.script = ({ verb }, response) => {
+    if (verb !== 'watch') return false;
+    response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders();
+    return true;
+  };
+}
+
+async function started(): Promise<void> {
+  store.start();
+  await store.synced;
+  await until(() => server.requests('watch', 'nodes').length === 1);
 }
 
 function refuse(verb: Seen['verb'], status: number, times: number): void {

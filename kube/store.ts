@@ -41,6 +41,11 @@ export interface StoreTiming {
   readonly healthyAfterMs: number;
   /** The longest wait for a missing kind: its CRD is usually being installed at this very moment. */
   readonly missingKindMaxMs: number;
+  /** The longest wait where somebody does nothing before all is read anew. */
+  readonly awaitedMaxMs: number;
+  /** So many objects are read anew only where the watch does not prove within `catchUpMs` that it is up to date. */
+  readonly manyObjects: number;
+  readonly catchUpMs: number;
 }
 
 const TIMING: StoreTiming = {
@@ -53,6 +58,9 @@ const TIMING: StoreTiming = {
   backoff: { minMs: 800, maxMs: 30_000 },
   healthyAfterMs: 10_000,
   missingKindMaxMs: 3_000,
+  awaitedMaxMs: 2_000,
+  manyObjects: 1_000,
+  catchUpMs: 500,
 };
 
 /** So many watches in a row that broke before they were proven are no accident. */
@@ -68,7 +76,8 @@ export type OnChange<K> = (key: string, old: K | undefined, now: K | undefined) 
  *    └─── wait ◀───┴── any failure: keep what we have, say so once, try again
  *
  * It never gives up and never forgets: while the API server is away, get() and list() answer from the last state. An object
- * that vanished meanwhile is reported as a deletion after the next list. Knows nothing of what the objects mean.
+ * that vanished meanwhile is reported as a deletion after the next list. Whoever has to know what is true at this moment asks for
+ * refresh(). Knows nothing of what the objects mean.
  */
 export class Store<T extends KubeObject, K> {
   readonly synced: Promise<void>;
@@ -88,6 +97,12 @@ export class Store<T extends KubeObject, K> {
   #listed = false;
   #brokenWatches = 0;
   #running: Promise<void> | undefined;
+  /** Ends the watch or the wait of this round: all is to be read anew. */
+  #interrupt = new AbortController();
+  /** Told once a list has been taken in that began after they asked. */
+  #awaiting: (() => void)[] = [];
+  /** Told once the watch has brought something that is no older than this. */
+  readonly #proofs = new Set<{ readonly version: bigint; readonly resolve: (isProven: boolean) => void }>();
 
   constructor(options: StoreOptions<T, K>) {
     this.#options = options;
@@ -141,27 +156,75 @@ export class Store<T extends KubeObject, K> {
     this.#listeners.push(listener);
   }
 
+  /**
+   * Resolves once what is kept is no older than this call, however long that takes. A watch that is open proves nothing: its stream may
+   * have been dead for minutes.
+   */
+  async refresh(): Promise<void> {
+    if (await this.#isProven()) return;
+    await new Promise<void>((resolve) => {
+      this.#awaiting.push(resolve);
+      this.#interrupt.abort();
+    });
+  }
+
+  /** Of thousands of objects one changes every moment: what the watch brings next may be newer than what the API server has now. */
+  async #isProven(): Promise<boolean> {
+    const { client, resource } = this.#options;
+    const { manyObjects, catchUpMs, listTimeoutMs } = this.#timing;
+    if (this.size < manyObjects) return false;
+    try {
+      const query = { ...this.#scope(), limit: 1, timeoutMs: listTimeoutMs, signal: this.#abort.signal };
+      const version = versionOf((await client.list<T>(resource, query)).resourceVersion);
+      if (version === undefined) return false;
+      return await new Promise<boolean>((resolve) => {
+        const proof = { version, resolve };
+        this.#proofs.add(proof);
+        this.#prove();
+        this.#clock.after(catchUpMs, () => {
+          this.#proofs.delete(proof);
+          resolve(false);
+        });
+      });
+    } catch {
+      // The list that follows says what is wrong.
+      return false;
+    }
+  }
+
+  #prove(): void {
+    const version = versionOf(this.#resourceVersion);
+    if (this.#proofs.size === 0 || version === undefined) return;
+    for (const proof of this.#proofs) {
+      if (version < proof.version) continue;
+      this.#proofs.delete(proof);
+      proof.resolve(true);
+    }
+  }
+
   async #follow(): Promise<void> {
     const { signal } = this.#abort;
     while (!signal.aborted) {
+      this.#interrupt = new AbortController();
       this.#health = 'closed';
       this.#listed = false;
       const failure = await this.#round(signal);
       if (signal.aborted) return;
+      if (this.#interrupt.signal.aborted) continue;
       // A version that expired while we were away is no fault of the server's: what it has now is asked for at once.
       if (isGone(failure) && !this.#listed) continue;
       if (failure !== undefined) this.#report(failure);
       // A long watch that ended in order is followed by the next one at once; everything else waits, or it would loop hot.
       if (failure === undefined && this.#hasBeenHealthy()) continue;
-      await sleep(this.#clock, this.#waitMs(failure), signal);
+      await sleep(this.#clock, this.#waitMs(failure), AbortSignal.any([signal, this.#interrupt.signal]));
     }
   }
 
   /** One list where needed, and one watch. Returns why it ended; undefined when the server ended the watch in order. */
   async #round(signal: AbortSignal): Promise<unknown> {
     try {
-      if (this.#resourceVersion === undefined) await this.#relist(signal);
-      await this.#watch(signal);
+      if (this.#resourceVersion === undefined || this.#awaiting.length > 0) await this.#relist(signal);
+      await this.#watch(AbortSignal.any([signal, this.#interrupt.signal]));
       return undefined;
     } catch (error) {
       if (isGone(error)) this.#resourceVersion = undefined;
@@ -172,6 +235,7 @@ export class Store<T extends KubeObject, K> {
   async #relist(signal: AbortSignal): Promise<void> {
     const { client, resource, keep } = this.#options;
     const fresh = new Map<string, K>();
+    const awaiting = [...this.#awaiting];
     let limit: { limit?: number } = { limit: this.#timing.pageSize };
     let page: Page<T> | undefined;
     do {
@@ -200,6 +264,8 @@ export class Store<T extends KubeObject, K> {
     this.#resourceVersion = page.resourceVersion;
     this.#listed = true;
     this.#resolveSynced();
+    this.#awaiting = this.#awaiting.filter((told) => !awaiting.includes(told));
+    for (const told of awaiting) told();
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
@@ -226,6 +292,7 @@ export class Store<T extends KubeObject, K> {
     if (event.type === 'DELETED') this.#put(keyOf(object.metadata), undefined);
     else if (event.type !== 'BOOKMARK') this.#put(keyOf(object.metadata), this.#options.keep(object));
     this.#resourceVersion = object.metadata.resourceVersion ?? this.#resourceVersion;
+    this.#prove();
   }
 
   #put(key: string, now: K | undefined): void {
@@ -242,7 +309,8 @@ export class Store<T extends KubeObject, K> {
   }
 
   #waitMs(failure: unknown): number {
-    const backoffMs = this.#backoff.nextMs();
+    const nextMs = this.#backoff.nextMs();
+    const backoffMs = this.#awaiting.length > 0 ? Math.min(nextMs, this.#timing.awaitedMaxMs) : nextMs;
     if (!(failure instanceof ApiError)) return backoffMs;
     if (failure.code === 'KUBE_RESOURCE_MISSING') return Math.min(backoffMs, this.#timing.missingKindMaxMs);
     // Where the server says how long, it knows better: after an outage it is back sooner than a long backoff thinks.
@@ -286,6 +354,11 @@ export class Store<T extends KubeObject, K> {
     this.#trouble = undefined;
     this.#options.onTrouble?.(undefined);
   }
+}
+
+/** Versions of one API server are numbers that grow (as etcd counts); undefined where somebody counts otherwise. */
+function versionOf(resourceVersion: string | undefined): bigint | undefined {
+  return /^\d+$/.test(resourceVersion ?? '') ? BigInt(resourceVersion ?? '') : undefined;
 }
 
 function isGone(failure: unknown): boolean {

@@ -20,9 +20,13 @@ import { Reconciler } from './profile/reconciler.ts';
 import { World } from './profile/world.ts';
 import { Controller } from './runtime/controller.ts';
 import { WorkQueue } from './runtime/work-queue.ts';
+import { Takeover } from './takeover.ts';
 
 /** Writes to the API server at once; each waits a few milliseconds for its answer, so eight keep one connection pool busy. */
 const WORKERS = 8;
+const LEAST_WORKERS = 2;
+/** Who waits for a turn to write cannot be overtaken by what matters more: at a low rate fewer wait. */
+const WRITES_PER_WORKER = 10;
 const KUBECONFIG_RETRY_MS = 2_000;
 
 /** Who we are in the Lease, in Events and in the API server's audit log. A container that is started anew is another. */
@@ -41,7 +45,20 @@ export interface Parts {
 export function assemble(options: OperatorOptions, clients: Clients, metrics: Metrics, log: Log): Parts {
   const clock = systemClock;
   const complaints = new Complaints(log, clock);
-  const queue = new WorkQueue(clock, undefined, { held: true, onTaken: (waitedMs) => metrics.countWait(waitedMs) });
+  const queue = new WorkQueue(clock, undefined, {
+    held: true,
+    onTaken: (waitedMs) => metrics.countWait(waitedMs),
+    placeOf: (key) => reconciler.placeOf(key),
+  });
+  const takeover = new Takeover({
+    clock,
+    refresh: () => world.refresh(),
+    begin: () => {
+      reconciler.begin();
+      queue.release();
+    },
+    onWait: (seconds) => log.warn({ seconds }, 'leading, and nothing is written before all is read anew'),
+  });
   const election: LeaderElection = new LeaderElection({
     client: clients.lease,
     namespace: options.namespace,
@@ -52,10 +69,10 @@ export function assemble(options: OperatorOptions, clients: Clients, metrics: Me
     onChange: (leads) => {
       if (leads) {
         log.info({ identity }, 'leading');
-        reconciler.begin();
-        queue.release();
+        void takeover.begin();
       } else {
         log.warn({ identity }, 'not leading any more');
+        takeover.end();
         queue.hold();
       }
     },
@@ -87,7 +104,7 @@ export function assemble(options: OperatorOptions, clients: Clients, metrics: Me
   });
   const controller = new Controller({
     queue,
-    workers: WORKERS,
+    workers: Math.min(WORKERS, Math.max(LEAST_WORKERS, Math.ceil(options.writesPerSecond / WRITES_PER_WORKER))),
     reconcile: (key) => metrics.timed(factsOf(key).duty, () => reconciler.reconcile(key)),
     onFailure: (key, classified, retryAfterMs) => complaints.reconcile(key, classified, retryAfterMs),
   });

@@ -9,6 +9,7 @@ import { FakeApiServer, operatorKinds, type Stored } from '../../kube/api-server
 import { KubeClient } from '../../kube/client.ts';
 import { systemClock as clock } from '../../kube/clock.ts';
 import { eventually } from '../../test/tools/eventually.ts';
+import type { Place } from '../runtime/lines.ts';
 import { WorkQueue } from '../runtime/work-queue.ts';
 import { Reconciler } from './reconciler.ts';
 import { World } from './world.ts';
@@ -57,12 +58,21 @@ function begin(): void {
   for (const store of world.stores) store.start();
 }
 
+/** Where nodes stood that were given something back without a trial. */
+const returns: Place[] = [];
+
 /** One duty after the other, until nobody has anything to write. */
 async function settle(): Promise<void> {
   for (let writes = -1; writes !== server.seen.length; ) {
     writes = server.seen.length;
     for (const key of ['plan', 'profile/default', 'plan', ...names.map((name) => `node/${name}`)]) {
+      const carried = world.written.get(key.replace('node/', ''))?.trial;
+      const place = reconciler.placeOf(key);
+      const from = server.seen.length;
       await reconciler.reconcile(key);
+      const given = server.seen.slice(from).find(({ verb, plural }) => verb === 'apply' && plural === 'localdnsnodes');
+      const isReturn = given !== undefined && (given.body as Partial<LocalDnsNode>).spec?.trial === undefined;
+      if (carried !== undefined && isReturn) returns.push(place);
     }
     await eventually('the stores have heard of it', 5_000, () => {
       return [...world.written.list()].length === server.all('localdnsnodes').length && isHeard();
@@ -171,6 +181,20 @@ test('our own writes that come back are no reason to look again at once; what an
   for (let step = 0; step < 4; step += 1) await reported(true);
 });
 
+test('decisions and what is written down of them come before nodes, and each node is in the line of its profile', async () => {
+  const placeOf = (key: string): string => Object.values(reconciler.placeOf(key)).join(' ');
+  assert.deepEqual(['plan', 'patterns', 'profile/default'].map(placeOf), ['0 ', '0 ', '0 ']);
+  assert.deepEqual(['node/n1', 'node/unknown'].map(placeOf), ['2 default', '2 ']);
+  // Whose nodes leave stands in the line of those who had them.
+  server.put('nodes', { metadata: { name: 'n1', labels: { [profileLabel]: 'none' } } });
+  await eventually('it is heard of', 5_000, () => world.nodes.get('n1')?.labels[profileLabel] === 'none');
+  await reconciler.reconcile('plan');
+  assert.equal(placeOf('node/n1'), '2 default');
+  server.put('nodes', { metadata: { name: 'n1', labels: { [profileLabel]: 'default' } } });
+  await eventually('it is heard of', 5_000, () => world.nodes.get('n1')?.labels[profileLabel] === 'default');
+  await settle();
+});
+
 test('that a revision failed is written down before anybody returns, or another operator would try it again', async () => {
   const good = rollout()?.target;
   await edit({ searchPath: 'Spec' });
@@ -189,7 +213,12 @@ test('that a revision failed is written down before anybody returns, or another 
   assert.equal(spec?.trial?.soakSeconds, 60);
   assert.match(JSON.stringify(spec.config), /10\.96\.0\.10/);
   const from = server.seen.length;
+  returns.length = 0;
   await reported(false);
+  assert.deepEqual(
+    returns.map(({ rank, line }) => `${rank} ${line}`),
+    ['1 default'],
+  );
   const writes = server.seen.slice(from).filter(({ verb, plural }) => verb === 'apply' && plural !== 'nodes');
   assert.deepEqual(
     writes.slice(0, 2).map(({ plural }) => plural),

@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { operatorManager, profileLabel } from '../../api/v1alpha1/labels.ts';
+import { operatorManager, profileLabel, profileUidLabel } from '../../api/v1alpha1/labels.ts';
 import type { ProfileStatus } from '../../api/v1alpha1/profile.ts';
 import { FakeApiServer, operatorKinds } from '../../kube/api-server.fake.ts';
 import { KubeClient } from '../../kube/client.ts';
 import { systemClock as clock } from '../../kube/clock.ts';
+import { Controller } from '../runtime/controller.ts';
 import { WorkQueue } from '../runtime/work-queue.ts';
 import { Reconciler } from './reconciler.ts';
 import { World } from './world.ts';
@@ -49,6 +50,7 @@ after(async () => {
 
 test('a node that was decided about in another term is left alone until it is decided about anew', async () => {
   await decide();
+  await world.refresh();
   reconciler.begin();
   await reconciler.reconcile('node/n1');
   assert.equal(server.get('localdnsnodes', 'n1'), undefined);
@@ -110,7 +112,70 @@ test('what was decided on an older state than stands there now is refused by the
   assert.deepEqual(server.get('localdnsnodes', 'n1')?.spec, spec);
 });
 
-async function until(holds: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 1000 && !holds(); tries++) await delay(2);
+test('neither is the status of a profile written that was decided on an older state', async () => {
+  const profile = server.get('localdnsprofiles', 'default');
+  assert.ok(profile);
+  const status = { ...(profile.status as ProfileStatus), observedGeneration: 1, nodes: undefined };
+  server.put('localdnsprofiles', { ...profile, status });
+  await assert.rejects(reconciler.reconcile('profile/default'), { code: 'KUBE_API_409' });
+  assert.deepEqual(server.get('localdnsprofiles', 'default')?.status, { ...status, nodes: undefined });
+});
+
+test('what stands there is known again once all is read anew', async () => {
+  world = new World({ client, clock, namespace: 'localdns-system', onTrouble: () => {} });
+  silence('localdnsprofiles', 'nodes', 'localdnsnodes', 'services', 'controllerrevisions');
+  for (const store of world.stores) store.start();
+  await world.synced;
+  for (const plural of ['localdnsprofiles', 'nodes', 'localdnsnodes'])
+    server.put(plural, { metadata: { name: 'new', labels: { [profileLabel]: 'none' } }, spec: {} });
+  const labels = { 'k8s-app': 'kube-dns' };
+  server.put('services', { metadata: { name: 'new', namespace: 'kube-system', labels }, spec: {} });
+  const metadata = { name: 'new', namespace: 'localdns-system', labels: { [profileUidLabel]: 'x' } };
+  server.put('controllerrevisions', { metadata });
+  await world.refresh();
+  const { profiles, nodes, written, services, revisions } = world;
+  assert.ok([profiles, nodes, written].every((store) => store.get('new') !== undefined));
+  assert.ok(services.get('kube-system/new') !== undefined && revisions.get('localdns-system/new') !== undefined);
+});
+
+test('a leader that is told nothing any more looks again once what it writes is refused, of a profile and of a node', async () => {
+  await world.stop();
+  const own = new WorkQueue(clock);
+  world = new World({ client, clock, namespace: 'localdns-system', onTrouble: () => {} });
+  const events = { warn: async () => {} };
+  reconciler = new Reconciler({ world, client, namespace: 'localdns-system', events, queue: own, clock });
+  for (const store of world.stores) store.start();
+  await world.synced;
+  reconciler.begin();
+  const controller = new Controller({
+    queue: own,
+    workers: 2,
+    reconcile: (key) => reconciler.reconcile(key),
+    onFailure: () => {},
+  });
+  const generation = 1 + (server.get('localdnsprofiles', 'default')?.metadata.generation ?? 0);
+  const spec = { blockedDomains: [{ domain: 'other.example' }] };
+  server.put('localdnsprofiles', { ...server.get('localdnsprofiles', 'default'), metadata: { name: 'default' }, spec });
+  // Somebody touches what the node has, too.
+  const touched = server.get('localdnsnodes', 'n1') ?? assert.fail();
+  server.put('localdnsnodes', { ...touched, metadata: { ...touched.metadata, labels: { touched: 'yes' } } });
+  controller.start();
+  const status = () => server.get('localdnsprofiles', 'default')?.status as ProfileStatus | undefined;
+  await until(() => status()?.observedGeneration === generation, 5_000);
+  await until(() => JSON.stringify(server.get('localdnsnodes', 'n1')?.spec).includes('other.example'), 5_000);
+  await Promise.all([world.stop(), controller.stop()]);
+});
+
+/** Watches of these kinds are open from now on, and tell nothing. */
+function silence(...plurals: string[]): void {
+  server.script = ({ verb, plural }, response) => {
+    if (verb !== 'watch' || !plurals.includes(plural)) return false;
+    response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders();
+    return true;
+  };
+}
+
+async function until(holds: () => boolean, tries = 1_000): Promise<void> {
+  for (; tries > 0 && !holds(); tries--) await delay(2);
   assert.ok(holds(), `never came true: ${holds}`);
 }

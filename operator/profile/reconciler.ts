@@ -1,32 +1,27 @@
 import { reasons, timestamp } from '../../api/v1alpha1/conditions.ts';
-import { drainFinalizer, optOut, profileLabel, stateEnabled, stateLabel } from '../../api/v1alpha1/labels.ts';
+import { optOut, profileLabel, stateEnabled, stateLabel } from '../../api/v1alpha1/labels.ts';
 import type { LocalDnsNode } from '../../api/v1alpha1/node.ts';
-import type { ProfileStatus } from '../../api/v1alpha1/profile.ts';
-import type { KubeClient } from '../../kube/client.ts';
-import type { Clock } from '../../kube/clock.ts';
 import { type KubeObject, NODES } from '../../kube/resource.ts';
 import type { Result } from '../runtime/controller.ts';
-import type { WorkQueue } from '../runtime/work-queue.ts';
-import { type Course, type Gift, hasCome } from './course.ts';
+import type { Place } from '../runtime/lines.ts';
+import { type Gift, hasCome } from './course.ts';
 import { factsOf, NODE, PATTERNS, PLAN, PROFILE } from './duty.ts';
-import { type EventRecorder, nodeSubject, profileSubject } from './events.ts';
+import { nodeSubject } from './events.ts';
 import { isOfPast, type NodeFacts, stateLabelOf, type WrittenFacts } from './facts.ts';
 import { FindingsAside } from './findings.ts';
 import { rememberingJudge } from './judge.ts';
+import { Lag } from './lag.ts';
 import { OnItsWay } from './on-its-way.ts';
 import { type Intent, isConfigDue, lookAgainAtMs, makePlan, type Plan } from './plan.ts';
+import { Reports, type ReportsOptions } from './reports.ts';
 import { Rest } from './rest.ts';
-import { Revisions } from './revisions.ts';
-import type { RolloutState } from './rollout.ts';
-import { isLeaving, Matching } from './select.ts';
-import { isSameStatus, newTroubles, profileStatus, type StatusInput } from './status.ts';
+import { Matching } from './select.ts';
 import { rememberingNames } from './wanted.ts';
-import { isHeld, staysForMs, wayOut } from './withdrawal.ts';
-import { LOCAL_DNS_NODES, PROFILES, type Profile, type World } from './world.ts';
+import { wayOut } from './withdrawal.ts';
+import { LOCAL_DNS_NODES, type Profile } from './world.ts';
 
 /** Changes come in bursts (a pool scales up, agents report one after the other): one look serves them all. */
 const PLAN_AFTER_MS = 50;
-const REPORT_AFTER_MS = 200;
 /** What agents say moves rollouts, which take seconds at their quickest. */
 const PROGRESS_AFTER_MS = 250;
 /** So long patterns are judged, and selectors matched, at a time, and so long others have their turn. */
@@ -37,20 +32,9 @@ const REST_FACTOR = 10;
 /** While thousands of agents report for minutes on end, all that is looked for is whether the next step may be taken. */
 const PROGRESS_REST_FACTOR = 100;
 
-export interface ReconcilerOptions {
-  readonly world: World;
-  readonly client: Pick<KubeClient, 'apply' | 'create' | 'mergePatch' | 'delete'>;
-  /** The operator's own, where the revisions of profiles are kept. */
-  readonly namespace: string;
-  readonly events: Pick<EventRecorder, 'warn'>;
-  readonly queue: WorkQueue;
-  readonly clock: Clock;
+export interface ReconcilerOptions extends ReportsOptions {
   /** Told of each plan that changes nodes, with how many. */
   readonly onPlan?: (nodes: number) => void;
-  /** Told of what the rollout of a profile has come to, each time that is written down. */
-  readonly onRollout?: (profile: string, state: RolloutState) => void;
-  /** Told of each look at all profiles and nodes, and of each at the nodes of a profile, with the processor time that it took. */
-  readonly onThought?: (cpuSeconds: number) => void;
 }
 
 /** A profile becomes configuration on nodes, and the nodes' state becomes the profile's status. Level-based: it compares, then writes. */
@@ -60,14 +44,13 @@ export class Reconciler {
   readonly #judge = rememberingJudge(undefined, this.#findings.of);
   readonly #wantedBy = rememberingNames();
   readonly #matching = new Matching(() => this.#options.clock.nowMs());
-  readonly #revisions: Revisions;
-  /** Of rollouts, what was written last, by the profile's uid: the store hears of it a little later. */
-  readonly #states = new Map<string, RolloutState>();
+  readonly #reports: Reports;
+  readonly #lag: Lag;
   #gifts: ReadonlyMap<string, Gift> = new Map<string, Gift>();
   /** Nodes whose configuration is on its way into the store, and of which profile it is. */
   readonly #underWay = new Map<string, string>();
   readonly #onItsWay: OnItsWay;
-  readonly #rest: Readonly<Record<'plan' | 'report', Rest>>;
+  readonly #rest: Rest;
   #plan: Plan | undefined;
   /** The generation of each profile that the plan was made of. */
   #planned: ReadonlyMap<string, number | undefined> = new Map();
@@ -75,12 +58,15 @@ export class Reconciler {
   constructor(options: ReconcilerOptions) {
     this.#options = options;
     this.#onItsWay = new OnItsWay(options.clock);
-    this.#rest = { plan: new Rest(options), report: new Rest(options) };
-    this.#revisions = new Revisions(options.client, options.namespace);
+    this.#lag = new Lag(options.clock);
+    this.#rest = new Rest(options);
+    this.#reports = new Reports(options, {
+      given: () => this.#gifts.values(),
+      underWay: () => this.#underWay.values(),
+    });
     const { queue } = options;
-    const { plan, report } = this.#rest;
-    const lookAt = () => queue.addAfter(PLAN, plan.afterMs(PLAN_AFTER_MS, REST_FACTOR));
-    const lookOn = () => queue.addAfter(PLAN, plan.afterMs(PROGRESS_AFTER_MS, PROGRESS_REST_FACTOR));
+    const lookAt = () => queue.addAfter(PLAN, this.#rest.afterMs(PLAN_AFTER_MS, REST_FACTOR));
+    const lookOn = () => queue.addAfter(PLAN, this.#rest.afterMs(PROGRESS_AFTER_MS, PROGRESS_REST_FACTOR));
     options.world.follow({
       plan: lookAt,
       node: (name) => {
@@ -97,13 +83,14 @@ export class Reconciler {
         this.#onItsWay.arrived(NODE + node);
         lookOn();
       },
-      report: (name) => queue.addAfter(PROFILE + name, report.afterMs(REPORT_AFTER_MS, PROGRESS_REST_FACTOR)),
+      report: (name) => queue.addAfter(PROFILE + name, this.#reports.afterMs()),
     });
   }
 
   /** Another may have acted since: what was decided before counts no more, and is decided anew. */
   begin(): void {
-    this.#states.clear();
+    this.#reports.begin();
+    this.#lag.clear();
     this.#underWay.clear();
     this.#onItsWay.clear();
     this.#gifts = new Map<string, Gift>();
@@ -111,13 +98,34 @@ export class Reconciler {
     this.#options.queue.add(PLAN);
   }
 
+  /**
+   * Decisions come first, and what is written down of them, since everything waits for it; then what brings nodes back to what is good; then
+   * all else. Among nodes the profiles take turns: one with three is not behind the thousands of another.
+   */
+  placeOf(key: string): Place {
+    const { node } = factsOf(key);
+    if (node === undefined) return { rank: 0, line: '' };
+    const intent = this.#intentFor(node);
+    if (intent.kind !== 'serve') return { rank: 2, line: this.#options.world.written.get(node)?.profile ?? '' };
+    const { target, good } = this.#plan?.profiles.get(intent.profile)?.course?.state ?? {};
+    const isReturn = intent.gift !== undefined && good !== target && intent.profileRevision === good;
+    return { rank: isReturn ? 1 : 2, line: intent.profile };
+  }
+
   /** The duty of a key. Failures are thrown: what follows from them is the controller's business. */
   async reconcile(key: string): Promise<Result> {
+    const { world } = this.#options;
     const { node, profile } = factsOf(key);
-    if (node !== undefined) return this.#converge(node);
-    if (profile !== undefined) return this.#report(profile);
+    if (node !== undefined) {
+      const seen = world.written.get(node)?.resourceVersion;
+      return this.#lag.trying({ key, seen, stores: [world.written, world.nodes] }, () => this.#converge(node));
+    }
+    if (profile !== undefined) {
+      const seen = world.profiles.get(profile)?.metadata.resourceVersion;
+      return this.#lag.trying({ key, seen, stores: [world.profiles] }, () => this.#report(profile));
+    }
     if (key === PATTERNS) return this.#goOn();
-    return this.#rest.plan.after(() => this.#decide());
+    return this.#rest.after(() => this.#decide());
   }
 
   #goOn(): Result {
@@ -137,7 +145,7 @@ export class Reconciler {
       sighting: (node: string) => world.sightings.get(node),
       cluster: world.clusterFacts(),
       revision: (name: string) => world.revision(name),
-      state: ({ metadata, status }: Profile) => this.#states.get(metadata.uid ?? '') ?? status?.rollout,
+      state: (profile: Profile) => this.#reports.stateOf(profile),
       configOf: (revision: string) => world.configurations.get(revision),
       ...{ gifts: this.#gifts, nowMs, withdraws: world.withdraws },
     };
@@ -208,86 +216,12 @@ export class Reconciler {
   }
 
   async #report(name: string): Promise<Result> {
-    const { world, client, events, clock } = this.#options;
-    const profile = world.profiles.get(name);
+    const profile = this.#options.world.profiles.get(name);
     const plan = this.#plan?.profiles.get(name);
     if (profile === undefined || plan === undefined || plan.isUnknown) return {};
     // Edited since: what the plan says is of the spec before, and the next plan, which is due, has it reported.
     if (this.#planned.get(name) !== profile.metadata.generation) return {};
-
-    // First of all: what has no such mark may be gone before its nodes are.
-    if (plan.course?.isAccepted && !isHeld(profile)) await this.#setHeld(profile, true);
-    if (plan.course !== undefined) await this.#keepRevisions(profile, plan.course);
-    const policyFinding = plan.revision === undefined ? undefined : world.policyFinding(profile);
-    const { clusterDns, isFound } = world.clusterDns();
-    const input: StatusInput = {
-      profile,
-      plan,
-      node: (node) => world.nodes.get(node),
-      written: (node) => world.written.get(node),
-      ...{ clusterDns, isClusterDnsFound: isFound, policyFinding, isUninstalled: world.withdraws },
-      nowMs: clock.date().getTime(),
-    };
-    const status = this.#rest.report.after(() => profileStatus(input));
-    const { uid = '' } = profile.metadata;
-    if (isSameStatus(profile.status, status)) {
-      this.#writtenDown(profile, plan.course);
-      return this.#letGo(profile);
-    }
-    const object: KubeObject & { status: ProfileStatus } = { metadata: { name, uid }, status };
-    await client.apply(PROFILES, object, { subresource: 'status' });
-    this.#writtenDown(profile, plan.course);
-    for (const { reason, message } of newTroubles(profile.status, status)) {
-      await events.warn(profileSubject(name, uid), reason, message);
-    }
-    return this.#letGo(profile);
-  }
-
-  /** A profile that is being deleted goes when no node has its configuration any more. */
-  async #letGo(profile: Profile): Promise<Result> {
-    const { world, clock } = this.#options;
-    const { name } = profile.metadata;
-    if (!isLeaving(profile) || !isHeld(profile) || [...this.#underWay.values()].includes(name)) return {};
-    const holders = [...world.written.list()].filter((written) => written.profile === name);
-    const reachable = holders.map((holder) => ({ isReachable: world.nodes.get(holder.name)?.isReachable ?? false }));
-    const deletedAtMs = Date.parse(profile.metadata.deletionTimestamp ?? '');
-    const forMs = staysForMs(reachable, deletedAtMs, clock.date().getTime());
-    if (forMs === 0) await this.#setHeld(profile, false);
-    return forMs === undefined || forMs === 0 ? {} : { requeueAfterMs: forMs };
-  }
-
-  /** With the version that was seen: a list is written whole, and others may have put something there. */
-  async #setHeld({ metadata }: Profile, isHeld: boolean): Promise<void> {
-    const { name, resourceVersion, finalizers = [] } = metadata;
-    const others = finalizers.filter((finalizer) => finalizer !== drainFinalizer);
-    const wanted = isHeld ? [...others, drainFinalizer] : others;
-    await this.#options.client.mergePatch(PROFILES, name, { metadata: { resourceVersion, finalizers: wanted } });
-  }
-
-  /** The spec that is rolled out stands in a ControllerRevision, before anybody carries it; and so do those that came before it. */
-  async #keepRevisions(profile: Profile, { state: { target = '', good }, isAccepted, intent }: Course): Promise<void> {
-    const { world } = this.#options;
-    const { uid } = profile.metadata;
-    const needed = (): ReadonlySet<string | undefined> => {
-      const given = [...this.#gifts.values()].map(({ revision }) => revision);
-      return new Set([target, good, ...given, ...[...world.written.list()].map((written) => written.profileRevision)]);
-    };
-    if (intent !== undefined) {
-      const known = [...world.revisions.list()].filter(({ profileUid }) => profileUid === uid);
-      await this.#revisions.keep(profile, { name: target, intent }, known);
-      await this.#revisions.prune(known, target, needed);
-    }
-    const lost = world.lost.of(uid).filter(({ name }) => !isAccepted || name !== target);
-    if (lost.length > 0) world.lost.forget(await this.#revisions.restore(profile, lost, needed()));
-  }
-
-  /** What a rollout has come to stands in the API: now may follow what follows from it. */
-  #writtenDown({ metadata }: Profile, course: Course | undefined): void {
-    if (course === undefined) return;
-    this.#states.set(metadata.uid ?? '', course.state);
-    if (!course.isNews) return;
-    this.#options.onRollout?.(metadata.name, course.state);
-    this.#options.queue.add(PLAN);
+    return this.#reports.report(profile, plan);
   }
 
   /** A node that is unknown to the plan is gone, and what we wrote for it goes too. */

@@ -94,6 +94,8 @@ export class World {
   readonly lost = new LostRevisions((revision) => this.configurations.get(revision));
   /** All is known that decisions are made of, as far as there is such a thing here. */
   readonly synced: Promise<void>;
+  /** By kind, who waits to hear that the API server does not know it. */
+  readonly #whenMissing = new Map<string, (() => void)[]>();
   readonly withdraws: boolean;
   /** When the profiles began to leave that nobody deletes. */
   readonly #leavingSince: string;
@@ -105,14 +107,13 @@ export class World {
 
   constructor(options: WorldOptions) {
     const { client, namespace, clusterDnsService, networkPolicies, clock, onTrouble, timing = {} } = options;
-    const whenMissing = new Map<string, () => void>();
     const common = (resource: Resource) => ({
       client,
       resource,
       clock,
       timing,
       onTrouble: (trouble: Trouble | undefined) => {
-        if (trouble?.code === MISSING) whenMissing.get(resource.plural)?.();
+        if (trouble?.code === MISSING) for (const told of this.#whenMissing.get(resource.plural) ?? []) told();
         onTrouble(resource.plural, trouble);
       },
     });
@@ -173,12 +174,30 @@ export class World {
     }
     const held = [this.profiles, this.nodes, this.written];
     const needed = [...held, this.revisions, this.services].map(({ synced }) => synced);
-    // Of a kind that is gone there is nothing to take out of service, and nobody brings it.
-    const orMissing = held.map(({ synced, plural }) => {
-      return Promise.race([synced, new Promise<void>((resolve) => whenMissing.set(plural, resolve))]);
-    });
+    const orMissing = held.map((store) => this.#orMissing(store, store.synced));
     const all = this.withdraws ? orMissing : [...needed, Promise.race([this.serviceCidrs.synced, missing])];
     this.synced = Promise.all(all).then(() => undefined);
+  }
+
+  /**
+   * Resolves once all that decides who has what is known as it is at this moment: whoever led until now may have written what our watches
+   * have not told. Where it cannot be read, that takes until it can.
+   */
+  async refresh(): Promise<void> {
+    const held = [this.profiles, this.nodes, this.written];
+    const stores = this.withdraws ? held : [...held, this.revisions, this.services];
+    await Promise.all(
+      stores.map((store) => (this.withdraws ? this.#orMissing(store, store.refresh()) : store.refresh())),
+    );
+  }
+
+  /** Of a kind that is gone there is nothing to take out of service, and nobody brings it. */
+  #orMissing({ plural, trouble }: { plural: string; trouble: Trouble | undefined }, known: Promise<void>) {
+    if (trouble?.code === MISSING) return Promise.resolve();
+    const missing = new Promise<void>((resolve) => {
+      this.#whenMissing.set(plural, [...(this.#whenMissing.get(plural) ?? []), resolve]);
+    });
+    return Promise.race([known, missing]);
   }
 
   #asWished(profile: Profile): Profile {

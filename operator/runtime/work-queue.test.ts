@@ -101,6 +101,17 @@ test('a held queue gathers keys, hands none out, and hands out all once it is re
   assert.deepEqual([taken.length, queue.depth], [2, 1]);
 });
 
+test('which of those that are ready is next is up to their places, which may change while they wait', async () => {
+  let rank = 1;
+  const placeOf = (key: string) => ({ rank: key === 'late' ? rank : 1, line: key });
+  queue = new WorkQueue(clock, undefined, { placeOf, held: true });
+  for (const key of ['a', 'late', 'b']) queue.add(key);
+  rank = 0;
+  queue.add('late');
+  queue.release();
+  assert.deepEqual([await queue.take(), await queue.take(), await queue.take()], ['late', 'a', 'b']);
+});
+
 test('it tells how long a key waited for a worker since it was ready, and how often keys were repeated', async () => {
   const waits: number[] = [];
   queue = new WorkQueue(clock, { minMs: 100, maxMs: 1000 }, { onTaken: (waitedMs) => waits.push(waitedMs) });

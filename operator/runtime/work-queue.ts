@@ -1,12 +1,17 @@
 import { Backoff, type BackoffRange } from '../../kube/backoff.ts';
 import type { Clock } from '../../kube/clock.ts';
+import { Lines, type Place } from './lines.ts';
 
 export interface WorkQueueOptions {
   /** From the start: see hold(). */
   readonly held?: boolean;
   /** Told how long each key was ready before a worker took it. */
   readonly onTaken?: (waitedMs: number) => void;
+  /** Asked each time a key is added; without it all stand in one line. */
+  readonly placeOf?: (key: string) => Place;
 }
+
+const ONE_LINE: Place = { rank: 0, line: '' };
 
 /**
  * Keys to work on, each at most once at a time:
@@ -15,14 +20,14 @@ export interface WorkQueueOptions {
  *            ▲
  *   addAfter, retry ── delayed
  *
- * A key added many times before it is taken is worked on once. A key that waits for a later time becomes ready at once when
+ * Which of those that are ready is next is up to their places. A key added many times before it is taken is worked on once. A key that waits for a later time becomes ready at once when
  * it is added; of two later times the earlier counts. While the queue is held, keys gather in it and none is handed out.
  */
 export class WorkQueue {
   readonly #clock: Clock;
   readonly #backoffRange: BackoffRange;
-  /** Since when each is ready. Insertion order is the order of work. */
-  readonly #ready = new Map<string, number>();
+  readonly #ready = new Lines();
+  readonly #placeOf: (key: string) => Place;
   readonly #onTaken: (waitedMs: number) => void;
   readonly #inWork = new Set<string>();
   readonly #dirty = new Set<string>();
@@ -34,8 +39,9 @@ export class WorkQueue {
   #retries = 0;
 
   constructor(clock: Clock, backoff: BackoffRange = { minMs: 100, maxMs: 60_000 }, options: WorkQueueOptions = {}) {
-    const { held = false, onTaken = () => {} } = options;
+    const { held = false, onTaken = () => {}, placeOf = () => ONE_LINE } = options;
     this.#onTaken = onTaken;
+    this.#placeOf = placeOf;
     this.#clock = clock;
     this.#backoffRange = backoff;
     this.#held = held;
@@ -58,7 +64,7 @@ export class WorkQueue {
       this.#dirty.add(key);
       return;
     }
-    if (!this.#ready.has(key)) this.#ready.set(key, this.#clock.nowMs());
+    this.#ready.put(key, this.#placeOf(key), this.#clock.nowMs());
     this.#handOut();
   }
 
@@ -126,13 +132,12 @@ export class WorkQueue {
 
   #handOut(): void {
     if (this.#held) return;
-    for (const [key, sinceMs] of this.#ready) {
-      const taker = this.#takers.shift();
-      if (taker === undefined) return;
-      this.#ready.delete(key);
-      this.#inWork.add(key);
-      this.#onTaken(this.#clock.nowMs() - sinceMs);
-      taker(key);
+    while (this.#takers.length > 0) {
+      const next = this.#ready.next();
+      if (next === undefined) return;
+      this.#inWork.add(next.key);
+      this.#onTaken(this.#clock.nowMs() - next.sinceMs);
+      this.#takers.shift()?.(next.key);
     }
   }
 

@@ -19,6 +19,16 @@ export interface ProxyOrders {
   /** At the n-th write from now on everything is cut, before it is passed on or after; 0: never. */
   cutAtWrite?: number;
   cutAfter?: boolean;
+  /** Watches of this kind (its plural) are open and tell nothing from now on, those that come later too: as where the path died silently. It is reset by the next order. */
+  silent?: string;
+  /** Lists and watches of this kind are answered 500. */
+  refused?: string;
+}
+
+interface Watch {
+  readonly resource: string;
+  readonly answer: IncomingMessage;
+  isSilent: boolean;
 }
 
 export interface ProxyTally {
@@ -39,6 +49,7 @@ const upstream = new Agent({ keepAlive: true, ca: readFileSync(ca) });
 /** Answers to lists, as they were some time ago. */
 const stale = new Map<string, string>();
 const open = new Set<ServerResponse>();
+const watches = new Map<ServerResponse, Watch>();
 let orders: Required<ProxyOrders>;
 let random: Random;
 let tally: ProxyTally;
@@ -50,9 +61,19 @@ createServer((request, response) => {
 }).listen(Number(port), '127.0.0.1', () => console.log('listening'));
 
 function obey(given: ProxyOrders): void {
-  orders = { oneIn: 0, seed: 1, cutAtWrite: 0, cutAfter: false, ...given };
+  orders = { oneIn: 0, seed: 1, cutAtWrite: 0, cutAfter: false, silent: '', refused: '', ...given };
   random = new Random(orders.seed);
   tally = { requests: 0, byKind: {}, faults: {}, writes: 0, isCut: false };
+  for (const [response, watch] of watches) {
+    if (watch.resource === orders.refused || watch.isSilent) reset(response);
+    else if (watch.resource === orders.silent) silence(response, watch);
+  }
+}
+
+function silence(response: ServerResponse, watch: Watch): void {
+  watch.isSilent = true;
+  watch.answer.unpipe(response);
+  watch.answer.resume();
 }
 
 function serveOrders(request: IncomingMessage, response: ServerResponse): void {
@@ -73,6 +94,9 @@ async function pass(request: IncomingMessage, response: ServerResponse): Promise
   if (!isLease) tally.byKind[kind] = (tally.byKind[kind] ?? 0) + 1;
   const isWrite = request.method !== 'GET' && !isLease;
   if (isWrite) tally.writes += 1;
+  if (['list', 'watch'].some((verb) => kind === `${verb} ${orders.refused}`)) {
+    return refuse(response, 500, 'InternalError');
+  }
   const isCut = isWrite && tally.writes === orders.cutAtWrite;
   if (isCut && !orders.cutAfter) return cut();
   const fault = isCut || orders.oneIn === 0 || !random.once(orders.oneIn) ? undefined : faultFor(kind);
@@ -138,7 +162,14 @@ function forward(
         if (answer.statusCode === 200 && (!stale.has(url) || random.once(3))) stale.set(url, text);
         response.end(text);
       });
-    } else answer.pipe(response);
+    } else {
+      const resource = kindOf({ url, method }).replace('watch ', '');
+      const watch = { resource, answer, isSilent: false };
+      watches.set(response, watch);
+      response.once('close', () => watches.delete(response));
+      if (resource === orders.silent) silence(response, watch);
+      else answer.pipe(response);
+    }
   });
   asked.end(body);
 }
@@ -160,7 +191,7 @@ function faultFor(kind: string): Fault | undefined {
   return fault;
 }
 
-function kindOf({ method = '', url = '' }: IncomingMessage): string {
+function kindOf({ method = '', url = '' }: Pick<IncomingMessage, 'method' | 'url'>): string {
   const { pathname, searchParams } = new URL(url, server);
   const parts = pathname.split('/').slice(pathname.startsWith('/api/') ? 3 : 4);
   const [resource = '', name] = parts[0] === 'namespaces' && parts.length > 2 ? parts.slice(2) : parts;

@@ -6,8 +6,9 @@ import { temperamentOf } from './temperament.ts';
 
 const writesPerSecond = 50;
 const nodes = 100;
-/** One each of its stores. */
+/** One each of its stores, and for what it decides by another when it leads. */
 const mostLists = 8;
+const mostListsAtStart = mostLists + 5;
 /** The API server counts by its own seconds, and may take up at once what has waited before it. */
 const jitter = 1.5;
 
@@ -29,9 +30,9 @@ test('among these nodes is one at least of each temperament', () => {
   assert.deepEqual([...found].sort(), ['away', 'dead', 'flapping', 'lying', 'slow', 'steady']);
 });
 
-test('an operator that starts reads everything once, and writes each node and its mark once, at its rate', async () => {
+test('an operator that starts reads everything once before it stands by, and at most once more when it leads, and writes each node and its mark once, at its rate', async () => {
   const step = await cluster.takeUp();
-  assert.ok(step.lists <= mostLists, told(step));
+  assert.ok(step.lists <= mostListsAtStart, told(step));
   assert.ok((step.writes['patch nodes'] ?? 0) >= 80, told(step));
   keepsTheRules(step);
 });
