@@ -149,6 +149,15 @@ test('an upgrade to the same chart replaces no pod', async () => {
   assert.equal((await podOf('agent')).metadata.name, before.metadata.name);
 });
 
+test('a release that brings no CRDs any more leaves them, and the profiles, as they are', async () => {
+  await cluster.applyOk([{ apiVersion, kind: 'LocalDnsProfile', metadata: { name: 'default' }, spec: {} }]);
+  const { code, stderr } = await cluster.helm(
+    ...['upgrade', ...install, '--reset-then-reuse-values', '--set', 'crds.enabled=false'],
+  );
+  assert.equal(code, 0, stderr);
+  await cluster.kubectlOk('get', 'localdnsprofile/default');
+});
+
 // Here no pod runs, so neither does what withdraws: that is uninstall.test.ts.
 test('an uninstall takes everything of ours but the profiles that people wrote', async () => {
   await cluster.applyOk([{ apiVersion, kind: 'LocalDnsProfile', metadata: { name: 'default' }, spec: {} }]);

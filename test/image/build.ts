@@ -19,6 +19,9 @@ const limitMs = 10 * minuteMs;
 /** The name under which {@link buildImage} keeps the image, and under which it is in the archive. */
 export const imageName = 'localhost/localdns:test';
 
+/** By the names under which pods start them. */
+export const imagePrograms = ['localdns', 'nft', 'node', 'test'] as const;
+
 /** @returns the path of an archive as `docker save` writes one */
 export async function buildImage(version: string, archive: string): Promise<void> {
   const folder = join(toolsFolder(), 'image');
