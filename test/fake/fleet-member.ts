@@ -147,10 +147,11 @@ export function take(
   Object.assign(member, { wasServing: isServing(member), givenUnder, isServedByOther: false, ...begun });
 }
 
-/** It has found out long ago what it makes of what it carries. */
+/** It has found out long ago what it makes of what it carries: one that was away meanwhile does so as it returns. */
 export function isSettled({ written, begunMs }: Member, nowMs: number): boolean {
-  const report = written?.report;
-  return report?.health !== undefined && report.isServing && nowMs - (begunMs ?? nowMs) > SETTLED_MS;
+  const { health, isServing: serves } = written?.report ?? silence;
+  if (health === undefined || begunMs === undefined || !serves) return false;
+  return nowMs - Math.max(begunMs, Date.parse(health.measuredAt)) > SETTLED_MS;
 }
 
 /** It is away by an earlier attempt, and for so long that nobody waits for it. */
