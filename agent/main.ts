@@ -45,6 +45,10 @@ export interface ServingOptions {
   saveIntervalMs?: number;
 }
 
+/** Node's own sockets do not say which address was asked. */
+const oneByOne =
+  'system calls cannot be made here: datagrams are taken one by one, what the kernel drops is not counted, and a listener on all addresses answers from the one that the way back has';
+
 /** Serves until a signal; resolves with the exit code. */
 export function serve(options: ServingOptions): Promise<number> {
   return new Promise((resolve) => new Agent(options, systemClock, resolve).start());
@@ -91,7 +95,7 @@ class Agent {
     // Its questions go to our own listeners, which are no upstream.
     this.#swap = new Swap(builder, clock, networkTransport(clock, marks?.own), this.#tallies, this.#serverLog(), proof);
     this.#tellOverruns(clock);
-    if (!hasBatches()) this.#log('info', 'datagrams are taken one by one: system calls cannot be made here', {});
+    if (!hasBatches()) this.#log('info', oneByOne, {});
     if (options.stateDir === undefined) return;
     this.#warmRestart = new WarmRestart(options.stateDir, builder, () => cache.changes, cacheCounts, {
       clock,

@@ -15,6 +15,8 @@ test('ours is compared with another’s round by round, and said in the words of
   const readings = [...rounds('LocalDNS', 5, 12, 6), ...rounds('unbound', 10, 10, 10)];
   match(shareVerdict(readings, 'unbound', 0.6), /takes 0\.60 \[0\.50, 1\.20\] .*; the goal, at most 0\.6, is met\.$/);
   match(shareVerdict(readings, 'unbound', 0.5), /is missed\.$/);
+  const lossy = readings.map((reading) => ({ ...reading, lost: Number(reading.server === 'LocalDNS') }));
+  match(shareVerdict(lossy, 'unbound', 0.6), /is missed\.$/);
 });
 
 test('start and memory end with what their goals have come to', () => {

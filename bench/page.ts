@@ -32,9 +32,12 @@ export function spread(readings: readonly number[], unit: string, digits = 1): s
   return `${text(median(sorted))}${unit === '' ? '' : ` ${unit}`} [${text(sorted[0])}, ${text(sorted.at(-1))}]`;
 }
 
-/** What of another server's CPU ours takes. Within a round the machine is about the same for both, so it is taken round by round. */
+/**
+ * What of another server's CPU ours takes. Within a round the machine is about the same for both, so it is taken round by round. Where ours
+ * has lost answers it meets no goal.
+ */
 export function shareVerdict(
-  readings: readonly { server: string; cpuMicros: number }[],
+  readings: readonly { server: string; cpuMicros: number; lost?: number }[],
   server: string,
   goal: number,
 ): string {
@@ -42,7 +45,9 @@ export function shareVerdict(
   const others = cpu(server);
   const shares = cpu('LocalDNS').map((own, round) => own / (others[round] ?? Number.NaN));
   const share = median(shares.toSorted((a, b) => a - b));
-  return `- LocalDNS takes ${spread(shares, '', 2)} of what ${server} takes; ${goalWords(share, 'at most', goal)}.`;
+  const hasLost = readings.some((reading) => reading.server === 'LocalDNS' && (reading.lost ?? 0) > 0);
+  const words = goalWords(hasLost ? undefined : share, 'at most', goal);
+  return `- LocalDNS takes ${spread(shares, '', 2)} of what ${server} takes; ${words}.`;
 }
 
 /** @param value that was measured; absent where it could not be, which meets no goal */

@@ -37,6 +37,8 @@ export interface GarbageReading {
   scavenges: number;
   collections: number;
   bytesPerHit: number;
+  /** By so much the heap grew from one scavenge to the next, in all: what a full collection takes away later is in it. */
+  grownMebibytes?: number;
   /** What is left of its heap after the first scavenge and after the last. */
   heapMebibytes: [number, number];
 }
@@ -56,6 +58,8 @@ const tcpPerSecond = 200;
 const tcpRounds = 3;
 const rounds = 4;
 const seconds = 5;
+/** One each second. */
+export const changesPerReading = seconds;
 const hits = 10_000_000;
 
 export async function latenciesUnderChange(subject: Subject, say: (line: string) => void): Promise<ChangeReading[]> {
@@ -150,11 +154,16 @@ export async function garbageOfHits(
   const [busiest] = [...counts].sort(([, a], [, b]) => b - a)[0] ?? [''];
   const own = trace.filter(({ isolate }) => isolate === busiest);
   const allocated = own.slice(1).reduce((sum, { before }, at) => sum + before - (own[at]?.after ?? 0), 0);
+  const grownMebibytes = own.reduce((sum, { isFull, after }, at) => {
+    const before = own[at - 1];
+    return isFull || before === undefined ? sum : sum + after - before.after;
+  }, 0);
   const reading: GarbageReading = {
     hits: answered,
     scavenges: own.filter(({ isFull }) => !isFull).length,
     collections: own.filter(({ isFull }) => isFull).length,
     bytesPerHit: (allocated * 2 ** 20) / answered,
+    grownMebibytes,
     heapMebibytes: [own[0]?.after ?? Number.NaN, own.at(-1)?.after ?? Number.NaN],
   };
   say(`garbage: ${JSON.stringify(reading)}`);

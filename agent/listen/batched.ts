@@ -197,6 +197,7 @@ class BatchedListener implements Listener, Sender {
       () => this.#open,
     );
     this.#datagrams.flush();
+    this.tellOverrun();
     this.#closed = true;
     this.#watch.stop();
     this.#libc.close(this.fd);

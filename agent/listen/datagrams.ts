@@ -47,6 +47,8 @@ export type Peer = readonly number[];
 class Places {
   readonly headers: Buffer;
   readonly payload: Wordwise;
+  /** All that the payload lies in. */
+  readonly memory: Int32Array;
   readonly stride: number;
   readonly #words: Uint32Array;
   readonly #vectorsAt = batchSize * headerWords;
@@ -59,6 +61,7 @@ class Places {
     head.octets.fill(0);
     this.headers = head.octets;
     this.payload = wordwise(body.octets);
+    this.memory = new Int32Array(body.octets.buffer, 0, body.octets.buffer.byteLength >> 2);
     const { buffer, byteOffset, length } = head.octets;
     this.#words = new Uint32Array(buffer, byteOffset, length / 4);
     const longs = new BigUint64Array(buffer, byteOffset, length / 8);
@@ -169,7 +172,7 @@ export class Datagrams {
 
   /** Of all that is received: a packet stands in it from its `byteOffset` on. */
   get memory(): Int32Array {
-    return this.#received.payload.words;
+    return this.#received.memory;
   }
 
   packet(place: number): Buffer {

@@ -100,6 +100,26 @@ test('no other query is taken for one that is kept, though they share a place an
   }
 });
 
+test('there is room for as many after each configuration, however many there have been', () => {
+  const repeats = new Repeats<string>();
+  const answer = wordwise(Buffer.alloc(8, 'answer'));
+  const packets = Array.from({ length: 1_000 }, (_, number) => query(`name-${number}.example`));
+  for (let swaps = 0; swaps < 12; swaps += 1) {
+    repeats.clear();
+    for (const packet of packets) repeats.keep(packet, answer, 6, 'owner', entryFor('www.example'), 1_000);
+  }
+  ok(packets.filter((packet) => repeats.find(packet, 0) >= 0).length >= 980);
+});
+
+test('an answer over TCP is not repeated over UDP: what it says of its connection is nothing to others', async () => {
+  const agent = agentWith();
+  const keepalive = ednsQuery('www.example.com', { options: [{ code: 11, data: Buffer.alloc(0) }] });
+  for (let times = 0; times < 5; times += 1) await agent.octets(keepalive, true);
+  const overTcp = await agent.octets(keepalive, true);
+  const overUdp = await agent.octets(keepalive);
+  ok(overUdp.length < overTcp.length, `${overUdp.length} ${overTcp.length}`);
+});
+
 test('an answer that is longer than most is not kept', () => {
   const repeats = new Repeats<string>();
   const keep = (length: number) =>

@@ -175,11 +175,10 @@ export class Server {
     if (isDue) this.#refresh(query, zone, entry, reply);
   }
 
-  /** Until its TTLs are a second less, it ends, or is to be asked for anew. What was cut off stays a case for the counters. */
+  /** Until its TTLs are a second less, it ends, or is to be asked for anew. */
   #keepForRepeats(packet: Buffer, { memory }: Reply, length: number, zone: Zone, entry: Entry, nowMs: number): void {
-    const isWhole = (header.flags(this.#out) & header.flag.truncated) === 0;
     const untilMs = Math.min(olderAtMs(entry, nowMs), zone.prefetch ? prefetchFromMs(entry) : entry.expiresAtMs);
-    if (isWhole && entry.uses >= usesOfRepeats && nowMs < untilMs)
+    if (entry.uses >= usesOfRepeats && nowMs < untilMs)
       this.#repeats.keep(packet, this.#outWords, length, zone, entry, untilMs, memory);
   }
 

@@ -135,6 +135,7 @@ export class FakeAgent {
     };
     this.server.serve(packet, {
       overTcp,
+      ...(overTcp && { idleMs: 10_000 }),
       client,
       send: (message, length) => {
         once('a second answer');
