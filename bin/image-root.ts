@@ -72,10 +72,13 @@ function versionOf(name: string): string {
   return execFileSync('dpkg-query', ['--show', name], { encoding: 'utf8' }).split(/[\t\n]/)[1] ?? '';
 }
 
+/** Most of them say where Debian keeps the text, and not the text: those come along. */
 function copyLicence(name: string): void {
   const path = `/usr/share/doc/${name}/copyright`;
   if (!existsSync(path)) throw new Error(`${name} comes without its licence`);
   copy(path);
+  const texts = readFileSync(path, 'utf8').match(/\/usr\/share\/common-licenses\/[\w.-]*\w/g) ?? [];
+  for (const text of new Set(texts)) copy(text);
 }
 
 function bytesIn(folder: string): number {

@@ -22,24 +22,52 @@ export const imageName = 'localhost/localdns:test';
 /** By the names under which pods start them. */
 export const imagePrograms = ['localdns', 'nft', 'node', 'test'] as const;
 
-/** @returns the path of an archive as `docker save` writes one */
-export async function buildImage(version: string, archive: string): Promise<void> {
+/**
+ * @param archive the path of an archive as `docker save` writes one
+ * @returns the images in the store that the steps of the build have made, or found made
+ */
+export async function buildImage(version: string, archive: string): Promise<ReadonlySet<string>> {
   const folder = join(toolsFolder(), 'image');
   mkdirSync(folder, { recursive: true });
   const unlock = await takeLock(join(folder, '.lock'), { withinMs: limitMs, waiting: () => {} });
   try {
     if (!buildah('images', '--format', '{{.Name}}:{{.Tag}}').includes(bases.node)) makeBases(folder);
     const args = { NODE_BASE: bases.node, DEBIAN_BASE: bases.debian, VERSION: version };
-    buildah(
+    const said = buildah(
       ...['bud', '--layers', '--isolation', 'chroot', '--pull-never', '--tag', imageName],
       ...Object.entries(args).map(([name, value]) => `--build-arg=${name}=${value}`),
       root,
     );
     rmSync(archive, { force: true });
     buildah('push', '--quiet', imageName, `docker-archive:${archive}:${imageName}`);
+    return dropOthers(said);
   } finally {
     unlock();
   }
+}
+
+export function imagesInStore(): { id: string; names: string[] }[] {
+  const listed = JSON.parse(buildah('images', '--all', '--json')) as { id: string; names: string[] | null }[];
+  return listed.map(({ id, names }) => ({ id, names: names ?? [] }));
+}
+
+/**
+ * Each step leaves an image, by which the next build goes faster: half a gigabyte each, of which only the last build's are ever found again.
+ *
+ * @param said by the build
+ */
+function dropOthers(said: string): ReadonlySet<string> {
+  const told = [...said.matchAll(/^--> (?:Using cache )?([0-9a-f]{11,64})$/gm)].map(([, id = '']) => id);
+  if (told.length === 0) throw new Error(`buildah named no image of its steps:\n${said.slice(-2_000)}`);
+  const isUsed = (id: string) => told.some((start) => id.startsWith(start));
+  const unused = imagesInStore().filter(({ id, names }) => names.length === 0 && !isUsed(id));
+  // The youngest first: none goes before what was made from it. What a container still has in use goes another time.
+  for (const { id } of unused) {
+    try {
+      buildah('rmi', id);
+    } catch {}
+  }
+  return new Set(imagesInStore().flatMap(({ id }) => (isUsed(id) ? [id] : [])));
 }
 
 /** Runs a command on the image's files, with the devices of this machine and a network of its own; returns what it printed. */

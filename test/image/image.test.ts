@@ -4,7 +4,7 @@ import { existsSync, globSync, lstatSync, readFileSync, statSync } from 'node:fs
 import { basename, join, resolve } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { RunFolder } from '../tools/run-folder.ts';
-import { buildImage, imageEnvironment, imagePrograms, runInImage, withFiles } from './build.ts';
+import { buildImage, imageEnvironment, imagePrograms, imagesInStore, runInImage, withFiles } from './build.ts';
 
 const manifest = JSON.parse(readFileSync(resolve(import.meta.dirname, '../../package.json'), 'utf8')) as {
   version: string;
@@ -19,9 +19,10 @@ interface Listed {
 
 suite('the image', () => {
   const folder = new RunFolder('image');
+  let used: ReadonlySet<string>;
 
   before(async () => {
-    await buildImage(manifest.version, join(folder.path, 'localdns.tar'));
+    used = await buildImage(manifest.version, join(folder.path, 'localdns.tar'));
   });
 
   after(() => folder.remove());
@@ -37,13 +38,13 @@ suite('the image', () => {
     equal(runInImage(['node', '--eval', load]).trim(), 'number');
   });
 
-  test('is no more than it needs, and no larger than was promised', (t) => {
+  test('is no more than it needs, and no larger than was promised', () => {
     withFiles((root) => {
       const files = globSync('**', { cwd: root }).filter((path) => lstatSync(join(root, path)).isFile());
       const mebibytes = (paths: string[]) =>
         paths.reduce((sum, path) => sum + statSync(join(root, path)).size, 0) / 2 ** 20;
       const all = mebibytes(files);
-      t.diagnostic(`${all.toFixed(1)} MiB in ${files.length} files`);
+      console.log(`| the image | ${all.toFixed(1)} MiB in ${files.length} files |`);
       ok(all <= maxMebibytes, `${all} MiB`);
       const found = globSync('{usr/,}{s,}bin/*', { cwd: root }).map((path) => basename(path));
       deepEqual(found.sort(), [...imagePrograms].sort());
@@ -59,7 +60,7 @@ suite('the image', () => {
     });
   });
 
-  test('what an agent loads of the bundle is small', (t) => {
+  test('what an agent loads of the bundle is small', () => {
     withFiles((root) => {
       const loaded = new Set<string>();
       const visit = (name: string): void => {
@@ -72,7 +73,7 @@ suite('the image', () => {
       visit('agent-node-control.js');
       for (const entry of globSync('agent-*.js', { cwd: join(root, program) })) visit(entry);
       const mebibytes = [...loaded].reduce((sum, name) => sum + statSync(join(root, program, name)).size, 0) / 2 ** 20;
-      t.diagnostic(`${mebibytes.toFixed(2)} MiB in ${loaded.size} files`);
+      console.log(`| what an agent loads of the bundle | ${mebibytes.toFixed(2)} MiB in ${loaded.size} files |`);
       ok(mebibytes <= maxAgentMebibytes, `${mebibytes} MiB`);
     });
   });
@@ -111,6 +112,15 @@ suite('the image', () => {
     });
   });
 
+  test('the store keeps nothing of earlier builds', () => {
+    deepEqual(
+      imagesInStore()
+        .filter(({ names, id }) => names.length === 0 && !used.has(id))
+        .map(({ id }) => id),
+      [],
+    );
+  });
+
   test('says what it is made of, and brings the licences along', () => {
     withFiles((root) => {
       const { packages } = JSON.parse(readFileSync(join(root, 'usr/share/sbom/localdns.spdx.json'), 'utf8')) as Listed;
@@ -134,6 +144,11 @@ suite('the image', () => {
         if (url.startsWith('pkg:npm/')) ok(licences.includes(`${name} `), name);
         if (url.startsWith('pkg:deb/')) ok(existsSync(join(root, 'usr/share/doc', name, 'copyright')), name);
       }
+      const texts = globSync('usr/share/doc/*/copyright', { cwd: root }).flatMap(
+        (path) => readFileSync(join(root, path), 'utf8').match(/usr\/share\/common-licenses\/[\w.-]*\w/g) ?? [],
+      );
+      ok(texts.length > 0);
+      for (const text of new Set(texts)) ok(statSync(join(root, text)).size > 1_000, text);
       for (const own of [`${program}/LICENSE`, 'usr/share/doc/node/LICENSE']) ok(existsSync(join(root, own)), own);
     });
   });
