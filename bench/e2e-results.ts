@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Fact, Row } from '../test/datapath/results.ts';
+import type { Totals } from '../test/tools/reporter.ts';
 import { eventsTable } from './datapath-results.ts';
 import { ResultsPage } from './page.ts';
 import type { Circumstances } from './sample.ts';
@@ -10,6 +11,8 @@ export interface Samples {
   circumstances: Circumstances;
   rows: Row[];
   facts: Fact[];
+  /** Null where the run was cut off before it had counted. */
+  outcome: Totals | null;
 }
 
 const guide = resolve(import.meta.dirname, '../docs/how-it-fails.md');
@@ -27,7 +30,7 @@ function report(samples: Samples): string {
 }
 
 /** What people ask first: how many queries an event costs, and how long one may take. */
-function figures({ circumstances: taken, rows, facts }: Samples): string {
+export function figures({ circumstances: taken, rows, facts, outcome }: Samples): string {
   return [
     '',
     '| event | kube-proxy | queries | lost | slowest answer |',
@@ -40,12 +43,28 @@ function figures({ circumstances: taken, rows, facts }: Samples): string {
     '|---|---|---|',
     ...facts.map(({ what, proxy, value }) => `| ${what} | ${proxy} | ${value} |`),
     '',
+    outcomeWords(outcome),
+    '',
     `${taken.machine}; commit ${taken.commit}, ${taken.takenAt.slice(0, 10)}.`,
     '',
   ].join('\n');
 }
 
-function page({ circumstances: taken, rows, facts }: Samples): string {
+/** Of the facts that end with a profile that is Programmed. */
+const soak =
+  'Until a profile is Programmed: with `rollout.canary.soakSeconds: 1`. By default it is 60, and takes a minute more.';
+
+/** A figure is worth less where the test that took it has failed: whoever reads it has to know. */
+export function outcomeWords(outcome: Totals | null): string {
+  if (outcome === null) return 'The run was cut off: tests that are not here did not come to their turn.';
+  const { passed, failed, skipped, failures } = outcome;
+  const counted = `Of the tests that took this ${passed} passed, ${failed} failed and ${skipped} did not run.`;
+  if (failed === 0) return counted;
+  const named = failures.length === 0 ? 'one without a name' : failures.map((name) => `“${name}”`).join(', ');
+  return `${counted} Failed: ${named}.`;
+}
+
+export function page({ circumstances: taken, rows, facts, outcome }: Samples): string {
   return [
     '# What an event costs the pods of a real node',
     '',
@@ -62,6 +81,10 @@ function page({ circumstances: taken, rows, facts }: Samples): string {
     '| what | kube-proxy | took |',
     '|---|---|---|',
     ...facts.map(({ what, proxy, value }) => `| ${what} | ${proxy} | ${value} |`),
+    '',
+    soak,
+    '',
+    outcomeWords(outcome),
     '',
     `Commit ${taken.commit}; Node ${taken.node}; ${taken.machine}, load ${taken.load}; ${taken.takenAt.slice(0, 10)}.`,
     '',

@@ -6,10 +6,10 @@
  *     npm test -- agent/wire/name.test.ts these files
  *     npm test -- --nightly               the larger forms
  *
- * LOCALDNS_TEST_REQUIRE=all turns a tier that cannot run into a failure.
+ * LOCALDNS_TEST_REQUIRE=all turns a tier that cannot run into a failure. LOCALDNS_TEST_OUTCOME names a file for what came of it, as JSON.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { globSync, readFileSync } from 'node:fs';
+import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join, matchesGlob, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Lack, lacking } from './tools/find.ts';
@@ -24,7 +24,10 @@ const requireAll = process.env.LOCALDNS_TEST_REQUIRE === 'all';
 process.env.PATH = `${dirname(process.execPath)}${delimiter}${process.env.PATH ?? ''}`;
 // Hundreds of processes read the same sources: compiled once, each takes half the processor time to start.
 process.env.NODE_COMPILE_CACHE ??= join(root, 'node_modules/.cache/compile');
-const none: Totals = { passed: 0, failed: 0, skipped: 0 };
+const none: Totals = { passed: 0, failed: 0, skipped: 0, failures: [] };
+// Not for runs that tests start.
+const { LOCALDNS_TEST_OUTCOME: outcomeFile } = process.env;
+delete process.env.LOCALDNS_TEST_OUTCOME;
 let running: ChildProcess | undefined;
 
 async function main(): Promise<number> {
@@ -55,6 +58,7 @@ async function main(): Promise<number> {
     totals.push(await runTier(tier, files));
   }
   const sum = totals.reduce(add, none);
+  if (outcomeFile) writeFileSync(outcomeFile, JSON.stringify(sum));
   console.log(`\n${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped`);
   return sum.failed > 0 || sum.passed === 0 ? 1 : 0;
 }
@@ -165,7 +169,10 @@ function readTotals(path: string): Totals | undefined {
 }
 
 function add(a: Totals, b: Totals): Totals {
-  return { passed: a.passed + b.passed, failed: a.failed + b.failed, skipped: a.skipped + b.skipped };
+  return {
+    ...{ passed: a.passed + b.passed, failed: a.failed + b.failed, skipped: a.skipped + b.skipped },
+    failures: [...a.failures, ...b.failures],
+  };
 }
 
 function say(name: string, sum: Totals, sinceMs: number): void {

@@ -34,7 +34,7 @@ test('a failed test is told with its place, its difference and what its file had
      afterEach((context) => { if (!context.passed) console.log('said after'); });
      test('answers', () => { console.error('said before'); assert.deepEqual({ ttl: 30 }, { ttl: 5 }); });`,
   );
-  assert.deepEqual(totals, { passed: 1, failed: 1, skipped: 0 });
+  assert.deepEqual(totals, { passed: 1, failed: 1, skipped: 0, failures: ['answers'] });
   assert.match(stdout, /FAILED failed\.test\.mjs:6 answers/);
   assert.match(stdout, /ttl: 30/);
   assert.match(stdout, /ttl: 5/);
@@ -44,7 +44,7 @@ test('a failed test is told with its place, its difference and what its file had
 
 test('a file that cannot be loaded is a failure, and what Node said about it is shown', () => {
   const { stdout, totals } = runTests('unloadable', `import './nowhere.mjs';`);
-  assert.deepEqual(totals, { passed: 0, failed: 1, skipped: 0 });
+  assert.deepEqual(totals, { passed: 0, failed: 1, skipped: 0, failures: ['unloadable.test.mjs'] });
   assert.match(stdout, /Cannot find module .*nowhere\.mjs/);
 });
 

@@ -14,13 +14,15 @@ export interface Totals {
   passed: number;
   failed: number;
   skipped: number;
+  /** The names of those that failed. */
+  failures: string[];
 }
 
 const dotsPerLine = 100;
 const outputLines = 200;
 
 export default async function* report(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
-  const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
+  const totals: Totals = { passed: 0, failed: 0, skipped: 0, failures: [] };
   const skips = new Map<string, string[]>();
   const output = new Map<string, string[]>();
   const failedFiles = new Set<string>();
@@ -42,6 +44,7 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
         const at = `${place(data)} ${data.name}`;
         if (type === 'test:fail' && data.todo === undefined) {
           totals.failed++;
+          totals.failures.push(data.name);
           const reason = indent(describe(data.details.error));
           // At once and in full, so that a run which is cut off later has still said what it knew.
           yield `${dots % dotsPerLine === 0 ? '' : '\n'}FAILED ${at}\n`;
