@@ -1,6 +1,7 @@
 /** What the chart does where somebody asks for it. */
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
+import { parseAllDocuments } from 'yaml';
 import { parseOperatorOptions } from '../operator/options.ts';
 import { chart, helm, type Manifest, only, podOf, render, standard, withHelm } from './tools/chart.ts';
 
@@ -63,6 +64,41 @@ test('a PodMonitor finds the pods of each component at the port where they tell 
       ['localdns-operator', 'prom', 'operator', '10.0.0.7:9354', '[fd00::7]:9354'],
     ],
   );
+});
+
+test('a label that a PodMonitor shall have takes the place of the one that the chart would put on it', withHelm, () => {
+  const own = { 'app.kubernetes.io/part-of': 'monitoring', team: 'dns' };
+  const { stdout } = helm(
+    ...['template', 'localdns', chart, '--set=podMonitor.enabled=true', '--set=extraLabels.team=network'],
+    `--set-json=podMonitor.labels=${JSON.stringify(own)}`,
+  );
+  const monitors = parseAllDocuments(stdout).filter((document) => document.get('kind') === 'PodMonitor');
+  equal(monitors.length, 2);
+  for (const document of monitors) {
+    deepEqual(document.errors, []);
+    const { labels = {} } = (document.toJS() as Manifest).metadata;
+    deepEqual({ ...labels, ...own }, labels);
+    equal(labels['app.kubernetes.io/instance'], 'localdns');
+  }
+});
+
+test('what a value may be is taken as people write it', withHelm, () => {
+  const flags = ['--set-json=agent.resources={"requests":{"cpu":0.5,"memory":"1Ti"},"limits":{"memory":"1Ti"}}'];
+  deepEqual(podOf(only('DaemonSet', render(...flags))).container.resources.requests, { cpu: 0.5, memory: '1Ti' });
+  for (const repository of ['localdns', 'Registry.example:5000/a/b__c', 'registry.example/team/local-dns']) {
+    const image = `${repository}:0.1.0`;
+    equal(podOf(only('DaemonSet', render(`--set=image.repository=${repository}`))).container.image, image);
+  }
+  equal(podOf(only('DaemonSet', render('--set=agent.priorityClassName=dns.first'))).pod.priorityClassName, 'dns.first');
+  only('DaemonSet', render('--set=agent.stateDir=/data/..localdns/state.d'));
+});
+
+test('helm test asks from a Linux node on which the operator may run', withHelm, () => {
+  const flags = ['--set=operator.tolerations[0].operator=Exists', '--set=operator.nodeSelector.pool=system'];
+  const { nodeSelector, tolerations } = only('Pod', render(...flags)).spec;
+  deepEqual([nodeSelector, tolerations], [{ 'kubernetes.io/os': 'linux', pool: 'system' }, [{ operator: 'Exists' }]]);
+  const anywhere = only('Pod', render('--set-json=operator.nodeSelector={"kubernetes.io/os":null}')).spec;
+  deepEqual(anywhere.nodeSelector, { 'kubernetes.io/os': 'linux' });
 });
 
 test('a NetworkPolicy lets nobody reach the operator but on its metrics port', withHelm, () => {
