@@ -1,9 +1,9 @@
 /** What the chart does where somebody asks for it. */
-import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { deepEqual, doesNotMatch, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { parseOperatorOptions } from '../operator/options.ts';
-import { chart, helm, type Manifest, only, podOf, render, standard, withHelm } from './tools/chart.ts';
+import { chart, helm, type Manifest, notes, only, podOf, render, standard, withHelm } from './tools/chart.ts';
 
 const kinds = (manifests: Manifest[]) => new Set(manifests.map(({ kind }) => kind));
 const byName = (manifests: Manifest[], kind: string, name: string) =>
@@ -117,6 +117,16 @@ test("a profile is made once, by the installation, and is nobody else's afterwar
   equal(metadata.name, 'default');
   deepEqual(spec, { mode: 'Preferred' });
   deepEqual(metadata.annotations, { 'helm.sh/hook': 'post-install', 'helm.sh/hook-delete-policy': 'hook-failed' });
+});
+
+test('the notes after an installation speak of the profile that it has made, or say how to make one', withHelm, () => {
+  const plain = notes();
+  match(plain, /^LocalDNS \S+ is installed in localdns-system\. No node is served yet/);
+  match(plain, /kubectl apply -f - .*kubectl label node NODE localdns\.dev\/profile=default\n\n3\. /s);
+  const made = notes('--set=defaultProfile.enabled=true,defaultProfile.name=all');
+  match(made, /^LocalDNS \S+ is installed in localdns-system\.\n\n1\. The profile all is there/);
+  match(made, /kubectl label node NODE localdns\.dev\/profile=all\n\n3\. /);
+  doesNotMatch(made, /kubectl apply|No node is served/);
 });
 
 test('all that has a namespace goes where namespaceOverride says, but what belongs elsewhere', withHelm, () => {

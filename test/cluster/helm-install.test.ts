@@ -176,6 +176,16 @@ test('installed again over the kept CRDs, it is accepted', async () => {
   assert.equal(code, 0, stderr);
 });
 
+test('installed by another name over the kept CRDs, it is accepted where it may take them over', async () => {
+  await cluster.helm('uninstall', 'localdns', '-n', system, '--no-hooks');
+  const other = ['install', 'dns', chart, '-n', system];
+  const refused = await cluster.helm(...other);
+  assert.notEqual(refused.code, 0);
+  assert.match(refused.stderr, /CustomResourceDefinition .* cannot be imported .* invalid ownership metadata/s);
+  const { code, stderr } = await cluster.helm(...other, '--take-ownership');
+  assert.equal(code, 0, stderr);
+});
+
 function podOf(component: string): Promise<Pod> {
   return eventually(`a pod of the ${component} exists`, 15_000, async () => {
     const selector = `app.kubernetes.io/component=${component}`;

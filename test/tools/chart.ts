@@ -1,8 +1,10 @@
 /** The chart as Helm renders it, for tests to look into. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { lacking, toolPath } from './find.ts';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -58,6 +60,23 @@ export function render(...flags: string[]): Manifest[] {
   return parseAllDocuments(stdout)
     .map((document) => document.toJS() as Manifest | null)
     .filter((manifest) => manifest !== null);
+}
+
+/** What `helm install` prints, which `helm template` does not: of a copy of the chart whose notes are an object's text. */
+export function notes(...flags: string[]): string {
+  const copy = mkdtempSync(join(tmpdir(), 'localdns-notes-'));
+  try {
+    cpSync(chart, copy, { recursive: true });
+    renameSync(join(copy, 'templates/NOTES.txt'), join(copy, 'files/notes.txt'));
+    const template = 'kind: Notes\ntext: {{ tpl (.Files.Get "files/notes.txt") . | quote }}\n';
+    writeFileSync(join(copy, 'templates/notes.yaml'), template);
+    const args = ['--namespace', 'localdns-system', '--show-only', 'templates/notes.yaml', ...flags];
+    const { status, stdout, stderr } = helm('template', 'localdns', copy, ...args);
+    assert.equal(status, 0, stderr);
+    return (parse(stdout) as { text: string }).text;
+  } finally {
+    rmSync(copy, { recursive: true });
+  }
 }
 
 /** One rendering serves most tests. */
