@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { parseDocument } from 'yaml';
 import { apiVersion, stateEnabled, stateLabel } from '../../api/v1alpha1/labels.ts';
 import { eventually } from '../tools/eventually.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
@@ -149,13 +151,38 @@ test('an upgrade to the same chart replaces no pod', async () => {
   assert.equal((await podOf('agent')).metadata.name, before.metadata.name);
 });
 
-test('a release that brings no CRDs any more leaves them, and the profiles, as they are', async () => {
-  await cluster.applyOk([{ apiVersion, kind: 'LocalDnsProfile', metadata: { name: 'default' }, spec: {} }]);
-  const { code, stderr } = await cluster.helm(
-    ...['upgrade', ...install, '--reset-then-reuse-values', '--set', 'crds.enabled=false'],
-  );
-  assert.equal(code, 0, stderr);
-  await cluster.kubectlOk('get', 'localdnsprofile/default');
+test('going back takes along what only the newer CRDs have, from the profiles too; without CRDs of its own it leaves both', async () => {
+  const folder = cluster.makeFolder('newer');
+  cpSync(chart, folder, { recursive: true });
+  const path = join(folder, 'files/crds/localdnsprofiles.localdns.dev.yaml');
+  const crd = parseDocument(readFileSync(path, 'utf8'));
+  const fields = ['spec', 'versions', 0, 'schema', 'openAPIV3Schema', 'properties', 'spec', 'properties'];
+  crd.setIn([...fields, 'newer'], { type: 'string' });
+  writeFileSync(path, crd.toString({ lineWidth: 0 }));
+  const release = ['localdns', '-n', system];
+  const helmOk = async (...args: string[]) => {
+    const { code, stderr } = await cluster.helm(...args);
+    assert.equal(code, 0, stderr);
+  };
+  const write = async () => {
+    const spec = { newer: 'yes' };
+    await eventually('the newer field is taken', 15_000, async () => {
+      await cluster.apply([{ apiVersion, kind: 'LocalDnsProfile', metadata: { name: 'forward' }, spec }]);
+      return (await read()) === 'yes';
+    });
+  };
+  const read = async () =>
+    (await cluster.get<{ spec: { newer?: string } }>('localdnsprofile/forward'))?.spec.newer ?? 'nothing';
+
+  await helmOk('upgrade', 'localdns', folder, '-n', system);
+  await write();
+  await helmOk('rollback', ...release);
+  await eventually('the older CRD holds', 15_000, async () => (await read()) === 'nothing');
+
+  await helmOk('upgrade', 'localdns', folder, '-n', system);
+  await write();
+  await helmOk('upgrade', ...install, '--reset-then-reuse-values', '--set', 'crds.enabled=false');
+  assert.equal(await read(), 'yes');
 });
 
 // Here no pod runs, so neither does what withdraws: that is uninstall.test.ts.
