@@ -29,14 +29,18 @@ export type Progress = { reached: string } | { ready: Ready };
 
 const stopMs = 60_000;
 
-/** The keeper, and the end of its start; it goes on without us once that has come. */
+/** The keeper, and the end of its start; it goes on without us once that has come. Its log goes when it ends in order. */
 export function startKeeper(args: readonly string[], say: (what: string) => void) {
   const logPath = join(tmpdir(), `localdns-cluster-${process.pid}.log`);
   const log = openSync(logPath, 'w');
-  const keeper: ChildProcess = spawn(process.execPath, [join(import.meta.dirname, 'keep.ts'), ...args], {
-    detached: true,
-    stdio: ['ignore', log, log, 'ipc'],
-  });
+  const keeper: ChildProcess = spawn(
+    process.execPath,
+    [join(import.meta.dirname, 'keep.ts'), '--log', logPath, ...args],
+    {
+      detached: true,
+      stdio: ['ignore', log, log, 'ipc'],
+    },
+  );
   closeSync(log);
   const ready = new Promise<Ready>((resolve, reject) => {
     keeper.once('exit', (code) => reject(new Error(`the cluster did not come up (${code}): ${logPath}`)));

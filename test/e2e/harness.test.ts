@@ -84,6 +84,15 @@ test('stopping leaves no process, no namespace, no control group and no file', a
   assert.deepEqual(await machineState(), bare);
 });
 
+test("a developer's cluster that is told to end leaves no log", async () => {
+  const { keeper, ready, logPath } = startKeeper(['--nodes', '1', '--without-localdns'], () => {});
+  await ready;
+  assert.ok(existsSync(logPath));
+  keeper.kill('SIGTERM');
+  assert.deepEqual(await once(keeper, 'exit'), [0, null]);
+  assert.equal(existsSync(logPath), false);
+});
+
 for (const moment of ['network and images', 'API server', 'cluster DNS']) {
   test(`what a process leaves that is killed at "${moment}" goes with the next start`, async () => {
     const { keeper, ready, logPath } = startKeeper(['--nodes', '1', '--without-localdns'], (what) => {

@@ -2,7 +2,7 @@
  * The process that a developer's cluster belongs to: it starts it, tells its parent how far it is, and takes it away when it is told
  * to end. Killed without a word, it leaves what the next start of tests or clusters removes.
  */
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { ProxyMode } from '../datapath/kube-proxy.ts';
@@ -14,7 +14,10 @@ import { keptMark, type Progress } from './developers-cluster.ts';
 import { localDnsImage } from './localdns-image.ts';
 
 const { values } = parseArgs({
-  options: { nodes: { type: 'string' }, 'proxy-mode': { type: 'string' }, 'without-localdns': { type: 'boolean' } },
+  options: {
+    ...{ nodes: { type: 'string' }, 'proxy-mode': { type: 'string' }, 'without-localdns': { type: 'boolean' } },
+    log: { type: 'string' },
+  },
 });
 
 function tell(progress: Progress): void {
@@ -38,6 +41,7 @@ for (const event of ['SIGTERM', 'SIGINT', 'disconnect'] as const) {
     if (isEnding || (event === 'disconnect' && isKept)) return;
     isEnding = true;
     await cluster.stop();
+    if (values.log !== undefined) rmSync(values.log, { force: true });
     process.exit();
   });
 }
