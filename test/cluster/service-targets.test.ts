@@ -157,8 +157,9 @@ test('Required refuses the whole, and the node keeps its last good configuration
   await answers(redirected, '10.96.0.50');
   const before = await scene.localDnsNode('n1');
   await scene.applyProfile({ mode: 'Required', redirects, blockedDomains: [{ domain: 'good.example' }] });
-  await accepted('False Invalid');
-  assert.equal(await acceptance(), `False Invalid: ${patternError}. Nodes keep the last good configuration.`);
+  // The canary of the edit before it soaks still.
+  await accepted(`False Invalid: ${patternError}. Meanwhile default-v1-`);
+  assert.match(await acceptance(), /, which was accepted last, is rolled out\.$/);
   assert.equal((await scene.localDnsNode('n1'))?.spec.revision, before?.spec.revision);
   assert.equal(await scene.addressOf(clusterListener, 'good.example'), '192.0.2.50');
 
