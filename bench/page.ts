@@ -41,13 +41,22 @@ export function shareVerdict(
   server: string,
   goal: number,
 ): string {
-  const cpu = (name: string) => readings.filter((reading) => reading.server === name).map(({ cpuMicros }) => cpuMicros);
-  const others = cpu(server);
-  const shares = cpu('LocalDNS').map((own, round) => own / (others[round] ?? Number.NaN));
+  const shares = sharesOf(readings, 'LocalDNS', server);
   const share = median(shares.toSorted((a, b) => a - b));
   const hasLost = readings.some((reading) => reading.server === 'LocalDNS' && (reading.lost ?? 0) > 0);
   const words = goalWords(hasLost ? undefined : share, 'at most', goal);
   return `- LocalDNS takes ${spread(shares, '', 2)} of what ${server} takes; ${words}.`;
+}
+
+/** By rounds. */
+export function sharesOf(
+  readings: readonly { server: string; cpuMicros: number }[],
+  one: string,
+  other: string,
+): number[] {
+  const cpu = (name: string) => readings.filter((reading) => reading.server === name).map(({ cpuMicros }) => cpuMicros);
+  const others = cpu(other);
+  return cpu(one).map((own, round) => own / (others[round] ?? Number.NaN));
 }
 
 /** @param value that was measured; absent where it could not be, which meets no goal */

@@ -5,7 +5,7 @@ import { cachedOnce, cachedTcp, cachedUdp, missesUdp, mixedUdp } from './contend
 import { type FlagReading, flagSection } from './flags.ts';
 import { lineUpSection, type Participant } from './line-up.ts';
 import { type LowRateReading, lowRateSection } from './low-rates.ts';
-import { median, shareVerdict, spread, verdict } from './page.ts';
+import { median, sharesOf, shareVerdict, spread, verdict } from './page.ts';
 import type { Circumstances } from './sample.ts';
 import { type ChangeReading, changesPerReading, type GarbageReading, type TcpReading } from './speed-agent.ts';
 import type { ProfileReading } from './speed-profile.ts';
@@ -230,7 +230,16 @@ function costSection(load: string, costs: readonly CostReading[], rounds: number
     }),
     '',
     ...Object.entries(goals[load] ?? {}).map(([server, goal]) => shareVerdict(own, server, goal)),
+    ...kernelShares(own),
   ];
+}
+
+/** Where a goal leaves less than the kernel takes nobody can meet it. */
+function kernelShares(readings: readonly CostReading[]): string[] {
+  return ['CoreDNS', 'CoreDNS, one thread'].flatMap((server) => {
+    const shares = sharesOf(readings, 'C echo', server).filter((share) => !Number.isNaN(share));
+    return shares.length === 0 ? [] : [`- C echo itself takes ${spread(shares, '', 2)} of what ${server} takes.`];
+  });
 }
 
 function latencyRows(latencies: readonly LatencyReading[]): string[] {
