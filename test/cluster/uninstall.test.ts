@@ -181,7 +181,8 @@ test('a withdrawal that fails fails the uninstall, and a rollback to the same re
   assert.equal(back.code, 0, back.stderr);
   assert.equal(await replicas(), 2);
   kubelet = new Kubelet();
-  await areServed();
+  // Who withdrew has died, and its Lease has to run out first.
+  await areServed(2 * withinMs);
   await uninstall();
   await isBare();
 });
@@ -217,12 +218,12 @@ async function specs(): Promise<string> {
   return cluster.kubectlOk('get', 'ldp', '-o', 'jsonpath={range .items[*]}{.metadata.name} {.spec}{"\\n"}{end}');
 }
 
-async function areServed(): Promise<void> {
+async function areServed(inMs = withinMs): Promise<void> {
   for (const [name, by] of [
     ['n1', 'pool'],
     ['n2', 'named'],
   ] as const) {
-    await eventually(`${name} is served by ${by}`, withinMs, async () => {
+    await eventually(`${name} is served by ${by}`, inMs, async () => {
       const { spec, status } = (await ldn(name)) ?? {};
       const { metadata } = (await cluster.get<Node>(`node/${name}`)) ?? {};
       const isApplied = spec !== undefined && status?.appliedRevision === spec.revision;
