@@ -20,11 +20,13 @@ function nowMs(): number {
 }
 
 /** While a batch is served time stands still: to read it anew for each query would cost as much as to look an answer up. */
-export function atOneTime(deed: () => void): void {
+export function atOneTime(deed: () => void): void;
+export function atOneTime<What>(deed: (what: What) => void, what: What): void;
+export function atOneTime(deed: (what?: unknown) => void, what?: unknown): void {
   const outer = heldMs;
   heldMs = nowMs();
   try {
-    deed();
+    deed(what);
   } finally {
     heldMs = outer;
   }

@@ -1,9 +1,34 @@
 import type { Socket } from 'node:net';
 import type { Timer } from '../clock.ts';
 import { atOneTime } from '../clock.ts';
+import type { Reply } from '../server/server.ts';
 import { setU16, u16 } from '../wire/octets.ts';
 import type { Mishap, ServePacket, TellMishap } from './listener.ts';
 import { type Load, longPartBytes, type Sharer, type TcpLoad } from './tcp-load.ts';
+
+/** Hundreds of thousands of these are made in a second: they carry no functions. */
+class TcpReply implements Reply {
+  readonly overTcp = true;
+  readonly #connection: TcpConnection;
+  readonly idleMs: number;
+
+  constructor(connection: TcpConnection) {
+    this.#connection = connection;
+    this.idleMs = connection.idleMs;
+  }
+
+  get client(): string {
+    return this.#connection.address;
+  }
+
+  send(message: Buffer, length: number): void {
+    this.#connection.answer(message, length);
+  }
+
+  drop(): void {
+    this.#connection.drop();
+  }
+}
 
 /**
  * One client's connection: frames of a two-octet length and a message (RFC 1035 §4.2.2), split over and joined in chunks; answers
@@ -13,7 +38,7 @@ export class TcpConnection implements Sharer {
   readonly client: Load;
   usedAt: number;
   readonly #socket: Socket;
-  readonly #address: string;
+  readonly address: string;
   readonly #serve: ServePacket;
   readonly #load: TcpLoad;
   readonly #tell: TellMishap;
@@ -37,6 +62,8 @@ export class TcpConnection implements Sharer {
   #takenAtMs = 0;
   #watch: Timer;
   readonly #look = () => this.#beIdleIfDue();
+  readonly #onTurn = () => this.#flush();
+  readonly #onChunk = (chunk: Buffer) => this.#read(chunk);
   readonly #onWritten = () => {
     this.#takenAtMs = this.#activeAtMs = this.#load.clock.nowMs();
   };
@@ -52,7 +79,7 @@ export class TcpConnection implements Sharer {
     this.client = load.clientAt(address);
     this.usedAt = load.use();
     this.#socket = socket;
-    this.#address = address;
+    this.address = address;
     this.#serve = serve;
     this.#load = load;
     this.#tell = tell;
@@ -60,7 +87,7 @@ export class TcpConnection implements Sharer {
     // Not the socket's own time limit: that begins anew once more where the kernel has taken a part of what waits.
     this.#activeAtMs = load.clock.nowMs();
     this.#watch = load.clock.after(load.bounds.idleTimeoutMs, this.#look);
-    socket.on('data', (chunk: Buffer) => atOneTime(() => this.#read(chunk)));
+    socket.on('data', (chunk: Buffer) => atOneTime(this.#onChunk, chunk));
     socket.on('end', () => {
       this.#ended = true;
       this.#endIfDone();
@@ -96,7 +123,7 @@ export class TcpConnection implements Sharer {
   #leave(): void {
     this.#chargeBacklog(0);
     this.#chargePart(0);
-    this.#load.remove(this, this.#address);
+    this.#load.remove(this, this.address);
   }
 
   #chargeBacklog(bytes: number): void {
@@ -188,21 +215,23 @@ export class TcpConnection implements Sharer {
   #take(packet: Buffer): void {
     this.#chargeWaiting(1);
     this.usedAt = this.#load.use();
-    this.#serve(packet, {
-      overTcp: true,
-      client: this.#address,
-      // RFC 7828 §3.3.2: 0 where the connection is to end as soon as may be.
-      idleMs: this.#draining ? 0 : this.#load.bounds.idleTimeoutMs,
-      send: (message, length) => this.#write(message, length),
-      drop: () => {
-        this.#chargeWaiting(-1);
-        this.#resume();
-        this.#endIfDone();
-      },
-    });
+    this.#serve(packet, new TcpReply(this));
   }
 
-  #write(message: Buffer, length: number): void {
+  /** RFC 7828 §3.3.2: 0 where the connection is to end as soon as may be. */
+  get idleMs(): number {
+    return this.#draining ? 0 : this.#load.bounds.idleTimeoutMs;
+  }
+
+  /** There will be no answer to one of its queries. */
+  drop(): void {
+    this.#chargeWaiting(-1);
+    this.#resume();
+    this.#endIfDone();
+  }
+
+  /** To one of its queries. */
+  answer(message: Buffer, length: number): void {
     this.#chargeWaiting(-1);
     if (this.#socket.destroyed) {
       this.#tell('unsent');
@@ -211,7 +240,7 @@ export class TcpConnection implements Sharer {
     if (!this.#corked) {
       this.#corked = true;
       this.#socket.cork();
-      setImmediate(() => this.#flush());
+      setImmediate(this.#onTurn);
     }
     const frame = Buffer.allocUnsafe(2 + length);
     setU16(frame, 0, length);
