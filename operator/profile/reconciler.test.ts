@@ -770,6 +770,8 @@ test('whoever withdraws takes every node out, whatever holds it, and leaves prof
     const programmed = statusOf(name)?.conditions?.find(({ type }) => type === 'Programmed');
     assert.deepEqual([programmed?.status, programmed?.reason], ['False', 'Uninstalled']);
     assert.match(programmed?.message ?? '', /^LocalDNS is uninstalled: /);
+    // Written when the last of its nodes is out, which its finalizer does not wait for.
+    await until(() => statusOf(name)?.nodes?.selected === 0);
     assert.deepEqual(statusOf(name)?.nodes, { selected: 0, updated: 0, ready: 0, failed: 0 });
   }
   assert.equal(server.requests('create', 'events').length, 0, 'nobody is told of a label that names nothing');
