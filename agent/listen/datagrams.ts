@@ -47,8 +47,6 @@ export type Peer = readonly number[];
 class Places {
   readonly headers: Buffer;
   readonly payload: Wordwise;
-  /** All that the payload lies in. */
-  readonly memory: Int32Array;
   readonly stride: number;
   readonly #words: Uint32Array;
   readonly #vectorsAt = batchSize * headerWords;
@@ -61,7 +59,6 @@ class Places {
     head.octets.fill(0);
     this.headers = head.octets;
     this.payload = wordwise(body.octets);
-    this.memory = new Int32Array(body.octets.buffer, 0, body.octets.buffer.byteLength >> 2);
     const { buffer, byteOffset, length } = head.octets;
     this.#words = new Uint32Array(buffer, byteOffset, length / 4);
     const longs = new BigUint64Array(buffer, byteOffset, length / 8);
@@ -139,6 +136,8 @@ class Places {
 }
 
 export class Datagrams {
+  /** Of all that is received: a packet stands in it from its `byteOffset` on. */
+  readonly memory: Int32Array;
   readonly #calls: BatchCalls;
   readonly #received: Places;
   readonly #sent: Places;
@@ -155,6 +154,8 @@ export class Datagrams {
     this.#calls = calls;
     this.#received = new Places(calls, maxMessageLength + 1 + shift);
     this.#sent = new Places(calls, maxSentLength + shift);
+    const { buffer } = this.#received.payload.octets;
+    this.memory = new Int32Array(buffer, 0, buffer.byteLength >> 2);
   }
 
   /** How many came, at most {@link batchSize}: at the places from 0 on, until the next call. */
@@ -168,11 +169,6 @@ export class Datagrams {
     const count = Math.max(0, this.#calls.receive(fd, places.headers, batchSize));
     if (shape.control > 0) for (let place = 0; place < count; place += 1) places.forgetInterface(place, shape);
     return count;
-  }
-
-  /** Of all that is received: a packet stands in it from its `byteOffset` on. */
-  get memory(): Int32Array {
-    return this.#received.memory;
   }
 
   packet(place: number): Buffer {

@@ -13,6 +13,8 @@ const serving: AgentReport = {
   ...{ measures: true, health, failure: undefined },
 };
 
+/** By an operator, when the node had long stopped. */
+const justBegun: Partial<Sighting> = { sinceMs: 300_000, seenMs: 300_000, downSinceMs: 300_000 };
 const behind: Partial<AgentReport> = { appliedRevision: 'old', health: undefined };
 
 interface Case {
@@ -117,7 +119,7 @@ const cases: Case[] = [
   {
     title: 'proved itself long ago and does not serve now, as an operator finds that has just begun',
     report: { isServing: false },
-    seen: { sinceMs: 300_000, seenMs: 300_000, downSinceMs: 300_000 },
+    seen: justBegun,
     nowMs: 300_000,
     is: 'down',
   },
@@ -125,7 +127,7 @@ const cases: Case[] = [
     title: 'measured when it had stopped, as an operator finds that has just begun',
     report: { isServing: false, changedMs: 60_000 },
     measured: { measuredAt: '1970-01-01T00:01:00Z' },
-    seen: { sinceMs: 300_000, seenMs: 300_000, downSinceMs: 300_000 },
+    seen: justBegun,
     nowMs: 310_000,
     is: 'bad NotServing',
   },
@@ -133,7 +135,7 @@ const cases: Case[] = [
     title: 'stopped half a minute after it had measured, as an operator finds that has just begun',
     report: { isServing: false, changedMs: 90_000 },
     measured: { measuredAt: '1970-01-01T00:01:00Z' },
-    seen: { sinceMs: 300_000, seenMs: 300_000, downSinceMs: 300_000 },
+    seen: justBegun,
     nowMs: 310_000,
     is: 'down',
   },
