@@ -62,6 +62,8 @@ class Kubelet {
     const daemon = this.daemons.get(name);
     if (daemon !== undefined && !daemon.isRunning && status?.phase !== 'Succeeded') await this.#tell(name, daemon);
     if (container === undefined || daemon !== undefined || deletionTimestamp !== undefined) return;
+    // A pod that has ended never runs again (Pod lifecycle); that of a failed Job stays, for its log.
+    if (status?.phase === 'Failed' || status?.phase === 'Succeeded') return;
     const [command = '', ...args] = container.args;
     if (this.#ignored(args)) return;
     const kubeconfig = await cluster.kubeconfigFor({
