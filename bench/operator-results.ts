@@ -12,6 +12,7 @@ export interface OperatorSamples {
 const titles: Readonly<Record<string, string>> = {
   start: 'An operator starts, and takes up the nodes that are new',
   change: 'A profile is edited',
+  handover: 'The operator is told to end, and one that stood by acts',
   outage: 'The API server is killed and started anew',
   rest: 'Nothing happens but heartbeats',
 };

@@ -21,6 +21,7 @@ export async function benchOperator(say: (line: string) => void): Promise<void> 
       for (const take of [
         () => cluster.takeUp(),
         () => cluster.change(),
+        () => cluster.handOver(),
         () => cluster.outage(),
         () => cluster.rest(restSeconds),
       ]) {

@@ -53,9 +53,10 @@ export function assemble(options: OperatorOptions, clients: Clients, metrics: Me
   const takeover = new Takeover({
     clock,
     refresh: () => world.refresh(),
-    begin: () => {
+    begin: (waitedMs) => {
       reconciler.begin();
       queue.release();
+      log.info({ seconds: waitedMs / 1000 }, 'acting: all is read anew');
     },
     onWait: (seconds) => log.warn({ seconds }, 'leading, and nothing is written before all is read anew'),
   });

@@ -17,7 +17,7 @@ beforeEach(() => {
   takeover = new Takeover({
     clock,
     refresh: () => new Promise((resolve) => readings.push(resolve)),
-    begin: () => told.push('begin'),
+    begin: (waitedMs) => told.push(`begins after ${waitedMs / 1000} s`),
     onWait: (seconds) => told.push(`${seconds} s`),
   });
 });
@@ -31,7 +31,7 @@ test('nothing begins before all was read anew, and a leader who waits for that s
   readings[0]?.();
   await turn();
   clock.advance(60_000);
-  assert.deepEqual(told, ['5 s', '10 s', 'begin']);
+  assert.deepEqual(told, ['5 s', '10 s', 'begins after 10 s']);
 });
 
 test('who has lost the Lease meanwhile begins nothing, and says nothing', async () => {
@@ -52,5 +52,5 @@ test('who has won it again waits for what is read in that turn', async () => {
   assert.deepEqual(told, []);
   readings[1]?.();
   await turn();
-  assert.deepEqual(told, ['begin']);
+  assert.deepEqual(told, ['begins after 0 s']);
 });

@@ -7,8 +7,8 @@ export interface TakeoverOptions {
   readonly clock: Clock;
   /** Resolves once all is known as it is at this moment. */
   readonly refresh: () => Promise<void>;
-  /** From now on it is acted. */
-  readonly begin: () => void;
+  /** From now on it is acted; told how long that took. */
+  readonly begin: (waitedMs: number) => void;
   /** Told again and again while there is a leader who does not act yet, with for how long. */
   readonly onWait: (seconds: number) => void;
 }
@@ -29,14 +29,16 @@ export class Takeover {
 
   /** The Lease is ours. */
   async begin(): Promise<void> {
+    const { clock, refresh, begin } = this.#options;
     const turn = {};
     this.#turn = turn;
-    this.#waitOn(this.#options.clock.nowMs());
-    await this.#options.refresh();
+    const ledMs = clock.nowMs();
+    this.#waitOn(ledMs);
+    await refresh();
     // Lost meanwhile, and perhaps won again: that turn reads for itself.
     if (this.#turn !== turn) return;
     this.#cancelWait();
-    this.#options.begin();
+    begin(clock.nowMs() - ledMs);
   }
 
   /** It is not ours any more. */

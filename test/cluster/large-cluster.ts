@@ -22,7 +22,8 @@ const quietMs = 3_000;
 const quietShare = 0.15;
 const lookMs = 500;
 const firstNodes = 10;
-const metricsUrl = 'http://127.0.0.1:9354/metrics';
+/** One leads, and one may stand by. */
+const metricsPorts = [9_354, 9_355] as const;
 
 /** How fast things may go. */
 export interface Pace {
@@ -81,6 +82,7 @@ export class LargeCluster {
   readonly #localdns: Installation;
   readonly #token: string;
   #operator: Daemon | undefined;
+  #metricsPort: number = metricsPorts[0];
   #nodes = 0;
   #edits = 0;
 
@@ -129,11 +131,7 @@ export class LargeCluster {
   /** An operator starts, and serves whatever is not served yet. */
   takeUp(): Promise<Step> {
     return this.#step('start', async () => {
-      this.#operator = this.#localdns.startOperator(this.#token, {
-        args: [`--kube-api-qps=${this.writesPerSecond}`],
-        // As in the chart, with the heap that Node allows itself in a container of the chart's size.
-        env: { NODE_OPTIONS: '--max-semi-space-size=8 --max-old-space-size=192' },
-      });
+      this.#operator = this.#startOperator();
       await this.#until('every node is served', ({ status }) => {
         return status?.rollout?.phase === 'Done' && (status.nodes?.ready ?? 0) >= servable(this.#nodes);
       });
@@ -148,6 +146,22 @@ export class LargeCluster {
         if (status?.observedGeneration !== metadata.generation || status?.rollout?.phase !== 'Done') return false;
         return (status.nodes?.ready ?? 0) >= servable(this.#nodes);
       });
+    });
+  }
+
+  /** The operator is told to end, and one that stands by takes over: until that one has read all anew, and acts. */
+  async handOver(): Promise<Step> {
+    await this.#caughtUp();
+    const first = this.#operator;
+    this.#metricsPort = metricsPorts.find((port) => port !== this.#metricsPort) ?? metricsPorts[0];
+    const second = this.#startOperator();
+    this.#operator = second;
+    await eventually('the second stands by', 60_000, () => second.log.includes('"ready"'));
+    await this.#caughtUp();
+    return this.#step('handover', async () => {
+      first?.signal('SIGTERM');
+      await eventually('the second acts', 60_000, () => second.log.includes('"acting: all is read anew"'));
+      await first?.stop();
     });
   }
 
@@ -248,8 +262,18 @@ export class LargeCluster {
     };
   }
 
+  #startOperator(): Daemon {
+    return this.#localdns.startOperator(this.#token, {
+      ...{ name: `operator-${this.#metricsPort}`, metricsPort: this.#metricsPort },
+      args: [`--kube-api-qps=${this.writesPerSecond}`],
+      // As in the chart, with the heap that Node allows itself in a container of the chart's size.
+      env: { NODE_OPTIONS: '--max-semi-space-size=8 --max-old-space-size=192' },
+    });
+  }
+
   async #metrics(): Promise<string> {
-    return (await this.#cluster.namespace.page({ url: metricsUrl, timeoutMs: 30_000 })).body;
+    const url = `http://127.0.0.1:${this.#metricsPort}/metrics`;
+    return (await this.#cluster.namespace.page({ url, timeoutMs: 30_000 })).body;
   }
 
   #requests(fromMs: number, untilMs: number): AuditedRequest[] {

@@ -45,6 +45,12 @@ test('an edit reaches each node by one write, and costs little processor time, o
   keepsTheRules(step);
 });
 
+test('who stood by reads everything once when the leader is told to end, acts within seconds, and has nothing to write', async () => {
+  const step = await cluster.handOver();
+  assert.ok(step.lists <= mostListsAtStart && step.seconds < 5, told(step));
+  assert.deepEqual(step.writes, {});
+});
+
 test('after an API server that was away each store reads once more at most, and nothing is written', async () => {
   const step = await cluster.outage();
   assert.ok(step.lists <= mostLists, told(step));
