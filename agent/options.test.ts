@@ -74,6 +74,21 @@ suite('the options of the agent', () => {
     equal(parse([...standalone, '--nft-table', 'node-dns', '--route-table', '7']).names.routeTable, 7);
   });
 
+  test('give metrics another port, at the address that they have otherwise', () => {
+    const port = ['--metrics-port', '9363'];
+    deepEqual(parse(port, { NODE_NAME: 'n', HOST_IP: 'fd00::7' }).metrics, { address: 'fd00::7', port: 9363 });
+    deepEqual(parse([...standalone, ...port]).metrics, { address: '127.0.0.1', port: 9363 });
+    equal(parse([...standalone, ...port, '--metrics', '127.0.0.1:1']).metrics.port, 1);
+  });
+
+  test("of the preflight are those of the agent in whose pod it runs, but for what is given with it; an agent's never", () => {
+    const env = { NODE_NAME: 'n', AGENT_OPTIONS: '--state-dir=/state --route-table=7 --rule-priority=4' };
+    const { stateDir, names, preflight } = parse(['--preflight', '--rule-priority', '5'], env);
+    deepEqual([stateDir, names.routeTable, names.rulePriority, preflight], ['/state', 7, 5, 'text']);
+    equal(parse([], env).names.routeTable, 153);
+    equal(parse(['--preflight'], { AGENT_OPTIONS: '' }).names.routeTable, 153);
+  });
+
   test('that are wrong are refused with the option and what to write instead', () => {
     for (const [argv, wanted] of [
       [[], /--profile FILE .* --node-name/],
@@ -90,6 +105,9 @@ suite('the options of the agent', () => {
       [[...standalone, '--listen-node', 'localhost:1053'], /--listen-node localhost:1053/],
       [[...standalone, '--listen-node', '127.0.0.1:65536'], /--listen-node 127\.0\.0\.1:65536/],
       [[...standalone, '--metrics', '9353'], /--metrics 9353/],
+      [[...standalone, '--metrics-port', '0'], /--metrics-port 0: write a number from 1 to 65535/],
+      [[...standalone, '--metrics-port', '65536'], /--metrics-port 65536/],
+      [[...standalone, '--metrics-port', '127.0.0.1:9353'], /--metrics-port 127\.0\.0\.1:9353/],
       [[...standalone, '--cluster-dns', '10.96.0.10,dns.example'], /--cluster-dns dns\.example: write IP addresses/],
       [[...standalone, '--node-dns', ''], /--node-dns/],
       [[...standalone, '--cluster-dns', 'embedded:'], /--cluster-dns embedded:/],

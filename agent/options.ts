@@ -43,7 +43,7 @@ const metricsPort = 9353;
 
 /** Throws an {@link OptionError} that names the option. */
 export function parseAgentOptions(argv: readonly string[], env: NodeJS.ProcessEnv): AgentOptions {
-  const values = parse(argv);
+  const values = optionsOf(argv, env);
   const standalone = values.profile !== undefined;
   const nodeName = values['node-name'] ?? env.NODE_NAME ?? (standalone ? hostname() : undefined);
   // The preflight looks at the machine, whatever its name.
@@ -77,7 +77,11 @@ export function parseAgentOptions(argv: readonly string[], env: NodeJS.ProcessEn
     nodeDns: values['node-dns'] === undefined ? undefined : servers('--node-dns', values['node-dns']),
     metrics: listenAddress(
       '--metrics',
-      values.metrics ?? formatEndpoint({ address: (!standalone && env.HOST_IP) || '127.0.0.1', port: metricsPort }),
+      values.metrics ??
+        formatEndpoint({
+          address: (!standalone && env.HOST_IP) || '127.0.0.1',
+          port: portOf(values['metrics-port']),
+        }),
     ),
     stateDir: values['state-dir'] ?? '/var/lib/localdns',
     keepsState: !standalone || values['state-dir'] !== undefined,
@@ -88,6 +92,16 @@ export function parseAgentOptions(argv: readonly string[], env: NodeJS.ProcessEn
     datapath: !values['no-datapath'],
     names: named.names,
   });
+}
+
+/**
+ * The preflight takes the options of the agent in whose pod it runs, which that pod tells in AGENT_OPTIONS: it would judge other marks and
+ * tables than those that the agent uses. What is given with it wins.
+ */
+function optionsOf(argv: readonly string[], { AGENT_OPTIONS }: NodeJS.ProcessEnv): ReturnType<typeof parse> {
+  const given = parse(argv);
+  if (!given.preflight || AGENT_OPTIONS === undefined) return given;
+  return { ...parse(AGENT_OPTIONS.split(' ').filter((word) => word !== '')), ...given };
 }
 
 function parse(argv: readonly string[]) {
@@ -103,6 +117,7 @@ function parse(argv: readonly string[]) {
         'cluster-dns': { type: 'string' },
         'node-dns': { type: 'string' },
         metrics: { type: 'string' },
+        'metrics-port': { type: 'string' },
         'state-dir': { type: 'string' },
         'resolv-conf': { type: 'string' },
         'ready-file': { type: 'string' },
@@ -125,6 +140,13 @@ function listenAddress(option: string, text: string): ListenAddress {
     throw new OptionError(`${option} ${text}: write an IP address and a port, such as 127.0.0.1:1053`);
   }
   return text.endsWith(':0') ? { ...address, port: 0 } : address;
+}
+
+function portOf(text: string | undefined): number {
+  if (text === undefined) return metricsPort;
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (port < 1 || port > 65_535) throw new OptionError(`--metrics-port ${text}: write a number from 1 to 65535`);
+  return port;
 }
 
 function servers(option: string, list: string): string[] {

@@ -19,12 +19,14 @@ Answers DNS on this node, from a profile file (stand-alone) or from the node's L
   --node-dns A[:P],…       the servers that VnetDNS means, in place of those in resolv.conf
   --resolv-conf FILE       where the node's resolvers are listed (/etc/resolv.conf, or systemd-resolved's own list)
   --metrics A:P            metrics and health (127.0.0.1:9353; in a cluster on HOST_IP)
+  --metrics-port PORT      another port there (9353)
   --state-dir DIR          keeps the cache for the next start, and in a cluster the last good configuration
                            (/var/lib/localdns; stand-alone without it nothing is kept)
   --ready-file FILE        exists while the agent serves
   --log-level LEVEL        info, warn or error (info)
   --no-datapath            lead no queries to the agent: its addresses have to be on an interface
   --preflight              say what this node can and cannot do, and what to do about it; changes nothing, serves nothing
+                           in an agent's pod it judges by that agent's options, where none are given (AGENT_OPTIONS)
   -o, --output text|json   the form of --preflight (text)
 
 What of the kernel's name spaces is ours, where the usual ones are another program's:

@@ -2,6 +2,7 @@
 import { deepEqual, doesNotMatch, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
+import { parseAgentOptions } from '../agent/options.ts';
 import { parseOperatorOptions } from '../operator/options.ts';
 import { chart, helm, type Manifest, notes, only, podOf, render, standard, withHelm } from './tools/chart.ts';
 
@@ -64,6 +65,30 @@ test('a PodMonitor finds the pods of each component at the port where they tell 
       ['localdns-operator', 'prom', 'operator', '10.0.0.7:9354', '[fd00::7]:9354'],
     ],
   );
+});
+
+test("the port of the agents' metrics is a value, by default what the program does by itself", withHelm, () => {
+  const env = { NODE_NAME: 'n', HOST_IP: '192.0.2.7' };
+  const portIn = (manifests: Manifest[]) => {
+    const { container } = podOf(only('DaemonSet', manifests));
+    equal(container.ports, undefined);
+    return parseAgentOptions(container.args.slice(1), env).metrics.port;
+  };
+  equal(portIn(standard), parseAgentOptions([], env).metrics.port);
+  const moved = render('--set=agent.metricsPort=9363', '--set=podMonitor.enabled=true');
+  equal(portIn(moved), 9363);
+  const monitor = JSON.stringify(byName(moved, 'PodMonitor', 'localdns-agent'));
+  ok(monitor.includes('"$1:9363"') && monitor.includes('"[$1]:9363"'), monitor);
+});
+
+test('a preflight in the pod of an agent judges by the options that this agent has', withHelm, () => {
+  const args = ['--nft-table=node-dns', '--mark-own=0x200', '--rule-priority=4'];
+  const { container } = podOf(only('DaemonSet', render(`--set=agent.extraArgs={${args.join(',')}}`)));
+  const env = Object.fromEntries((container.env ?? []).map(({ name, value }) => [name, value ?? '192.0.2.7']));
+  const { preflight, ...judged } = parseAgentOptions(['--preflight'], env);
+  equal(preflight, 'text');
+  deepEqual({ ...judged, preflight: undefined }, parseAgentOptions(container.args.slice(1), env));
+  equal(judged.names.table, 'node-dns');
 });
 
 test('a label that a PodMonitor shall have takes the place of the one that the chart would put on it', withHelm, () => {

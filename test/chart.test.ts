@@ -222,6 +222,7 @@ test('the agent reads its arguments and its environment as they are meant', with
     ['NODE_OPTIONS', undefined],
     ['NODE_NAME', 'spec.nodeName'],
     ['HOST_IP', 'status.hostIP'],
+    ['AGENT_OPTIONS', undefined],
   ]);
   const [command, ...args] = container.args;
   assert.equal(command, 'agent');

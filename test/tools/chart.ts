@@ -34,7 +34,7 @@ export interface Container {
   name: string;
   image: string;
   args: string[];
-  env?: { name: string; valueFrom?: { fieldRef?: { fieldPath: string } } }[];
+  env?: { name: string; value?: string; valueFrom?: { fieldRef?: { fieldPath: string } } }[];
   ports?: { name: string; containerPort: number }[];
   readinessProbe?: { exec?: { command: string[] }; httpGet?: { path: string; port: string } };
   livenessProbe?: { httpGet?: { path: string; port: string } };
