@@ -1,10 +1,10 @@
 /** What the chart does where somebody asks for it. */
-import { deepEqual, doesNotMatch, equal, match, ok } from 'node:assert/strict';
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { parseAgentOptions } from '../agent/options.ts';
 import { parseOperatorOptions } from '../operator/options.ts';
-import { chart, helm, type Manifest, notes, only, podOf, render, standard, withHelm } from './tools/chart.ts';
+import { chart, helm, type Manifest, only, podOf, render, standard, withHelm } from './tools/chart.ts';
 
 const kinds = (manifests: Manifest[]) => new Set(manifests.map(({ kind }) => kind));
 const byName = (manifests: Manifest[], kind: string, name: string) =>
@@ -134,25 +134,22 @@ test('a NetworkPolicy lets nobody reach the operator but on its metrics port', w
   equal(port?.name, 'metrics');
 });
 
-test("a profile is made once, by the installation, and is nobody else's afterwards", withHelm, () => {
-  const { metadata, spec } = only(
-    'LocalDnsProfile',
-    render('--set=defaultProfile.enabled=true', '--set=defaultProfile.spec.mode=Preferred'),
-  );
-  equal(metadata.name, 'default');
-  deepEqual(spec, { mode: 'Preferred' });
-  deepEqual(metadata.annotations, { 'helm.sh/hook': 'post-install', 'helm.sh/hook-delete-policy': 'hook-failed' });
-});
-
-test('the notes after an installation speak of the profile that it has made, or say how to make one', withHelm, () => {
-  const plain = notes();
-  match(plain, /^LocalDNS \S+ is installed in localdns-system\. No node is served yet/);
-  match(plain, /kubectl apply -f - .*kubectl label node NODE localdns\.dev\/profile=default\n\n3\. /s);
-  const made = notes('--set=defaultProfile.enabled=true,defaultProfile.name=all');
-  match(made, /^LocalDNS \S+ is installed in localdns-system\.\n\n1\. The profile all is there/);
-  match(made, /kubectl label node NODE localdns\.dev\/profile=all\n\n3\. /);
-  doesNotMatch(made, /kubectl apply|No node is served/);
-});
+test(
+  "a profile is made where there is none, by installation or upgrade, and is nobody else's afterwards",
+  withHelm,
+  () => {
+    const { metadata, spec } = only(
+      'LocalDnsProfile',
+      render('--set=defaultProfile.enabled=true', '--set=defaultProfile.spec.mode=Preferred'),
+    );
+    equal(metadata.name, 'default');
+    deepEqual(spec, { mode: 'Preferred' });
+    deepEqual(metadata.annotations, {
+      'helm.sh/hook': 'post-install,post-upgrade',
+      'helm.sh/hook-delete-policy': 'hook-failed',
+    });
+  },
+);
 
 test('all that has a namespace goes where namespaceOverride says, but what belongs elsewhere', withHelm, () => {
   const before = new Map(

@@ -185,6 +185,21 @@ test('going back takes along what only the newer CRDs have, from the profiles to
   assert.equal(await read(), 'yes');
 });
 
+test('an upgrade makes the profile that it is told of where there is none, and leaves what people made of it', async () => {
+  const upgrade = async () => {
+    const { code, stdout, stderr } = await cluster.helm('upgrade', ...install, '--set', 'defaultProfile.enabled=true');
+    assert.deepEqual([code, stderr], [0, '']);
+    assert.match(stdout, /The profile default is there/);
+    return (await cluster.get<{ spec: { mode?: string } }>('localdnsprofile/default'))?.spec.mode;
+  };
+  assert.equal(await upgrade(), 'Preferred');
+  await cluster.kubectlOk('patch', 'ldp/default', '--type=merge', '-p', '{"spec":{"mode":"Disabled"}}');
+  assert.equal(await upgrade(), 'Disabled');
+  await cluster.kubectlOk('delete', 'ldp/default');
+  await upgrade();
+  await cluster.kubectlOk('get', 'ldp/default');
+});
+
 // Here no pod runs, so neither does what withdraws: that is uninstall.test.ts.
 test('an uninstall takes everything of ours but the profiles that people wrote', async () => {
   await cluster.applyOk([{ apiVersion, kind: 'LocalDnsProfile', metadata: { name: 'default' }, spec: {} }]);
