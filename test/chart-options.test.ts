@@ -4,14 +4,15 @@ import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { parseAgentOptions } from '../agent/options.ts';
 import { parseOperatorOptions } from '../operator/options.ts';
-import { chart, helm, type Manifest, only, podOf, render, standard, withHelm } from './tools/chart.ts';
+import { chart, evaluated, helm, type Manifest, only, podOf, render, standard, withHelm } from './tools/chart.ts';
 
 const kinds = (manifests: Manifest[]) => new Set(manifests.map(({ kind }) => kind));
 const byName = (manifests: Manifest[], kind: string, name: string) =>
   manifests.find((manifest) => manifest.kind === kind && manifest.metadata.name === name);
 
 test('nothing is made that nobody asked for', withHelm, () => {
-  for (const kind of ['PodMonitor', 'NetworkPolicy', 'LocalDnsProfile']) ok(!kinds(standard).has(kind), kind);
+  for (const kind of ['ResourceQuota', 'PodMonitor', 'NetworkPolicy', 'LocalDnsProfile'])
+    ok(!kinds(standard).has(kind), kind);
   equal(byName(standard, 'ClusterRole', 'localdns-edit'), undefined);
 });
 
@@ -20,6 +21,46 @@ test('every API server that the chart takes is given the same', withHelm, () => 
     deepEqual(render(`--kube-version=${version}`), standard, version);
   }
   equal(helm('template', 'localdns', chart, '--kube-version=1.30.9').status, 1);
+});
+
+test(
+  'the quota is for every pod of ours that has a priority class, and none is made of what has none',
+  withHelm,
+  () => {
+    const quotaOf = (...flags: string[]) => {
+      const manifests = render('--set=resourceQuota.enabled=true', ...flags);
+      const quota = manifests.findIndex(({ kind }) => kind === 'ResourceQuota');
+      const pods = manifests.filter(({ kind }) => ['Deployment', 'DaemonSet', 'Job'].includes(kind));
+      const classes = new Set(pods.map((one) => podOf(one).pod.priorityClassName).filter((one) => one !== undefined));
+      ok(pods.length === 3 && quota < manifests.findIndex((one) => pods.includes(one)));
+      const values = manifests[quota]?.spec as
+        | { scopeSelector: { matchExpressions: { values: string[] }[] } }
+        | undefined;
+      deepEqual(new Set(values?.scopeSelector.matchExpressions[0]?.values), classes);
+      return [...classes];
+    };
+    deepEqual(quotaOf().sort(), ['system-cluster-critical', 'system-node-critical']);
+    deepEqual(quotaOf('--set=agent.priorityClassName=mine,operator.priorityClassName=mine'), ['mine']);
+    deepEqual(quotaOf('--set=agent.priorityClassName=,operator.priorityClassName=mine'), ['mine']);
+    deepEqual(quotaOf('--set=agent.priorityClassName=null,operator.priorityClassName='), []);
+  },
+);
+
+test('an API server of GKE is given the quota without being told, and no other one', withHelm, () => {
+  // --kube-version takes the suffix off, which Helm leaves as it is where an API server has said it.
+  const said = (...versions: string[]) => {
+    const asked = versions.map((version) => {
+      const capabilities = `(dict "KubeVersion" (dict "Version" "${version}"))`;
+      return `{{ include "localdns.makesQuota" (dict "Values" .Values "Capabilities" ${capabilities}) }}`;
+    });
+    return evaluated(asked.join(' ')).split(' ');
+  };
+  deepEqual(said('v1.34.1-gke.100', 'v1.34.1', 'v1.33.1-eks-a1b2c3', 'v1.33.1+k3s1'), [
+    'true',
+    ...Array(3).fill('false'),
+  ]);
+  const context = '(dict "Values" .Values "Capabilities" (dict "KubeVersion" (dict "Version" "v1.34.1-gke.100")))';
+  equal(evaluated(`{{ include "localdns.makesQuota" ${context} }}`, '--set=resourceQuota.enabled=false'), 'false');
 });
 
 test(
@@ -261,6 +302,7 @@ test('helm test asks from a pod that has no right and writes nowhere', withHelm,
 
 for (const [value, complaint] of [
   ['podMonitor.interval=often', /interval/],
+  ['resourceQuota.enabled=gke', /enabled/],
   ['podMonitor.enabled=yes', /enabled/],
   ['namespaceOverride=Upper', /namespaceOverride/],
   ['defaultProfile.name=-', /name/],

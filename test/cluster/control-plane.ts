@@ -9,6 +9,7 @@ import { ClusterDns, type ClusterDnsOptions } from './cluster-dns.ts';
 import { Daemon, type DaemonOptions } from './daemon.ts';
 import type { Page, PageRequest } from './insider.ts';
 import { kubeconfig } from './kubeconfig.ts';
+import { limitingAdmission } from './limited-classes.ts';
 import { Namespace, type Outcome, type RunOptions } from './namespace.ts';
 import { type Credential, Pki } from './pki.ts';
 
@@ -23,6 +24,8 @@ export interface ControlPlaneOptions {
   controllers?: boolean;
   /** The API server finds its way to kubelets: logs, and commands in pods. */
   kubelets?: boolean;
+  /** Pods of these priority classes are taken only where a quota is for them, as on GKE. */
+  limitedClasses?: readonly string[];
   /** Of all its programs, and of the tools that a test runs there. */
   niceness?: number;
 }
@@ -85,7 +88,12 @@ export class ControlPlane {
     this.namespace = new Namespace(this.folder, label);
   }
 
-  async start({ controllers = false, kubelets = false, niceness = 0 }: ControlPlaneOptions = {}): Promise<void> {
+  async start({
+    controllers = false,
+    kubelets = false,
+    niceness = 0,
+    limitedClasses,
+  }: ControlPlaneOptions = {}): Promise<void> {
     this.namespace.niceness = niceness;
     this.namespace.addAddress(apiServerAddress);
     const etcd = this.startDaemon({
@@ -104,6 +112,8 @@ export class ControlPlane {
     });
     this.#pki = await Pki.create(this.makeFolder('pki'));
     await this.#prepareApiServer(this.#pki, kubelets);
+    if (limitedClasses)
+      this.#apiServerArguments.push(...limitingAdmission(this.makeFolder('admission'), limitedClasses));
     await eventually('etcd answers', 15_000, async () => {
       etcd.assertRunning();
       return (await this.namespace.page({ url: `${etcdUrl}/health` })).status === 200;

@@ -1,7 +1,7 @@
 /** The chart as Helm renders it, for tests to look into. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parse, parseAllDocuments } from 'yaml';
@@ -62,15 +62,23 @@ export function render(...flags: string[]): Manifest[] {
     .filter((manifest) => manifest !== null);
 }
 
-/** What `helm install` prints, which `helm template` does not: of a copy of the chart whose notes are an object's text. */
+/** What `helm install` prints, which `helm template` does not. */
 export function notes(...flags: string[]): string {
-  const copy = mkdtempSync(join(tmpdir(), 'localdns-notes-'));
+  return evaluated(readFileSync(join(chart, 'templates/NOTES.txt'), 'utf8'), ...flags);
+}
+
+/** A text with templates, as the chart's own are: of a copy of the chart in which it is an object's text. */
+export function evaluated(text: string, ...flags: string[]): string {
+  const copy = mkdtempSync(join(tmpdir(), 'localdns-text-'));
   try {
     cpSync(chart, copy, { recursive: true });
-    renameSync(join(copy, 'templates/NOTES.txt'), join(copy, 'files/notes.txt'));
-    const template = 'kind: Notes\ntext: {{ tpl (.Files.Get "files/notes.txt") . | quote }}\n';
-    writeFileSync(join(copy, 'templates/notes.yaml'), template);
-    const args = ['--namespace', 'localdns-system', '--show-only', 'templates/notes.yaml', ...flags];
+    rmSync(join(copy, 'templates/NOTES.txt'));
+    writeFileSync(join(copy, 'files/text.txt'), text);
+    writeFileSync(
+      join(copy, 'templates/text.yaml'),
+      'kind: Text\ntext: {{ tpl (.Files.Get "files/text.txt") . | quote }}\n',
+    );
+    const args = ['--namespace', 'localdns-system', '--show-only', 'templates/text.yaml', ...flags];
     const { status, stdout, stderr } = helm('template', 'localdns', copy, ...args);
     assert.equal(status, 0, stderr);
     return (parse(stdout) as { text: string }).text;

@@ -52,6 +52,15 @@ app.kubernetes.io/component: operator
 app.kubernetes.io/component: agent
 {{- end -}}
 
+{{/* GKE's API servers have versions such as v1.34.1-gke.100, where Helm asks one. */}}
+{{- define "localdns.makesQuota" -}}
+{{- if eq (toString .Values.resourceQuota.enabled) "auto" -}}
+{{- contains "-gke." .Capabilities.KubeVersion.Version -}}
+{{- else -}}
+{{- .Values.resourceQuota.enabled -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "localdns.image" -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
@@ -65,7 +74,9 @@ app.kubernetes.io/component: agent
 serviceAccountName: {{ include "localdns.operator.name" . }}
 # Thousands of Services would otherwise each put half a dozen variables into the environment.
 enableServiceLinks: false
-priorityClassName: {{ .Values.operator.priorityClassName }}
+{{- with .Values.operator.priorityClassName }}
+priorityClassName: {{ . | quote }}
+{{- end }}
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
