@@ -105,6 +105,11 @@ export function isHeard({ isServing, standing }: Pick<RolloutNode, 'isServing' |
   return isServing && standing.kind !== 'lost' && standing.kind !== 'down';
 }
 
+/** An edit that changes nothing of what it has is nothing to try; what it has not proved, or has failed with, goes on to be judged. */
+export function hasProvedSame(node: RolloutNode): boolean {
+  return node.isSame && node.carries !== undefined && (!node.isJudged || hasProved(node));
+}
+
 /** It has the target to be judged by it: it is looked at whether or not it can be reached, or what takes nodes away would do so unseen. */
 export function isTrying({ carries, isJudged }: RolloutNode, target: string): boolean {
   return isJudged && carries === target;

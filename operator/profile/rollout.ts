@@ -12,6 +12,7 @@ import {
   afterwards,
   attemptOf,
   hasProved,
+  hasProvedSame,
   isHeard,
   isSound,
   isTrying,
@@ -275,8 +276,7 @@ function advance(
       if (node.hasJoined && !node.isStale) continue;
     }
     if (isReachable) {
-      if (carries !== target && node.isSame && carries !== undefined)
-        give.push({ node: name, revision: target, isTrial: false });
+      if (carries !== target && hasProvedSame(node)) give.push({ node: name, revision: target, isTrial: false });
       else if (carries !== target && carries === good && standing.kind === 'pending') open += 1;
       else if (node.isStale || (carries !== target && (!isUnserved(node) || isFirst || here === 'Batch')))
         movers.push(node);
@@ -294,7 +294,11 @@ function advance(
     const isWell = (node: TriedNode): boolean => node.isReachable && (node.carries !== target || node.hadService);
     const hasEnd = settled > 0 || (good !== undefined && nodes.some(isWell));
     const isOver = hasEnd && give.every(({ hasJoined }) => hasJoined);
-    const isAwaited = nodes.some((node) => !isNew(node) && mayReturn(node, target, nowMs));
+    // Where nobody has proved it, as where all nodes are new, those who join are waited for: what nobody has is good for nobody.
+    const mayProve = (node: TriedNode): boolean =>
+      node.isReachable && (isNew(node) || (isTrying(node, target) && node.standing.kind === 'pending'));
+    const isAwaited =
+      nodes.some((node) => !isNew(node) && mayReturn(node, target, nowMs)) || (settled === 0 && nodes.some(mayProve));
     return { phase: isOver && !isAwaited ? 'Done' : here, give };
   }
 

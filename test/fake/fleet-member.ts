@@ -1,7 +1,7 @@
 /** A node of a fleet: what it is, and what becomes of it. */
 import type { NodeHealth } from '../../api/v1alpha1/node.ts';
 import type { TrialTerms, WrittenFacts } from '../../operator/profile/facts.ts';
-import type { Given } from '../../operator/profile/rollout.ts';
+import type { Given, RolloutState } from '../../operator/profile/rollout.ts';
 import type { RolloutNode } from '../../operator/profile/rollout-node.ts';
 import type { Sighting } from '../../operator/profile/sightings.ts';
 import { AWAY_MS, type Standing, standingOf } from '../../operator/profile/trial.ts';
@@ -141,9 +141,12 @@ export function take(
   rendered: string,
   { givenUnder, waits, nowMs }: { givenUnder: number; waits: number; nowMs: number },
 ): void {
-  // Who never took up what came in between has nothing to do.
-  const hasIt = member.written?.report.appliedRevision === rendered;
-  const begun = hasIt ? { takes: undefined, waits: 0, begunMs: nowMs } : { takes: rendered, waits, begunMs: undefined };
+  const { written, begunMs } = member;
+  // Who never took up what came in between has nothing to do, and who is about to take up the same goes on.
+  const hasIt = written?.report.appliedRevision === rendered;
+  const goesOn = written?.revision === rendered && begunMs !== undefined;
+  const taken = hasIt ? { takes: undefined, waits: 0, begunMs: nowMs } : { takes: rendered, waits, begunMs: undefined };
+  const begun = goesOn && !hasIt ? { begunMs: nowMs } : taken;
   Object.assign(member, { wasServing: isServing(member), givenUnder, isServedByOther: false, ...begun });
 }
 
@@ -161,6 +164,19 @@ export function isPast(
   nowMs: number,
 ): boolean {
   return (written?.trial?.attempt ?? 0) < (state?.attempt ?? 0) && nowMs >= (awaySinceMs ?? nowMs) + AWAY_MS;
+}
+
+/** It does not serve since it was given the target, though it did before. */
+export function isHurt(
+  member: Member,
+  outcome: Outcome,
+  by: { target: string; state: RolloutState | undefined; isGood: boolean; nowMs: number },
+): boolean {
+  const { wasServing, written, isDown, begunMs } = member;
+  if (!wasServing || carries(member) !== by.target || isPast(member, by.state, by.nowMs)) return false;
+  // Who returns to what is good does not try it: what it makes of that is not counted.
+  if (by.isGood && written?.trial === undefined) return false;
+  return isDown || (begunMs !== undefined && outcome === 'unable');
 }
 
 /** Something will become of it without anybody's doing. */

@@ -20,9 +20,7 @@ import {
   hash,
   healthOf,
   isBusy,
-  isOnTrial,
-  isOut,
-  isPast,
+  isHurt,
   isServing,
   LATER_MS,
   type Member,
@@ -35,6 +33,7 @@ import {
   TICK_MS,
   take,
 } from './fleet-member.ts';
+import { broken, type Looked } from './fleet-promises.ts';
 
 /** So many batches may follow until then. */
 const BATCHES_UNTIL_FOUND = LATER_MS / TICK_MS + 1;
@@ -57,6 +56,8 @@ export class Fleet {
   lost: string | undefined;
   /** After so long a machine that is down is replaced by another. */
   repairsMs: number | undefined;
+  /** Revisions that mean the same as another, as where an edit says what was the default anyway. */
+  readonly same = new Map<string, string>();
   nowMs = 1_000_000;
   readonly #random: Random;
   readonly #outcomes = new Map<string, Outcome>();
@@ -82,6 +83,13 @@ export class Fleet {
   edit(revision: string, share: number): void {
     this.target = revision;
     this.#shares.set(revision, share);
+    this.#failed = undefined;
+  }
+
+  /** An edit that changes nothing of what the target means. */
+  reword(revision: string): void {
+    this.same.set(revision, this.#meaning(this.target));
+    this.target = revision;
     this.#failed = undefined;
   }
 
@@ -114,6 +122,14 @@ export class Fleet {
   remove(member: Member): void {
     this.members.splice(this.members.indexOf(member), 1);
     this.#sightings.note(member.name, member.written, undefined, this.nowMs);
+  }
+
+  /** Every machine by another, as where a pool is replaced, or another is selected. */
+  replaceAll(): void {
+    for (const member of [...this.members]) {
+      this.remove(member);
+      this.join();
+    }
   }
 
   /** The operator is another one, which knows nothing but what stands in the API. */
@@ -204,12 +220,14 @@ export class Fleet {
     this.#lookAgainAtMs = lookAgainAtMs;
     if (!isSameState(state, this.state)) {
       if (this.#dies()) return true;
+      if (state.good !== this.state?.good && !this.members.some((member) => carries(member) === state.good))
+        this.offences.push(`${state.good} is good, and nobody has it`);
       this.state = state;
       this.stateWrites += 1;
       this.#note(state);
       return true;
     }
-    this.#judge(give);
+    this.offences.push(...broken(give, this.#looked()));
     for (const gift of give) {
       if (this.#dies()) break;
       this.#give(gift);
@@ -225,10 +243,10 @@ export class Fleet {
 
   /** Nodes that do not serve since they were given the target, though they did before. */
   get hurt(): number {
-    return this.members.filter((member) => {
-      if (!member.wasServing || carries(member) !== this.target || isPast(member, this.state, this.nowMs)) return false;
-      return member.isDown || (member.begunMs !== undefined && this.#outcome(member) === 'unable');
-    }).length;
+    const { target, state, nowMs } = this;
+    return this.members.filter((member) =>
+      isHurt(member, this.#outcome(member), { target, state, isGood: this.#isGood(member), nowMs }),
+    ).length;
   }
 
   get #allowed(): number {
@@ -305,17 +323,27 @@ export class Fleet {
     member.written = touched;
   }
 
+  #isGood(member: Member): boolean {
+    const [carried, good] = [carries(member), this.state?.good];
+    return carried !== undefined && good !== undefined && this.#meaning(carried) === this.#meaning(good);
+  }
+
+  #meaning(revision: string): string {
+    return this.same.get(revision) ?? revision;
+  }
+
   #rendered(revision: string): string {
-    return `v1-${revision}-${this.#facts}`;
+    return `v1-${this.#meaning(revision)}-${this.#facts}`;
   }
 
   #seen(member: Member): RolloutNode {
-    return seen(member, this.#sightings.get(member.name), this.settings.healthFactor, this.nowMs);
+    const isSame = carries(member) !== this.target && member.written?.revision === this.#rendered(this.target);
+    return { ...seen(member, this.#sightings.get(member.name), this.settings.healthFactor, this.nowMs), isSame };
   }
 
   /** Every node makes of a revision what it makes of it, whoever asks and whenever. */
   #outcome(member: Member): Outcome {
-    const revision = carries(member) ?? '';
+    const revision = this.#meaning(carries(member) ?? '');
     const key = `${revision} ${member.name}`;
     const known = this.#outcomes.get(key);
     if (known !== undefined) return known;
@@ -323,6 +351,19 @@ export class Fleet {
     const outcome = isFault ? this.faults[hash(`${key} how`, this.#random.seed) % this.faults.length] : undefined;
     this.#outcomes.set(key, outcome ?? 'good');
     return outcome ?? 'good';
+  }
+
+  #looked(): Looked {
+    const { target, state, settings, members, isGoodLost, hurt, killed, nowMs } = this;
+    return {
+      ...{ target, state, settings, members, isGoodLost, hurt, killed, nowMs },
+      ...{ allowed: this.#allowed, failed: this.#failed },
+      batches: this.faults.includes('later') ? BATCHES_UNTIL_FOUND : 1,
+      standing: (member) => this.#seen(member).standing,
+      outcome: (member) => this.#outcome(member),
+      isGood: (member) => this.#isGood(member),
+      isSame: ({ written }, { revision }) => written?.revision === this.#rendered(revision),
+    };
   }
 
   #dies(): boolean {
@@ -334,67 +375,5 @@ export class Fleet {
   #note({ phase, target }: RolloutState): void {
     if (this.phases.at(-1) !== phase) this.phases.push(phase);
     if (phase === 'Halted' || phase === 'RollingBack' || phase === 'RolledBack') this.#failed = target;
-  }
-
-  /** What is about to be given, held against the promises. */
-  #judge(give: readonly Given[]): void {
-    const { target, state, settings, members } = this;
-    const good = state?.good;
-    const bounds = members.map((member) => (carries(member) === good ? 0 : member.givenUnder));
-    // Of machines that are removed nobody who was given something before is taken back.
-    const allowed = Math.max(this.#allowed, ...bounds);
-    const given = new Map(give.map((gift) => [gift.node, gift]));
-    const isPending = (member: Member): boolean => isOnTrial(member, this.#seen(member).standing);
-    const isUnproven = (member: Member): boolean => {
-      const { standing } = this.#seen(member);
-      const isTried = carries(member) === target && target !== this.#failed && !isPast(member, state, this.nowMs);
-      const outcome = this.#outcome(member);
-      return isOut(member, { standing, outcome, isTried, isGood: carries(member) === good, nowMs: this.nowMs });
-    };
-    const hasFailed = (member: Member): boolean =>
-      member.written?.trial !== undefined && carries(member) !== good && this.#seen(member).standing.kind === 'bad';
-    // Who is on trial, or has failed in one, has its place already, though it was ill when that began.
-    const before = members.filter(
-      (member) => isUnproven(member) || (given.has(member.name) && (isPending(member) || hasFailed(member))),
-    ).length;
-    // Who was served nothing, and has failed with the first that it was given, has nothing to lose.
-    const hasNothing = (member: Member): boolean =>
-      hasFailed(member) && (member.written?.trial?.served ?? good !== undefined) === false;
-    const after = members.filter((member) =>
-      given.has(member.name)
-        ? member.awaySinceMs === undefined && member.ails === undefined && isServing(member) && !hasNothing(member)
-        : isUnproven(member),
-    ).length;
-    if (after > Math.max(allowed, before)) this.offences.push(`${after} unavailable, ${allowed} allowed`);
-    if (this.hurt + this.killed > allowed * (this.faults.includes('later') ? BATCHES_UNTIL_FOUND : 1))
-      this.offences.push(`${this.hurt} hurt, ${this.killed} killed, ${allowed} allowed`);
-
-    const trials = give.filter(({ isTrial, hasJoined }) => isTrial && !hasJoined);
-    if (trials.length > allowed) this.offences.push(`${trials.length} on trial at once, ${allowed} allowed`);
-    const isUnderWay = members.some(
-      (member) => carries(member) === target && member.awaySinceMs === undefined && isPending(member),
-    );
-    if (state?.phase === 'Batch' && trials.length > 0 && isUnderWay) this.offences.push('two batches at once');
-    if (target !== good && target === this.#failed && give.some(({ revision }) => revision === target)) {
-      this.offences.push('what failed is given again');
-    }
-    const known = (name: string) => members.find((member) => member.name === name);
-    if (
-      settings.paused &&
-      give.some(({ node }) => known(node)?.written !== undefined || known(node)?.isServedByOther)
-    ) {
-      this.offences.push('given while paused');
-    }
-    if (this.isGoodLost && give.some(({ revision }) => revision === good)) this.offences.push('what is lost is given');
-    const stranger = give.find(({ revision }) => revision !== target && revision !== good);
-    if (stranger !== undefined) this.offences.push(`${stranger.revision} is neither the target nor good`);
-    const away = give.find(({ node, revision }) => {
-      const member = known(node);
-      return (
-        member?.awaySinceMs !== undefined &&
-        (member.written !== undefined || member.isServedByOther || revision !== good)
-      );
-    });
-    if (away !== undefined) this.offences.push(`${away.node} is away`);
   }
 }
