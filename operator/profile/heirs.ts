@@ -71,18 +71,21 @@ function prospectsOf(
 function goesOn({ spec }: LocalDnsProfile, course: Course | undefined, nowMs: number): boolean {
   if (course === undefined || course.isNews) return course !== undefined;
   const { gifts, lookAgainAtMs = Number.POSITIVE_INFINITY, state } = course;
-  const isAwaited = gifts.size > 0 || lookAgainAtMs < Number.POSITIVE_INFINITY;
+  // That a day makes room is no reason to wait for it.
+  const isAwaited = gifts.size > 0 || lookAgainAtMs <= nowMs + AWAY_MS;
   if (stepping.includes(state.phase)) return isAwaited;
-  // A rollout that is over goes on giving to those that come, some at a time. That a day makes room is no reason to wait for it.
+  // A rollout that is over goes on giving to those that come, some at a time.
   const isOpen = (state.phase === 'Done' && state.reason === undefined) || state.phase === 'RolledBack';
-  return isOpen && !spec.rollout?.paused && (gifts.size > 0 || lookAgainAtMs <= nowMs + AWAY_MS);
+  return isOpen && !spec.rollout?.paused && isAwaited;
 }
 
 /** When its rollout was paused, or ended: it was waited for until then. */
-function stoppedAtMs({ status }: LocalDnsProfile, course: Course | undefined, nowMs: number): number {
+function stoppedAtMs({ spec, status }: LocalDnsProfile, course: Course | undefined, nowMs: number): number {
   const { phase, reason } = course?.state ?? {};
   const hasFailedLate = phase === 'Done' && reason !== undefined;
-  if (phase === undefined || !(hasFailedLate || stopped.includes(phase))) return 0;
+  // What is over stays so in a pause.
+  const isPaused = phase === 'Done' && spec.rollout?.paused === true;
+  if (phase === undefined || !(hasFailedLate || isPaused || stopped.includes(phase))) return 0;
   // It was written down a moment ago, and is not heard of yet.
   if (status?.rollout?.phase !== phase || (hasFailedLate && status.rollout.reason === undefined)) return nowMs;
   const told = hasFailedLate ? 'Degraded' : 'Progressing';

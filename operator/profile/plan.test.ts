@@ -653,6 +653,15 @@ test('or when it is over: the same for an operator that begins then', () => {
   assert.deepEqual(inherited([node('n')], 1e9 + 60_000, [heir], { state }), { kind: 'unserve', heirs: [] });
 });
 
+test('or when one is paused whose rollout was over, and that took over one after the other', () => {
+  const heir = heirIn('Done', 'False', 1e9, paused);
+  const target = revisionName(heir, {});
+  const state = (): RolloutState => ({ phase: 'Done', target, good: target, startedAt: 's' });
+  const awaited = { kind: 'keep', heirs: [['heir', 'n', 1e9 + 60_000]] };
+  assert.deepEqual(inherited([node('n')], 1e9 + 59_000, [heir], { state }), awaited);
+  assert.deepEqual(inherited([node('n')], 1e9 + 60_000, [heir], { state }), { kind: 'unserve', heirs: [] });
+});
+
 test('until that is heard of which was written down a moment ago, it is of this moment', () => {
   const heir = heirIn('Batch', 'True', 0, paused);
   const awaited = { kind: 'keep', heirs: [['heir', 'n', 1e9 + 60_000]] };
@@ -747,6 +756,16 @@ test('a node of a deleted profile does not wait for a rollout in which nothing m
   const then = carrying('p-1');
   const written = (name: string) => ({ ...then, name, report: { ...then.report, configVersions: [99] } });
   assert.deepEqual(inherited([node('n')], 60_000, [heir], { written }), { kind: 'unserve', heirs: [] });
+});
+
+test('nor until a day has made room in it', () => {
+  const heir = profile('heir', { nodeSelector: {}, rollout: { maxUnavailable: 2, canary: { nodes: 2 } } });
+  const then = carrying('p-1');
+  const written = (name: string) => ({ ...then, name, report: { ...then.report, configVersions: [99] } });
+  const goneAt = new Date(deletedAtMs).toISOString();
+  const target = revisionName(heir, {});
+  const state = (): RolloutState => ({ phase: 'Canary', target, startedAt: 's', attempt: 1, gone: 1, goneAt });
+  assert.deepEqual(inherited([node('n')], 60_000, [heir], { written, state }), { kind: 'unserve', heirs: [] });
 });
 
 test('what a node was given is not forgotten while it is found out what an edit means', () => {

@@ -278,8 +278,7 @@ function advance(
     if (isReachable) {
       if (carries !== target && hasProvedSame(node)) give.push({ node: name, revision: target, isTrial: false });
       else if (carries !== target && carries === good && standing.kind === 'pending') open += 1;
-      else if (node.isStale || (carries !== target && (!isUnserved(node) || isFirst || here === 'Batch')))
-        movers.push(node);
+      else if (node.isStale || (carries !== target && (!isUnserved(node) || isFirst))) movers.push(node);
     } else if (!isTrying(node, target)) {
       // Of what an edit has superseded: it keeps its place for as long as it may come back.
       disturbed += Number(isJudged && standing.kind === 'pending' && carries !== good);
