@@ -1520,6 +1520,14 @@ const cases: Case[] = [
     give: [],
   },
   {
+    title: 'once all have told, one that is silent to an operator that has just begun opens nothing',
+    nodes: [at('a', 'new', { standing: pending }), at('b', 'new')],
+    before: { ...batch, phase: 'Idle' },
+    isTargetLost: true,
+    phase: 'Idle',
+    give: [],
+  },
+  {
     title: 'and where he does ill by it he returns',
     nodes: [at('a', 'new', { standing: bad }), at('b', 'old')],
     before: canary,

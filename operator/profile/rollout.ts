@@ -144,8 +144,9 @@ export function planRollout(input: RolloutInput): RolloutStep {
     if (way === undefined) return step(isBack && give.length === 0 ? 'RolledBack' : 'Halted', [], whyOf(failure));
     return step(isOver || isBack ? 'RolledBack' : 'RollingBack', give, whyOf(failure));
   }
-  // What nobody can be given is not on its way, unless somebody is still to tell what he makes of it.
-  if (isTargetLost && !nodes.some((node) => isTrying(node, target) && node.standing.kind === 'pending'))
+  // What nobody can be given is not on its way, unless somebody is still to tell what he makes of it: once all have told, a silence is no news.
+  const isAwaited = nodes.some((node) => isTrying(node, target) && node.standing.kind === 'pending');
+  if (isTargetLost && (before?.phase === 'Idle' || !isAwaited))
     return { ...step('Idle', newcomers(nodes, way)), state: idleState(target, before) };
   if (target === good) {
     // What it was before, by an edit: no trial is needed. Those that never had it come when that is over.
