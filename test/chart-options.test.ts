@@ -36,6 +36,7 @@ test(
       const values = manifests[quota]?.spec as
         | { scopeSelector: { matchExpressions: { values: string[] }[] } }
         | undefined;
+      equal(quota === -1, classes.size === 0);
       deepEqual(new Set(values?.scopeSelector.matchExpressions[0]?.values), classes);
       return [...classes];
     };
@@ -155,8 +156,36 @@ test('what a value may be is taken as people write it', withHelm, () => {
     const image = `${repository}:0.1.0`;
     equal(podOf(only('DaemonSet', render(`--set=image.repository=${repository}`))).container.image, image);
   }
+  for (const interval of ['1m30s', '500ms', '1h']) {
+    ok(kinds(render('--set=podMonitor.enabled=true', `--set=podMonitor.interval=${interval}`)).has('PodMonitor'));
+  }
   equal(podOf(only('DaemonSet', render('--set=agent.priorityClassName=dns.first'))).pod.priorityClassName, 'dns.first');
   only('DaemonSet', render('--set=agent.stateDir=/data/..localdns/state.d'));
+});
+
+test('names that YAML would read as something else than a text stay texts', withHelm, () => {
+  const more = [
+    '--set=podMonitor.enabled=true,networkPolicy.enabled=true,defaultProfile.enabled=true,resourceQuota.enabled=true',
+  ];
+  const named = [
+    '--set-string=nameOverride=y,defaultProfile.name=1e3,clusterDNS.namespace=0x10,clusterDNS.service=dns',
+  ];
+  const checking = '--set=operator.checkNetworkPolicies=true';
+  const { status, stdout, stderr } = helm('template', '2024', chart, '--namespace=12345', checking, ...more, ...named);
+  equal(status, 0, stderr);
+  // As the API server reads it, by YAML 1.1.
+  const manifests = parseAllDocuments(stdout, { version: '1.1' }).map((document) => document.toJS() as Manifest | null);
+  const wrong: string[] = [];
+  const walk = (value: unknown, path: string) => {
+    if (typeof value === 'object' && value !== null) {
+      for (const [key, member] of Object.entries(value)) walk(member, `${path}.${key}`);
+    } else if (/\.(name|namespace|resourceNames\.\d+|(matchL|l)abels\..*)$/.test(path) && typeof value !== 'string') {
+      wrong.push(`${path}: ${value}`);
+    }
+  };
+  for (const manifest of manifests)
+    if (manifest?.kind !== 'CustomResourceDefinition') walk(manifest, manifest?.kind ?? '');
+  deepEqual(wrong, []);
 });
 
 test('helm test asks from a Linux node on which the operator may run', withHelm, () => {
@@ -216,7 +245,7 @@ test("environment and volumes of one's own come beside the chart's", withHelm, (
     ['agent', 'DaemonSet'],
   ] as const) {
     const values = {
-      extraEnv: [{ name: 'HTTPS_PROXY', value: 'http://proxy:3128' }],
+      extraEnv: [{ name: 'KUBERNETES_SERVICE_HOST', value: '192.0.2.10' }],
       extraVolumes: [{ name: 'more', emptyDir: {} }],
       extraVolumeMounts: [{ name: 'more', mountPath: '/more' }],
     };
@@ -302,6 +331,8 @@ test('helm test asks from a pod that has no right and writes nowhere', withHelm,
 
 for (const [value, complaint] of [
   ['podMonitor.interval=often', /interval/],
+  ['podMonitor.interval=', /interval/],
+  ['podMonitor.interval=30s1m', /interval/],
   ['resourceQuota.enabled=gke', /enabled/],
   ['podMonitor.enabled=yes', /enabled/],
   ['namespaceOverride=Upper', /namespaceOverride/],

@@ -34,6 +34,10 @@ test('whoever waits for a profile waits for longer than the nodes that try it ta
   for (const command of shown(/^kubectl wait .*=Programmed /)) match(command, / --timeout=5m$/);
 });
 
+test('whoever waits for a node to be out of service waits for longer than one whose agent is dead takes', () => {
+  for (const command of shown(/^kubectl wait --for=delete ldn/)) match(command, / --timeout=2m$/);
+});
+
 test("an upgrade takes what was set, and of all else the newer chart's", () => {
   for (const command of shown(/^helm upgrade /)) match(command, / --reset-then-reuse-values( |$)/);
 });

@@ -228,6 +228,22 @@ test('installed by another name over the kept CRDs, it is accepted where it may 
   assert.equal(code, 0, stderr);
 });
 
+test('in another namespace, and over CRDs that somebody has applied, it is the same', async () => {
+  const elsewhere = ['install', 'dns', chart, '-n', '12345', '--create-namespace'];
+  await cluster.helm('uninstall', 'dns', '-n', system, '--no-hooks');
+  const taken = async () => {
+    assert.match((await cluster.helm(...elsewhere)).stderr, /invalid ownership metadata/);
+    const { code, stderr } = await cluster.helm(...elsewhere, '--take-ownership');
+    assert.equal(code, 0, stderr);
+    await cluster.helm('uninstall', 'dns', '-n', '12345', '--no-hooks');
+  };
+  await taken();
+  const crds = join(import.meta.dirname, '../../crds');
+  await cluster.kubectlOk('delete', '-f', crds);
+  await cluster.kubectlOk('apply', '-f', crds);
+  await taken();
+});
+
 function podOf(component: string): Promise<Pod> {
   return eventually(`a pod of the ${component} exists`, 15_000, async () => {
     const selector = `app.kubernetes.io/component=${component}`;

@@ -18,8 +18,8 @@
 
 {{/* What makes a pod one of ours. Immutable in a Deployment and a DaemonSet, so nothing that changes may stand here. */}}
 {{- define "localdns.selectorLabels" -}}
-app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "localdns.labels" -}}
