@@ -6,8 +6,11 @@ const domainName = z.string().max(253).regex(new RegExp(domainNamePattern));
 const domainNames = (description: string, max = 1_024) =>
   withKeywords(z.array(domainName).min(1).max(max), { description, listType: 'set' });
 
+/** That people write into one place; a Service may have more. */
+export const maxAddresses = 16;
+
 const addresses = (description: string) =>
-  withKeywords(z.array(z.string().max(45)).min(1).max(16), { description, listType: 'set' });
+  withKeywords(z.array(z.string().max(45)).min(1).max(maxAddresses), { description, listType: 'set' });
 
 const names = (description: string) =>
   z

@@ -1,4 +1,5 @@
 /** Every error of a profile, each with its field path. Shared by the operator, the stand-alone agent and the command line. */
+import { maxAddresses } from './local-answers.ts';
 import { type LocalDnsProfile, type ProfileSpec, profileManifest, profileSpec } from './profile.ts';
 import { profileRules, rootRules } from './profile-rules.ts';
 import { dnsLabelPattern, domainNamePattern, type z } from './schema.ts';
@@ -12,9 +13,31 @@ export interface FieldError {
 
 /** Collects, never throws; empty where the spec is valid. */
 export function validateProfileSpec(spec: unknown): FieldError[] {
+  return [...schemaErrors(spec), ...ruleErrors(spec)];
+}
+
+/**
+ * As the operator has it: what a profile says the API server has counted, and what was read off a node leads, in place of a Service, to as
+ * many addresses as that had, or to none.
+ */
+export function validateKeptSpec(spec: ProfileSpec): FieldError[] {
+  return [...schemaErrors(withFewTargets(spec)), ...ruleErrors(spec)];
+}
+
+function schemaErrors(spec: unknown): FieldError[] {
   const parsed = profileSpec.safeParse(spec, { reportInput: true });
-  const errors = parsed.success ? [] : fromIssues(parsed.error.issues, ['spec']);
-  return [...errors, ...ruleErrors(spec)];
+  return parsed.success ? [] : fromIssues(parsed.error.issues, ['spec']);
+}
+
+function withFewTargets(spec: ProfileSpec): ProfileSpec {
+  if (!Array.isArray(spec.redirects)) return spec;
+  const redirects = spec.redirects.map((redirect) => {
+    const { addresses } = redirect.target ?? {};
+    if (!Array.isArray(addresses)) return redirect;
+    const few = addresses.length === 0 ? undefined : addresses.slice(0, maxAddresses);
+    return { ...redirect, target: { ...redirect.target, addresses: few } };
+  });
+  return { ...spec, redirects };
 }
 
 /** A profile from the contents of a file, or every reason why it is none. */

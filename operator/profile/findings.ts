@@ -1,6 +1,6 @@
 import type { ProfileSpec } from '../../api/v1alpha1/profile.ts';
 import { atOnce, judgedPatterns, patternsOf, type RedirectPatterns } from '../../api/v1alpha1/profile-parts.ts';
-import { type FieldError, validateProfileSpec } from '../../api/v1alpha1/profile-validation.ts';
+import { type FieldError, validateKeptSpec } from '../../api/v1alpha1/profile-validation.ts';
 
 /** What of a spec is so whatever the cluster is like. */
 export interface Findings {
@@ -10,7 +10,7 @@ export interface Findings {
 
 /** Whoever wants to do something else meanwhile goes on with it a step at a time. */
 export function* find(spec: ProfileSpec): Generator<undefined, Findings> {
-  const errors = validateProfileSpec(spec);
+  const errors = validateKeptSpec(spec);
   yield undefined;
   return { errors, patterns: errors.length > 0 ? [] : yield* judgedPatterns(spec) };
 }

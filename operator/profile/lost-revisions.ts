@@ -11,18 +11,33 @@ import {
 } from '../../api/v1alpha1/node-config.ts';
 import type { ProfileSpec } from '../../api/v1alpha1/profile.ts';
 import { defaultProfileSpec } from '../../api/v1alpha1/profile-defaults.ts';
-import { validateProfileSpec } from '../../api/v1alpha1/profile-validation.ts';
+import { validateKeptSpec } from '../../api/v1alpha1/profile-validation.ts';
 import type { WrittenFacts } from './facts.ts';
 import { renderNodeConfig } from './render.ts';
 import { factsOfIntent, type Intent, type RevisionFacts } from './revisions.ts';
 
-/** A leader that prunes is no loss, and whoever stands by cannot tell: no more than that are remembered, the newest. */
-const MAX_LOST = 32;
+/** A leader that prunes is no loss, and whoever stands by cannot tell: of a profile no more than that are remembered, the newest. */
+const MAX_OF_PROFILE = 32;
+/** Of all profiles: where the revisions of hundreds are deleted at once, each is still known. */
+const MAX_CHARS = 16_777_216;
+/** More than there are nodes. */
+const MAX_TELLING_NOTHING = 16_384;
 /** One that was read off a node is older than all that are kept: what it was, nobody knows. */
 const UNNUMBERED = 0;
 
+interface Lost {
+  readonly revision: RevisionFacts;
+  /** Of its spec. */
+  readonly chars: number;
+}
+
 export class LostRevisions {
-  readonly #byName = new Map<string, RevisionFacts>();
+  /** The oldest first. */
+  readonly #byName = new Map<string, Lost>();
+  readonly #byProfile = new Map<string, Set<string>>();
+  #chars = 0;
+  /** Node revisions whose configuration does not tell what made it: the hash says what it is, so it never will. */
+  readonly #tellingNothing = new Set<string>();
   readonly #configOf: (revision: string) => unknown;
 
   /** @param configOf the configuration of a node's revision, where it was seen */
@@ -32,7 +47,7 @@ export class LostRevisions {
 
   /** What the API has of it has changed. */
   note(old: RevisionFacts | undefined, now: RevisionFacts | undefined): void {
-    if (now !== undefined) this.#byName.delete(now.name);
+    if (now !== undefined) this.#drop(now.name);
     else if (old !== undefined) this.#remember(old);
   }
 
@@ -42,17 +57,18 @@ export class LostRevisions {
     written: Iterable<WrittenFacts>,
     uidOf: (profile: string) => string | undefined,
   ): RevisionFacts | undefined {
-    const known = this.#byName.get(name) ?? this.#readOff(name, written, uidOf);
+    const known = this.#byName.get(name)?.revision ?? this.#readOff(name, written, uidOf);
     if (known !== undefined && !this.#byName.has(name)) this.#remember(known);
     return known;
   }
 
   of(profileUid: string | undefined): RevisionFacts[] {
-    return [...this.#byName.values()].filter((revision) => revision.profileUid === profileUid);
+    const names = this.#byProfile.get(profileUid ?? '') ?? [];
+    return [...names].flatMap((name) => this.#byName.get(name)?.revision ?? []);
   }
 
   forget(lost: Iterable<RevisionFacts>): void {
-    for (const { name } of lost) this.#byName.delete(name);
+    for (const { name } of lost) this.#drop(name);
   }
 
   #readOff(
@@ -61,20 +77,45 @@ export class LostRevisions {
     uidOf: (profile: string) => string | undefined,
   ): RevisionFacts | undefined {
     for (const { profile, profileRevision, revision } of written) {
-      if (profileRevision !== name) continue;
-      // By its hash: what somebody made of it since is not meant.
-      const intent = intentOfConfig(this.#configOf(revision));
+      if (profileRevision !== name || this.#tellingNothing.has(revision)) continue;
       const profileUid = uidOf(profile);
-      if (intent !== undefined && profileUid !== undefined)
-        return factsOfIntent({ name, uid: '', profileUid, number: UNNUMBERED }, intent);
+      // By its hash: what somebody made of it since is not meant.
+      const config = profileUid === undefined ? undefined : this.#configOf(revision);
+      if (profileUid === undefined || config === undefined) continue;
+      const intent = intentOfConfig(config);
+      if (intent !== undefined) return factsOfIntent({ name, uid: '', profileUid, number: UNNUMBERED }, intent);
+      // Thousands of nodes carry the same, at each look: to try it takes a millisecond.
+      this.#tellingNothing.add(revision);
+      const [first = ''] = this.#tellingNothing;
+      if (this.#tellingNothing.size > MAX_TELLING_NOTHING) this.#tellingNothing.delete(first);
     }
     return undefined;
   }
 
-  #remember(lost: RevisionFacts): void {
-    this.#byName.set(lost.name, lost);
-    const [oldest] = this.#byName.keys();
-    if (this.#byName.size > MAX_LOST && oldest !== undefined) this.#byName.delete(oldest);
+  #remember(revision: RevisionFacts): void {
+    const { name, profileUid } = revision;
+    this.#drop(name);
+    const chars = JSON.stringify(revision.specs.Preferred).length;
+    this.#byName.set(name, { revision, chars });
+    this.#chars += chars;
+    const mine = this.#byProfile.get(profileUid) ?? new Set();
+    this.#byProfile.set(profileUid, mine.add(name));
+    const [first = ''] = mine;
+    if (mine.size > MAX_OF_PROFILE) this.#drop(first);
+    for (const oldest of this.#byName.keys()) {
+      if (this.#chars <= MAX_CHARS) return;
+      this.#drop(oldest);
+    }
+  }
+
+  #drop(name: string): void {
+    const { revision, chars = 0 } = this.#byName.get(name) ?? {};
+    if (revision === undefined) return;
+    this.#byName.delete(name);
+    this.#chars -= chars;
+    const mine = this.#byProfile.get(revision.profileUid);
+    mine?.delete(name);
+    if (mine?.size === 0) this.#byProfile.delete(revision.profileUid);
   }
 }
 
@@ -88,7 +129,7 @@ export function intentOfConfig(given: unknown): Intent | undefined {
   const { config } = parsed;
   const spec = specOf(config);
   // An operator of another version may have meant by it what this one does not: then it is not known.
-  if (validateProfileSpec(spec).length > 0) return undefined;
+  if (validateKeptSpec(spec).length > 0) return undefined;
   const ranges = config.privateReverse?.exceptRanges ?? [];
   const again = renderNodeConfig(defaultProfileSpec(spec), config.clusterDNS, ranges);
   return revisionOf(again) === revisionOf(config) ? spec : undefined;
