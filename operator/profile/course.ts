@@ -245,10 +245,17 @@ function lastKnown(
   errors: readonly FieldError[],
   { world, profile, nodes }: CourseInput,
 ): ClusterFacts['serviceTarget'] | undefined {
-  const carried = nodes
-    .map(({ name }) => world.written(name))
-    .find((written) => written?.profile === profile.metadata.name && written.profileRevision === revision);
-  const config = carried === undefined ? undefined : world.configOf(carried.revision);
+  const carried = nodes.flatMap(({ name }) => {
+    const written = world.written(name);
+    return written?.profile === profile.metadata.name && written.profileRevision === revision ? written : [];
+  });
+  // Somebody may have written into one: that says nothing about the others.
+  const inOrder = [...carried.filter(({ isIntact }) => isIntact), ...carried];
+  const hashes = new Set(inOrder.map((written) => written.revision));
+  const config = hashes
+    .values()
+    .map(world.configOf)
+    .find((found) => found !== undefined);
   if (config === undefined) return undefined;
   const failed = new Set(errors.map(({ field }) => field));
   const known = new Map<string, ServiceTarget>();

@@ -808,6 +808,45 @@ test('what nodes carry follows the cluster under Required too when one Service i
   assert.deepEqual(kinds(look({})), { n: 'keep' });
 });
 
+test('what somebody has written into one node has no say in where the redirects of the others lead, and is put right', () => {
+  const spec: ProfileSpec = {
+    mode: 'Required',
+    redirects: [{ name: 'service', match: { suffixes: ['example'] }, target: service }],
+  };
+  const { name: target } = stored(spec);
+  const redirect = { name: 'service', match: {}, addresses: ['10.96.0.50'], ttlSeconds: 1, otherTypes: 'NoData' };
+  const configs: Record<string, object> = { 'v1-then': { redirects: [redirect] }, 'v1-other': { redirects: [] } };
+  // Of the one hash nobody has seen anything, the other is of something else. Where nobody has been left alone a hash still says what stood there.
+  for (const [overwritten, names, intact] of [
+    ['v1-unseen', ['a', 'b', 'new'], ['b']],
+    ['v1-unseen', ['a', 'b', 'new'], []],
+    ['v1-other', ['a', 'b', 'new'], ['b']],
+    ['v1-then', ['a', 'new'], []],
+  ] as [string, string[], string[]][]) {
+    const nodes = names.map((name) => node(name, 'p'));
+    const { intents } = plan([profile('p', spec)], nodes, {
+      cluster: { ...cluster, serviceTarget: () => gone },
+      written: (name) => {
+        if (name === 'new') return undefined;
+        return {
+          ...carrying(target),
+          name,
+          ...(name === 'a' && { revision: overwritten }),
+          isIntact: intact.includes(name),
+        };
+      },
+      revision: (name) => (name === target ? stored(spec) : undefined),
+      state: () => ({ phase: 'Done', target, good: target, startedAt: 's' }),
+      configOf: (revision) => configs[revision] as ReturnType<World['configOf']>,
+    });
+    for (const name of names) {
+      const intent = intents.get(name);
+      assert.ok(intent?.kind === 'serve', `${name} ${overwritten}`);
+      assert.deepEqual(intent.config.redirects?.[0]?.addresses, ['10.96.0.50']);
+    }
+  }
+});
+
 test('a Service with too many endpoints costs its redirect alone, and under Required the field is named', () => {
   const crowd: ServiceTarget = {
     kind: 'addresses',
