@@ -25,7 +25,14 @@ export function meanwhile(plan: Told): string {
   if (phase === 'RollingBack') return `Meanwhile nodes return from ${target}, which was accepted last, to ${good}.`;
   if (phase === 'Halted' || phase === 'Paused')
     return `Nodes keep what they have: the rollout of ${target}, which was accepted last, ${phase === 'Paused' ? 'is paused' : 'has halted'}.`;
-  return 'Nodes keep the last good configuration.';
+  return `Nodes keep the last good configuration.${keptOf(plan.course)}`;
+}
+
+/** What is good and cannot be given now stays where it is, as it is: what changes in the cluster does not reach it. */
+function keptOf(course: Course | undefined): string {
+  const { good } = course?.state ?? {};
+  if (course?.goodLost === undefined || ![...course.carried.values()].some((name) => name === good)) return '';
+  return ` Nodes that carry ${good}, the last good one, keep it as it stands, for it ${course.goodLost}.`;
 }
 
 /** While a revision is on its way; undefined where there is nothing to say of it. */
@@ -34,7 +41,7 @@ export function stepOf(plan: Told, isPaused = false): Verdict | undefined {
   if (course === undefined || (isUnderWay(course) && !isOnItsWay(plan))) return undefined;
   const { state, updated, onTrial } = course;
   const { phase, target } = state;
-  const count = `${updated} of ${selected.length} nodes carry ${target}, ${onTrial} of them on trial.`;
+  const count = `${updated} of ${selected.length} nodes carry ${target}, ${onTrial} of them on trial.${keptOf(course)}`;
   // Those that come late wait for the end of it.
   switch (isPaused && phase === 'Done' ? 'Paused' : phase) {
     case 'Canary':
@@ -58,7 +65,8 @@ export function stepOf(plan: Told, isPaused = false): Verdict | undefined {
 export function fateOf(course: Course | undefined): string {
   const { phase, target, good, reason, message } = course?.state ?? {};
   const loss = course?.goodLost === undefined ? '' : `, for ${good}, the last good one, ${course.goodLost}`;
-  const fate = phase === 'Halted' ? `Nodes keep what they have${loss}` : `Nodes return to ${good}`;
+  const isKept = phase === 'Halted' || loss !== '';
+  const fate = isKept ? `Nodes keep what they have${loss}` : `Nodes return to ${good}`;
   return `${target} failed: ${reason}: ${cut(message ?? '', maxRolloutMessage)}. ${fate}. Edit the profile, or set rollout.paused to true and back to false to try it again.`;
 }
 

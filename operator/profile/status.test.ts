@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Condition } from '../../api/v1alpha1/conditions.ts';
 import type { LocalDnsProfile, ProfileStatus } from '../../api/v1alpha1/profile.ts';
+import type { FieldError } from '../../api/v1alpha1/profile-validation.ts';
 import type { RolloutPhase } from '../../api/v1alpha1/rollout-settings.ts';
 import type { Course } from './course.ts';
 import { type AgentReport, type NodeFacts, writtenFacts } from './facts.ts';
@@ -542,6 +543,27 @@ for (const [phase, failure, progressing, fate, programmed = fate] of [
     assert.equal(condition(told, 'Programmed').message, `The newest spec is not accepted. ${programmed}`);
   });
 }
+
+test('where what is good cannot be given, it is said in every phase that the nodes that carry it keep it as it stands', () => {
+  const lost = (phase: RolloutPhase, carries = 'p-old'): Course => ({
+    ...course(phase, phase === 'RolledBack' ? why : {}),
+    ...{ goodLost: 'is not kept any more', carried: new Map([['a', 'p-new']]).set('b', carries) },
+  });
+  const stands = ' Nodes that carry p-old, the last good one, keep it as it stands, for it is not kept any more.';
+  const said = (one: Course, errors: FieldError[] = []) =>
+    condition(status({ plan: { course: one, errors } }), errors.length > 0 ? 'Accepted' : 'Progressing').message;
+  assert.equal(said(lost('Canary')), `${count}${stands}`);
+  assert.equal(said(lost('Batch')), `${count}${stands}`);
+  assert.equal(said(lost('Paused')), `rollout.paused is set: ${count}${stands}`);
+  assert.equal(said(lost('Batch', 'p-new')), count);
+  const failed = 'p-new failed: ProbeFailed: a: x.example: SERVFAIL. Nodes keep what they have';
+  const rolledBack = `${failed}, for p-old, the last good one, is not kept any more. ${again}`;
+  assert.equal(said(lost('RolledBack')), rolledBack);
+  assert.equal(condition(status({ plan: { course: lost('RolledBack') } }), 'Degraded').message, rolledBack);
+  const refused = 'spec.mode: bad. Nodes keep the last good configuration.';
+  const errors = [{ field: 'spec.mode', message: 'bad' }];
+  assert.equal(said({ ...lost('Done'), isAccepted: false }, errors), `${refused}${stands}`);
+});
 
 test('what was accepted last and cannot be served any more is not rolled out, whatever its phase', () => {
   const errors = [{ field: 'spec.mode', message: 'bad' }];
