@@ -21,6 +21,15 @@ test('one write after the other is based on the one before, whichever of them th
   assert.equal(versions.newest(seen('6')), '8');
 });
 
+test('of objects that are gone nothing is remembered', () => {
+  const versions = new NewestVersions();
+  versions.wrote(seen('5'), answer('6'));
+  versions.keepOnly(new Set(['u', 'other']));
+  assert.equal(versions.newest(seen('5')), '6');
+  versions.keepOnly(new Set(['other']));
+  assert.equal(versions.newest(seen('5')), '5');
+});
+
 test('what somebody else has written is what counts, and so it is for another object', () => {
   const versions = new NewestVersions();
   versions.wrote(seen('5'), answer('6'));

@@ -20,4 +20,9 @@ export class NewestVersions {
     const at = chain.indexOf(seen);
     this.#chains.set(uid, at === -1 ? [seen, written] : [...chain.slice(at), written]);
   }
+
+  /** The others are gone. */
+  keepOnly(uids: ReadonlySet<string>): void {
+    for (const uid of this.#chains.keys()) if (!uids.has(uid)) this.#chains.delete(uid);
+  }
 }

@@ -394,6 +394,21 @@ test('of a profile that is gone nothing is written again', async () => {
   await eventually('that is forgotten', 5_000, () => world.lost.of(uid).length === 0);
 });
 
+test('of a profile that is gone no rollout is remembered', async () => {
+  const profile = server.get('localdnsprofiles', 'default') ?? assert.fail();
+  const attempts: (number | undefined)[] = [];
+  for (const uid of ['first', 'second', 'first']) {
+    server.put('localdnsprofiles', { ...profile, metadata: { name: 'default', uid }, spec: {}, status: {} });
+    await eventually('it is heard of', 5_000, () => world.profiles.get('default')?.metadata.uid === uid);
+    await settle();
+    attempts.push(rollout()?.attempt);
+    await edit({ searchPath: 'Report' });
+    await settle();
+    attempts.push(rollout()?.attempt);
+  }
+  assert.deepEqual(attempts, [1, 2, 1, 2, 1, 2]);
+});
+
 function configOf(name: string): unknown {
   return (server.get('localdnsnodes', name)?.spec as LocalDnsNode['spec'] | undefined)?.config;
 }

@@ -152,6 +152,7 @@ export class Reconciler {
     const plan = makePlan(facts, this.#judge, this.#wantedBy, this.#matching.selection(profiles, nodes));
     world.serviceTargets.forgetUnasked();
     this.#findings.forgetUnasked();
+    this.#reports.forgetGone(profiles);
     if (this.#findings.isOpen) queue.addAfter(PATTERNS, ASIDE_AFTER_MS);
     for (const [node, profile] of this.#underWay) {
       const hasCome = world.written.get(node)?.profile === profile || world.nodes.get(node) === undefined;

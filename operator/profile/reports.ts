@@ -65,6 +65,13 @@ export class Reports {
     this.#states.clear();
   }
 
+  /** An answer may come after its profile has gone: that is found at the look after it. */
+  forgetGone(profiles: readonly Profile[]): void {
+    const uids = new Set(profiles.map(({ metadata }) => metadata.uid ?? ''));
+    for (const uid of this.#states.keys()) if (!uids.has(uid)) this.#states.delete(uid);
+    this.#versions.keepOnly(uids);
+  }
+
   /** When to look at a profile that has changed. */
   afterMs(): number {
     return this.#rest.afterMs(REPORT_AFTER_MS, REST_FACTOR);
