@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 import { FakeClock } from '../../kube/clock.fake.ts';
-import { ApiError, UnreachableError } from '../../kube/errors.ts';
+import { ApiError, ResourceMissingError, UnreachableError } from '../../kube/errors.ts';
+import { NODES } from '../../kube/resource.ts';
 import { Lag } from './lag.ts';
 
 let clock: FakeClock;
@@ -62,14 +63,79 @@ test('an API server that is away makes no store old', async () => {
 
 test('many writes that are refused are one reading, and later ones another', async () => {
   const names = ['a', 'b', 'c'];
-  const all = async (): Promise<void> => {
-    for (const name of names) await refused(name, '5');
+  const all = async (seen: string): Promise<void> => {
+    for (const name of names) await refused(name, seen);
     clock.advance(1_000);
-    for (const name of names) await refused(name, '5');
+    for (const name of names) await refused(name, seen);
   };
-  await all();
+  await all('5');
   assert.equal(refreshes, 1);
   answer();
-  await all();
+  clock.advance(9_000);
+  await all('6');
   assert.equal(refreshes, 2);
+});
+
+test('a write that is refused though all was read anew is refused for another reason, and orders no more readings', async () => {
+  await refused('node/a', '5');
+  clock.advance(1_000);
+  await refused('node/a', '5');
+  answer();
+  for (let minutes = 0; minutes < 10; minutes++) {
+    clock.advance(60_000);
+    await refused('node/a', '5');
+  }
+  assert.equal(refreshes, 1);
+  await refused('node/a', '6');
+  clock.advance(1_000);
+  await refused('node/a', '6');
+  assert.equal(refreshes, 2);
+});
+
+test('whatever is refused, a store is read anew every ten seconds at the most, and then for who was refused meanwhile', async () => {
+  await refused('node/first', '5');
+  for (let ms = 0; ms < 30_000; ms += 100) {
+    clock.advance(100);
+    for (const name of ['first', `at ${ms}`, `at ${ms - 1_000}`]) await refused(`node/${name}`, '5');
+    answer?.();
+  }
+  assert.equal(refreshes, 3);
+  clock.advance(10_000);
+  await refused('node/at 29900', '5');
+  assert.equal(refreshes, 4);
+});
+
+test('a kind that the API server does not know makes no store old', async () => {
+  const missing = new ResourceMissingError(NODES);
+  await refused('node/a', '5', missing);
+  clock.advance(2_000);
+  await refused('node/a', '5', missing);
+  assert.equal(refreshes, 0);
+});
+
+test('an object that has vanished makes the store old that still has it', async () => {
+  const vanished = new ApiError(404, 'NotFound', 'nodes "a" not found');
+  await refused('node/a', '5', vanished);
+  clock.advance(1_000);
+  await refused('node/a', '5', vanished);
+  assert.equal(refreshes, 1);
+});
+
+test('a reading that takes long is not ordered a second time', async () => {
+  await refused('node/a', '5');
+  clock.advance(1_000);
+  await refused('node/a', '5');
+  clock.advance(60_000);
+  await refused('node/a', '6');
+  clock.advance(1_000);
+  await refused('node/a', '6');
+  assert.equal(refreshes, 1);
+});
+
+test('what was refused in another term counts no more', async () => {
+  await refused('node/a', '5');
+  clock.advance(1_000);
+  lag.clear();
+  await refused('node/a', '5');
+  assert.equal(refreshes, 0);
 });

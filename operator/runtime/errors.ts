@@ -27,7 +27,8 @@ export function classify(error: unknown): Classified {
     return { failure: 'terminal', code: error.code, message: error.message, retryAfterMs: 0 };
   if (error instanceof ApiError) {
     // Not found means that an object vanished between our decision and our write: decide again.
-    const failure = error.isTerminal ? 'terminal' : error.isConflict || error.isNotFound ? 'conflict' : 'transient';
+    const isVanished = error.isNotFound && error.code !== 'KUBE_RESOURCE_MISSING';
+    const failure = error.isTerminal ? 'terminal' : error.isConflict || isVanished ? 'conflict' : 'transient';
     return { failure, code: error.code, message: error.message, retryAfterMs: error.retryAfterMs };
   }
   if (error instanceof KubeError)
