@@ -44,6 +44,8 @@ export interface WatchQuery extends Scope {
   readonly resourceVersion: string;
   /** How long the server shall keep it open. */
   readonly timeoutSeconds: number;
+  /** Until the server has accepted it. */
+  readonly openMs: number;
   readonly idleMs: number;
   /** Beyond timeoutSeconds, before we end it ourselves. */
   readonly graceMs: number;
@@ -142,14 +144,14 @@ export class KubeClient {
 
   /** Hands over events until the server ends the watch (resolves) or it fails (rejects). Bookmarks are asked for. */
   async watch(resource: Resource, query: WatchQuery, onEvent: (event: WatchEvent) => void): Promise<void> {
-    const { namespace, timeoutSeconds, idleMs, graceMs, signal, onOpen, ...rest } = query;
+    const { namespace, timeoutSeconds, openMs, idleMs, graceMs, signal, onOpen, ...rest } = query;
     const path = withQuery(pathOf(resource, namespace), {
       ...rest,
       watch: 'true',
       allowWatchBookmarks: 'true',
       timeoutSeconds: timeoutSeconds.toString(),
     });
-    const answer = await this.#send('watch', resource, { method: 'GET', path, timeoutMs: idleMs, signal });
+    const answer = await this.#send('watch', resource, { method: 'GET', path, timeoutMs: openMs, signal });
     onOpen?.();
     await readWatch(answer, { idleMs, totalMs: timeoutSeconds * 1000 + graceMs }, (event) => {
       if (event.type === 'ERROR')

@@ -113,6 +113,19 @@ test('a store that waits for its next try tries at once when it is to be refresh
   assert.ok(store.get('d'));
 });
 
+test('who gives up waiting for a refresh has none made, and the store goes on at its own pace', async () => {
+  await synced();
+  await store.refresh(AbortSignal.abort());
+  assert.equal(server.requests('list', 'nodes').length, 1);
+  refuse('list', 500, 6);
+  const abort = new AbortController();
+  const waited = store.refresh(abort.signal);
+  for (let failures = 1; failures <= 3; failures++) await failed(1 + failures);
+  abort.abort();
+  await waited;
+  assert.equal(await failed(5), 8000);
+});
+
 test('a list that was begun before does for nobody who asks afterwards', async () => {
   await synced();
   let answer = (): void => {};
@@ -301,6 +314,21 @@ test('a watch that falls silent is replaced', async () => {
   await waitingMs();
   clock.advance(30_000);
   await until(() => server.requests('watch', 'nodes').length >= 2);
+});
+
+test('a watch that is not answered at all is given up long before one that falls silent', async () => {
+  store = follow({ watchOpenMs: 30 });
+  let hung = 0;
+  server.script = ({ verb }) => verb === 'watch' && ++hung === 1;
+  store.start();
+  await waitingMs();
+  assert.deepEqual(troubles, ['KUBE_TIMEOUT']);
+  clock.advance(30_000);
+  await until(() => server.watchCount === 1);
+  assert.deepEqual(troubles, ['KUBE_TIMEOUT', undefined]);
+  // Open, it may be silent for as long as ever.
+  await delay(60);
+  assert.equal(server.requests('watch', 'nodes').length, 2);
 });
 
 test('a watch that outlives its timeout is ended by us', async () => {

@@ -32,6 +32,8 @@ export interface StoreTiming {
   readonly listTimeoutMs: number;
   /** How long the server shall keep a watch, ± 10 %, so that a fleet's watches do not end together. */
   readonly watchTimeoutSeconds: number;
+  /** A watch that is not begun to be answered by then is dead: the API server answers at once, also where it has nothing to tell. */
+  readonly watchOpenMs: number;
   /** A watch that is silent for so long is dead: bookmarks come about once a minute. Costs one request to find out. */
   readonly watchIdleMs: number;
   /** What a watch may take beyond its timeout before we end it ourselves. */
@@ -53,6 +55,7 @@ const TIMING: StoreTiming = {
   pageSize: 250,
   listTimeoutMs: 60_000,
   watchTimeoutSeconds: 300,
+  watchOpenMs: 15_000,
   watchIdleMs: 120_000,
   watchGraceMs: 15_000,
   backoff: { minMs: 800, maxMs: 30_000 },
@@ -157,12 +160,17 @@ export class Store<T extends KubeObject, K> {
   }
 
   /**
-   * Resolves once what is kept is no older than this call, however long that takes. A watch that is open proves nothing: its stream may
-   * have been dead for minutes.
+   * Resolves once what is kept is no older than this call, however long that takes, or once `signal` says that nobody waits for it any more.
+   * A watch that is open proves nothing: its stream may have been dead for minutes.
    */
-  async refresh(): Promise<void> {
-    if (await this.#isProven()) return;
+  async refresh(signal?: AbortSignal): Promise<void> {
+    if ((await this.#isProven()) || signal?.aborted) return;
     await new Promise<void>((resolve) => {
+      const giveUp = (): void => {
+        this.#awaiting = this.#awaiting.filter((told) => told !== resolve);
+        resolve();
+      };
+      signal?.addEventListener('abort', giveUp, { once: true });
       this.#awaiting.push(resolve);
       this.#interrupt.abort();
     });
@@ -270,12 +278,13 @@ export class Store<T extends KubeObject, K> {
 
   async #watch(signal: AbortSignal): Promise<void> {
     const { client, resource } = this.#options;
-    const { watchTimeoutSeconds, watchIdleMs, watchGraceMs } = this.#timing;
+    const { watchTimeoutSeconds, watchOpenMs, watchIdleMs, watchGraceMs } = this.#timing;
     let cancel = (): void => {};
     const query = {
       ...this.#scope(),
       resourceVersion: this.#resourceVersion ?? '',
       timeoutSeconds: Math.round(watchTimeoutSeconds * (0.9 + this.#clock.random() / 5)),
+      openMs: watchOpenMs,
       idleMs: watchIdleMs,
       graceMs: watchGraceMs,
       signal,

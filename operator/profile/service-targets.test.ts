@@ -1,17 +1,18 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { ServiceTarget } from '../../api/v1alpha1/profile-parts.ts';
-import { FakeApiServer, type Stored } from '../../kube/api-server.fake.ts';
+import { FakeApiServer, fail, type Stored } from '../../kube/api-server.fake.ts';
 import { KubeClient } from '../../kube/client.ts';
 import { systemClock } from '../../kube/clock.ts';
 import { eventually } from '../../test/tools/eventually.ts';
-import { ServiceTargets } from './service-targets.ts';
+import { ServiceTargets, type ServiceTargetsOptions } from './service-targets.ts';
 
 const cloud = { namespace: 'emulator', name: 'cloud' };
 let server: FakeApiServer;
 let client: KubeClient;
 let targets: ServiceTargets;
 let changes: number;
+let told: string[];
 
 beforeEach(async () => {
   server = new FakeApiServer(['services', 'endpointslices']);
@@ -22,7 +23,9 @@ beforeEach(async () => {
   const onChange = () => {
     changes += 1;
   };
-  targets = new ServiceTargets({ client, clock: systemClock, timing: {}, onTrouble: () => {}, onChange });
+  told = [];
+  const onTrouble: ServiceTargetsOptions['onTrouble'] = (name, trouble) => told.push(`${name} ${trouble?.code}`);
+  targets = new ServiceTargets({ client, clock: systemClock, timing: {}, onTrouble, onChange });
 });
 
 afterEach(async () => {
@@ -118,4 +121,25 @@ test('what does not change a target wakes nobody', async () => {
   service('LoadBalancer', [{ ip: '198.51.100.10' }]);
   await becomes({ kind: 'addresses', addresses: ['198.51.100.10'] });
   assert.equal(changes, before + 1);
+});
+
+test('a Service that is forgotten is unknown until it is read anew, and what was wrong with it is over', async () => {
+  service('LoadBalancer', [{ ip: '198.51.100.9' }]);
+  await becomes({ kind: 'addresses', addresses: ['198.51.100.9'] });
+  server.script = ({ verb }, response) => {
+    if (verb !== 'watch') return false;
+    fail(response, 403, 'Forbidden', 'no', { name: 'cloud' });
+    return true;
+  };
+  server.endWatches('end');
+  await eventually('it cannot be followed', 5_000, () => told.length > 0);
+  targets.forget();
+  assert.deepEqual(told, ['services of emulator/cloud KUBE_API_403', 'services of emulator/cloud undefined']);
+  server.script = () => false;
+  service('LoadBalancer', [{ ip: '198.51.100.10' }]);
+  assert.deepEqual(targets.get({ ...cloud, addressesFrom: 'LoadBalancer' }), { kind: 'unknown' });
+  await becomes({ kind: 'addresses', addresses: ['198.51.100.10'] });
+  await eventually('one follows it', 5_000, () => server.watchCount === 1);
+  targets.forget();
+  await eventually('nobody follows it', 5_000, () => server.watchCount === 0);
 });

@@ -88,9 +88,15 @@ export class ServiceTargets {
     for (const [key, service] of this.#followed) {
       if (this.#asked.has(key)) continue;
       this.#followed.delete(key);
-      void service.stop();
+      service.leave();
     }
     this.#asked.clear();
+  }
+
+  /** Whatever is known of them may be old: each is unknown until it is read anew, by whoever asks about it next. */
+  forget(): void {
+    this.#asked.clear();
+    this.forgetUnasked();
   }
 
   async stop(): Promise<void> {
@@ -106,11 +112,13 @@ class FollowedService {
   readonly #makeSlices: () => Store<EndpointSlice, EndpointSlice>;
   readonly #synced = new WeakSet<object>();
   readonly #onChange: () => void;
+  readonly #onTrouble: ServiceTargetsOptions['onTrouble'];
 
   constructor(ref: ServiceRef, { client, clock, timing, onTrouble, onChange }: ServiceTargetsOptions) {
     const { namespace, name } = ref;
     this.#ref = ref;
     this.#onChange = onChange;
+    this.#onTrouble = onTrouble;
     const common = (kind: string) => ({
       ...{ client, clock, timing, namespace },
       onTrouble: (trouble: Trouble | undefined) => {
@@ -157,6 +165,15 @@ class FollowedService {
 
   async stop(): Promise<void> {
     await Promise.all([this.#service.stop(), this.#slices?.stop()]);
+  }
+
+  /** Nobody asks about it any more: whatever was wrong is nobody's concern. */
+  leave(): void {
+    void this.stop();
+    const { namespace, name } = this.#ref;
+    for (const store of [this.#service, this.#slices]) {
+      if (store?.trouble !== undefined) this.#onTrouble(`${store.plural} of ${namespace}/${name}`, undefined);
+    }
   }
 
   #ready(): ServiceTarget {

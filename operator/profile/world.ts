@@ -94,8 +94,8 @@ export class World {
   readonly lost = new LostRevisions((revision) => this.configurations.get(revision));
   /** All is known that decisions are made of, as far as there is such a thing here. */
   readonly synced: Promise<void>;
-  /** By kind, who waits to hear that the API server does not know it. */
-  readonly #whenMissing = new Map<string, (() => void)[]>();
+  /** By kind, who waits for it and need not, should it be away. */
+  readonly #whenAway = new Map<string, Set<() => void>>();
   readonly withdraws: boolean;
   /** When the profiles began to leave that nobody deletes. */
   readonly #leavingSince: string;
@@ -113,8 +113,9 @@ export class World {
       clock,
       timing,
       onTrouble: (trouble: Trouble | undefined) => {
-        if (trouble?.code === MISSING) for (const told of this.#whenMissing.get(resource.plural) ?? []) told();
-        onTrouble(resource.plural, trouble);
+        const isAway = this.#isAway(resource.plural, trouble);
+        if (isAway) for (const told of this.#whenAway.get(resource.plural) ?? []) told();
+        if (!isAway || resource !== SERVICE_CIDRS) onTrouble(resource.plural, trouble);
       },
     });
     this.withdraws = options.withdraws ?? false;
@@ -143,17 +144,9 @@ export class World {
       ...(clusterDnsService === undefined ? marked : named),
       keep: serviceFacts,
     });
-    let isMissing = (): void => {};
-    const missing = new Promise<void>((resolve) => {
-      isMissing = resolve;
-    });
     this.serviceCidrs = new Store({
       ...common(SERVICE_CIDRS),
       timing: { missingKindMaxMs: OPTIONAL_RETRY_MS, ...timing },
-      onTrouble: (trouble) => {
-        if (OPTIONAL_CODES.includes(trouble?.code ?? '')) isMissing();
-        else onTrouble(SERVICE_CIDRS.plural, trouble);
-      },
       keep: ({ spec }: ServiceCidr) => spec?.cidrs ?? [],
     });
     const policyOptions = { client, clock, timing, onTrouble, namespace: this.#wantedDns.namespace };
@@ -172,32 +165,48 @@ export class World {
         this.#ranges = undefined;
       });
     }
-    const held = [this.profiles, this.nodes, this.written];
-    const needed = [...held, this.revisions, this.services].map(({ synced }) => synced);
-    const orMissing = held.map((store) => this.#orMissing(store, store.synced));
-    const all = this.withdraws ? orMissing : [...needed, Promise.race([this.serviceCidrs.synced, missing])];
-    this.synced = Promise.all(all).then(() => undefined);
+    this.synced = Promise.all(this.#decisive.map((store) => this.#orAway(store, () => store.synced))).then(() => {});
   }
 
   /**
    * Resolves once all that decides who has what is known as it is at this moment: whoever led until now may have written what our watches
-   * have not told. Where it cannot be read, that takes until it can.
+   * have not told. Where it cannot be read, that takes until it can. Nothing is known of the Services that redirects lead to: each is read
+   * once it is asked about, and nodes keep what they have until then.
    */
   async refresh(): Promise<void> {
-    const held = [this.profiles, this.nodes, this.written];
-    const stores = this.withdraws ? held : [...held, this.revisions, this.services];
-    await Promise.all(
-      stores.map((store) => (this.withdraws ? this.#orMissing(store, store.refresh()) : store.refresh())),
-    );
+    this.serviceTargets.forget();
+    await Promise.all(this.#decisive.map((store) => this.#orAway(store, (signal) => store.refresh(signal))));
   }
 
-  /** Of a kind that is gone there is nothing to take out of service, and nobody brings it. */
-  #orMissing({ plural, trouble }: { plural: string; trouble: Trouble | undefined }, known: Promise<void>) {
-    if (trouble?.code === MISSING) return Promise.resolve();
-    const missing = new Promise<void>((resolve) => {
-      this.#whenMissing.set(plural, [...(this.#whenMissing.get(plural) ?? []), resolve]);
+  get #decisive() {
+    const held = [this.profiles, this.nodes, this.written];
+    return this.withdraws ? held : [...held, this.revisions, this.services, this.serviceCidrs];
+  }
+
+  /** Waits for what is known of a kind, unless it is away. */
+  async #orAway(
+    { plural, trouble }: { plural: string; trouble: Trouble | undefined },
+    known: (signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    if (this.#isAway(plural, trouble)) return;
+    const waiting = this.#whenAway.get(plural) ?? new Set();
+    this.#whenAway.set(plural, waiting);
+    const abort = new AbortController();
+    await new Promise<void>((resolve) => {
+      const told = (): void => {
+        waiting.delete(told);
+        abort.abort();
+        resolve();
+      };
+      waiting.add(told);
+      void known(abort.signal).then(told);
     });
-    return Promise.race([known, missing]);
+  }
+
+  /** An API server need not have it, or give it; and of a kind that is gone there is nothing to take out of service. */
+  #isAway(plural: string, trouble: Trouble | undefined): boolean {
+    const codes = plural === SERVICE_CIDRS.plural ? OPTIONAL_CODES : this.withdraws ? [MISSING] : [];
+    return codes.includes(trouble?.code ?? '');
   }
 
   #asWished(profile: Profile): Profile {
