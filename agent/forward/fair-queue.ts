@@ -9,11 +9,13 @@ export class FairQueue {
     return this.#byClient.size === 0;
   }
 
-  get next(): TcpQuery | undefined {
-    // Mostly nobody waits, and an iterator would be made to find that out.
-    if (this.isEmpty) return undefined;
-    for (const [query] of this.#byClient.values()) return query;
-    return undefined;
+  has(client: string): boolean {
+    return this.#byClient.has(client);
+  }
+
+  /** The next of each client, and of those that have been served meanwhile again. */
+  *heads(): Generator<TcpQuery, void> {
+    for (const [query] of this.#byClient.values()) if (query !== undefined) yield query;
   }
 
   *[Symbol.iterator](): Generator<TcpQuery, void> {

@@ -69,3 +69,21 @@ test('all are taken at once, and none is left', () => {
   );
   deepEqual([queries.size, inOrder(queries), queries.get(5)], [0, [], undefined]);
 });
+
+test('whose they are is known while all are one client’s', () => {
+  const queries = new SentQueries();
+  const add = (id: number, client: string) => {
+    const sent = new Sent(id, { outOn: 0, client } as TcpQuery, { leftAtMs: 0, messages: [], ids: [] }, id, false);
+    queries.add(sent);
+    return sent;
+  };
+  const all = [add(1, 'a'), add(2, 'a')];
+  equal(queries.client, 'a');
+  all.push(add(3, 'b'), add(4, 'b'));
+  equal(queries.client, undefined);
+  for (const sent of all) queries.delete(sent);
+  add(5, 'b');
+  equal(queries.client, 'b');
+  queries.takeAll();
+  equal(queries.client, undefined);
+});

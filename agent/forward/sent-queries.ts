@@ -43,6 +43,8 @@ export class SentQueries {
   #oldest: Sent | undefined;
   #newest: Sent | undefined;
   size = 0;
+  /** Whose they are, where all are one client's. */
+  client: string | undefined;
 
   /** The oldest first. One may be deleted while it is looked at. */
   *[Symbol.iterator](): Generator<Sent, void> {
@@ -66,6 +68,9 @@ export class SentQueries {
   }
 
   add(sent: Sent): void {
+    const { client } = sent.query;
+    if (this.size === 0) this.client = client;
+    else if (client !== this.client) this.client = undefined;
     const at = sent.id & (chains - 1);
     sent.chained = this.#chains[at];
     this.#chains[at] = sent;
@@ -93,6 +98,7 @@ export class SentQueries {
     sent.older = undefined;
     sent.newer = undefined;
     this.size -= 1;
+    if (this.size === 0) this.client = undefined;
   }
 
   /** All of them, the oldest first; none is left. */

@@ -5,6 +5,7 @@ import * as header from '../wire/header.ts';
 import { keepaliveTimeoutMs, withKeepalive } from '../wire/keepalive.ts';
 import { copyOctets, setU16, u16 } from '../wire/octets.ts';
 import { hasOpt, questionEnd } from '../wire/upstream-query.ts';
+import type { ConnectionOwner } from './connection-owner.ts';
 import type { ServerAddress } from './exchange-error.ts';
 import type { Outgoing } from './outgoing.ts';
 import { randomId } from './random-id.ts';
@@ -44,26 +45,6 @@ const nothing = Buffer.alloc(0);
 /** What is read next, of all connections in turn: whoever is told of it takes what it keeps. */
 const arrived = Buffer.allocUnsafeSlow(2 + maxMessageLength);
 
-/** What a connection tells its pool, and what it knows from it about the server. */
-export interface ConnectionOwner {
-  /** One that arrived after another that had been asked later. */
-  answersInAnyOrder: boolean;
-  /** The shortest that anything took: the way there and back is at most so long. */
-  roundTripMs: number | undefined;
-  /** From one answer to the next over one connection, smoothed. */
-  answerMs: number | undefined;
-  /** So many are answered over one connection, then the server closes it; Infinity where it does not. */
-  readonly queriesPerConnection: number;
-  /** False for servers that cannot read the option edns-tcp-keepalive. */
-  takesKeepalive: boolean;
-  /** There may be room on a connection. */
-  progressed(): void;
-  closed(connection: TcpConnection, unanswered: TcpQuery[], reason: string): void;
-  isExtra(connection: TcpConnection): boolean;
-  /** A query that was sent over a second connection was answered there first. */
-  movePaid(): void;
-}
-
 /**
  * One TCP connection to an upstream: many queries at once, answers in any order (RFC 7766 §6.2.1.1, §7). Frames are a length of
  * two octets and a message; they may be split over and joined in what arrives.
@@ -87,14 +68,15 @@ export class TcpConnection {
   #answered = -1;
   /** How many that were asked before it have not been. */
   #passedOver = 0;
-  #lastReplyAtMs = Number.NEGATIVE_INFINITY;
+  lastReplyAtMs = Number.NEGATIVE_INFINITY;
   #lastQueryAtMs = Number.NEGATIVE_INFINITY;
   #openedAtMs: number;
   #keepMs = idleTimeoutMs;
   #idle: Timer | undefined;
   #batch: Batch | undefined;
   #established = false;
-  #stuck = false;
+  /** Who asked what held it up, when it was looked at. */
+  holder: string | undefined;
   #suspect = false;
   #draining = false;
   #closed = false;
@@ -151,12 +133,21 @@ export class TcpConnection {
 
   /** When it was looked at, what was ahead had been out for long: what is sent now would wait behind it. */
   get isStuck(): boolean {
-    return this.#stuck;
+    return this.holder !== undefined;
+  }
+
+  /** Whose queries it carries, where all are one client's. */
+  get client(): string | undefined {
+    return this.#sent.client;
   }
 
   look(nowMs: number): void {
+    const head = this.#head();
+    if (head === undefined) return;
     const limitMs = this.#owner.answersInAnyOrder ? silentAfterMs : stuckAfterMs;
-    if (this.#head() !== undefined) this.#stuck = this.#isOutFor(limitMs, nowMs);
+    this.holder = this.#isOutFor(limitMs, nowMs) ? head.query.client : undefined;
+    // The server may be at it for long: what is behind it gets another connection, and so does whoever comes.
+    if (head.query.hasEnded && this.#isOutFor(silentAfterMs, nowMs)) this.#close('nobody waits for its answer', true);
   }
 
   /** What is ahead takes longer than the way and a usual answer: whoever comes may better go elsewhere. */
@@ -168,7 +159,7 @@ export class TcpConnection {
   #isOutFor(ms: number, nowMs: number): boolean {
     const head = this.#head();
     if (head === undefined) return false;
-    const sinceMs = Math.max(head.batch.leftAtMs, this.#openedAtMs, this.#lastReplyAtMs);
+    const sinceMs = Math.max(head.batch.leftAtMs, this.#openedAtMs, this.lastReplyAtMs);
     return nowMs - sinceMs >= ms + (this.#owner.roundTripMs ?? usualRoundTripMs);
   }
 
@@ -200,9 +191,12 @@ export class TcpConnection {
     else this.#close('another connection was lost');
   }
 
-  /** A query of `sinceMs` had no answer in its time: without any answer since then the other end is gone without a word. */
-  expired(sinceMs: number): void {
-    if (this.#lastReplyAtMs < sinceMs) this.#close('the upstream is silent');
+  /**
+   * A query of `sinceMs` had no answer in its time: without any answer since then the other end is gone without a word, or, where
+   * others were answered over other connections, is still at it.
+   */
+  expired(sinceMs: number, isThere: boolean): void {
+    if (this.lastReplyAtMs < sinceMs) this.#close('the upstream is silent', isThere);
   }
 
   /** What is out and has not been answered elsewhere. */
@@ -212,6 +206,11 @@ export class TcpConnection {
 
   carries(query: TcpQuery): boolean {
     for (const sent of this.#sent) if (sent.query === query) return true;
+    return false;
+  }
+
+  carriesFor(client: string): boolean {
+    for (const { query } of this.#sent) if (query.client === client) return true;
     return false;
   }
 
@@ -233,7 +232,7 @@ export class TcpConnection {
   #closeWhenIdle(): void {
     this.#idle?.cancel();
     const keepMs = this.#owner.isExtra(this) ? Math.min(this.#keepMs, extraIdleTimeoutMs) : this.#keepMs;
-    const quietMs = this.#clock.nowMs() - Math.max(this.#openedAtMs, this.#lastQueryAtMs, this.#lastReplyAtMs);
+    const quietMs = this.#clock.nowMs() - Math.max(this.#openedAtMs, this.#lastQueryAtMs, this.lastReplyAtMs);
     const awaited = this.#isAwaited();
     if (!awaited && quietMs >= keepMs) this.#close('idle');
     else this.#idle = this.#clock.after(awaited ? keepMs : keepMs - quietMs, () => this.#closeWhenIdle());
@@ -289,7 +288,7 @@ export class TcpConnection {
     const head = this.#head();
     const nowMs = this.#clock.nowMs();
     const workedMs = head && this.#workedMs(head, nowMs);
-    this.#lastReplyAtMs = nowMs;
+    this.lastReplyAtMs = nowMs;
     let answers = 0;
     const data = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk]);
     let at = 0;
@@ -303,7 +302,7 @@ export class TcpConnection {
     this.#received = at === data.length ? nothing : Buffer.from(data.subarray(at));
     if (at === 0) return;
     if (workedMs !== undefined) this.#pace(workedMs / answers);
-    this.#stuck = false;
+    this.holder = undefined;
     this.#suspect = false;
     if (this.#draining && !this.#isAwaited()) this.#close('the upstream takes no more queries on it');
     else this.#owner.progressed();
@@ -312,7 +311,7 @@ export class TcpConnection {
   /** How long the server has had nothing else to do on this connection than what is answered now: not what the way takes. */
   #workedMs({ batch }: Sent, nowMs: number): number {
     const askedAtMs = Math.max(batch.leftAtMs, this.#openedAtMs);
-    if (askedAtMs <= this.#lastReplyAtMs) return nowMs - this.#lastReplyAtMs;
+    if (askedAtMs <= this.lastReplyAtMs) return nowMs - this.lastReplyAtMs;
     return Math.max(0, nowMs - askedAtMs - (this.#owner.roundTripMs ?? 0));
   }
 
@@ -348,7 +347,7 @@ export class TcpConnection {
 
   /** How fast and in which order answers come, and which queries will have none. */
   #note({ order, batch }: Sent): void {
-    this.#took(this.#lastReplyAtMs - Math.max(batch.leftAtMs, this.#openedAtMs));
+    this.#took(this.lastReplyAtMs - Math.max(batch.leftAtMs, this.#openedAtMs));
     if (order < this.#answered) {
       this.#owner.answersInAnyOrder = true;
       this.#passedOver -= 1;
@@ -385,7 +384,7 @@ export class TcpConnection {
     return true;
   }
 
-  #close(reason: string): void {
+  #close(reason: string, wasGivenUp = false): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#idle?.cancel();
@@ -395,6 +394,6 @@ export class TcpConnection {
       query.outOn -= 1;
       if (!query.hasEnded && query.outOn === 0) unanswered.push(query);
     }
-    this.#owner.closed(this, unanswered, reason);
+    this.#owner.closed(this, unanswered, reason, wasGivenUp);
   }
 }

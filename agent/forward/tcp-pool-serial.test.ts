@@ -2,31 +2,10 @@ import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { FakeClock, settle } from '../../test/fake/clock.ts';
 import { buildQuery } from '../../test/fake/message.ts';
-import { SerialServer, type ServerHabits } from '../../test/fake/serial-server.ts';
+import { SerialServer } from '../../test/fake/serial-server.ts';
+import { isSlow, names, roundTripMs, scene, timeoutMs } from './serial-scene.fake.ts';
 import { TcpPools } from './tcp-pool.ts';
 import { promised } from './transport.ts';
-
-const timeoutMs = 2_000;
-const roundTripMs = 1;
-
-function scene(habits: ServerHabits) {
-  const clock = new FakeClock();
-  const server = new SerialServer(clock, habits);
-  const pools = new TcpPools(clock, server.outgoing(roundTripMs));
-  const elapsed = new Map<string, number>();
-  const ask = async (name: string, asking: { client?: string; mayRepeat?: () => boolean; forMs?: number } = {}) => {
-    const { client, mayRepeat, forMs = timeoutMs } = asking;
-    const startedAtMs = clock.nowMs();
-    const message = buildQuery({ name, id: 0 });
-    await promised((asker) => pools.ask({ address: '192.0.2.1', port: 53 }, message, forMs, asker), client, mayRepeat);
-    elapsed.set(name, clock.nowMs() - startedAtMs);
-  };
-  const asked = (name: string) => server.received.filter((query) => query.name === name).length;
-  return { clock, server, ask, asked, elapsed };
-}
-
-const isSlow = (name: string) => name.startsWith('slow');
-const names = (stem: string, count: number) => Array.from({ length: count }, (_, index) => `${stem}${index}.example`);
 
 suite('towards a server that answers one after the other', () => {
   test('what was sent behind a slow query is sent again over another connection, once', async () => {
@@ -58,7 +37,7 @@ suite('towards a server that answers one after the other', () => {
     const { clock, server, ask } = scene({ workMs: () => 500 });
     const replies: Promise<void>[] = [];
     for (const name of names('slow', 40)) {
-      replies.push(ask(name));
+      replies.push(ask(name, { client: name }));
       await clock.advance(10);
     }
     await clock.advance(1_000);
@@ -274,7 +253,7 @@ suite('towards a server that answers one after the other', () => {
       const startedAtMs = clock.nowMs();
       // With 32 connections that all hang the others wait.
       const forMs = server.accepted < 32 ? timeoutMs : 500;
-      ask(name, { forMs }).catch(() => ends.push(`${clock.nowMs() - startedAtMs} of ${forMs}`));
+      ask(name, { client: name, forMs }).catch(() => ends.push(`${clock.nowMs() - startedAtMs} of ${forMs}`));
       await clock.advance(10);
     }
     await clock.advance(timeoutMs);

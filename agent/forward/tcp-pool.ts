@@ -1,8 +1,9 @@
 import type { Clock } from '../clock.ts';
+import type { ConnectionOwner } from './connection-owner.ts';
 import type { ServerAddress } from './exchange-error.ts';
 import { FairQueue } from './fair-queue.ts';
 import { type Outgoing, unmarked } from './outgoing.ts';
-import { type ConnectionOwner, TcpConnection } from './tcp-connection.ts';
+import { TcpConnection } from './tcp-connection.ts';
 import { TcpQuery } from './tcp-query.ts';
 import { TlsSessions } from './tls-sessions.ts';
 import type { Asker } from './transport.ts';
@@ -13,6 +14,9 @@ const atRest = 2;
 const maxMoving = 4;
 /** Those that a slow query holds up come on top, until there are so many; not those that do not come about. */
 const maxConnections = 32;
+/** So much of what is bounded is kept for clients that hold none of it, or less than an equal part. */
+const keptPart = 1 / 4;
+const openConnections = maxConnections * (1 - keptPart);
 /** With fewer queries than this ahead, one connection is shared rather than another one opened or used as well: */
 const leastShared = 8;
 /** with more, as far as the server is so fast that the last of them waits no longer than this: what goes together costs less. */
@@ -48,6 +52,8 @@ class TcpPool implements ConnectionOwner {
   readonly #connections: TcpConnection[] = [];
   /** Without a connection so far. */
   readonly #waiting = new FairQueue();
+  /** Clients that held connections up with what they asked, at the last look. */
+  readonly #slow = new Set<string>();
   #movesSaved = maxMovesSaved;
   /** So many have been opened, and had been when one was lost that told something. */
   #opened = 0;
@@ -70,8 +76,7 @@ class TcpPool implements ConnectionOwner {
     const query = new TcpQuery(message, asker, this.#clock.nowMs(), timeoutMs);
     this.#movesSaved = Math.min(maxMovesSaved, this.#movesSaved + movesPerQuery);
     this.#firstExpiryMs = Math.min(this.#firstExpiryMs, query.expiresAtMs);
-    // Who waits already goes before.
-    if (!this.#waiting.isEmpty || !this.#place(query)) this.#wait(query);
+    if (this.#waiting.has(query.client) || !this.#place(query)) this.#wait(query);
   }
 
   get isUnused(): boolean {
@@ -84,28 +89,27 @@ class TcpPool implements ConnectionOwner {
     this.#failWaiting('closed');
   }
 
-  /** Where there is room, queries that wait are sent. */
+  /** Where there is room, queries that wait are sent; there may be room for one client, and none for another. */
   progressed(): void {
-    for (let query = this.#waiting.next; query !== undefined; query = this.#waiting.next) {
-      if (!this.#place(query)) return;
-      this.#waiting.serve(query);
-    }
+    // Mostly nobody waits, and an iterator would be made to find that out.
+    if (this.#waiting.isEmpty) return;
+    for (const query of this.#waiting.heads()) if (this.#place(query)) this.#waiting.serve(query);
   }
 
   /**
    * A connection that is lost under a query costs a retry, which the client does not see (RFC 7766 §6.2.4). A server that
    * cannot be reached at all costs none: the caller knows others.
    */
-  closed(connection: TcpConnection, unanswered: TcpQuery[], reason: string): void {
+  closed(connection: TcpConnection, unanswered: TcpQuery[], reason: string, wasGivenUp: boolean): void {
     this.#connections.splice(this.#connections.indexOf(connection), 1);
-    const wasLost = connection.isEstablished && unanswered.length > 0;
+    const wasLost = !wasGivenUp && connection.isEstablished && unanswered.length > 0;
     if (wasLost) this.#learnLimit(connection);
     const most = connection.answers > 0 ? maxLossesBehindAnswers : maxLosses;
     if (wasLost) for (const other of [...this.#connections]) if (other.isEstablished) other.suspect();
     const others = this.#connections.some(({ isEstablished, isUsable }) => isEstablished && isUsable);
     for (const query of unanswered) {
       const again = !this.#closed && query.losses < most && (connection.isEstablished || others) && query.mayRepeat();
-      query.losses += 1;
+      if (!wasGivenUp) query.losses += 1;
       if (!again) query.fail('NETWORK', reason);
       else if (!this.#place(query)) this.#wait(query);
     }
@@ -163,7 +167,9 @@ class TcpPool implements ConnectionOwner {
       for (const query of [...connection.awaited()]) {
         if (!this.#hasExpired(query, nowMs)) continue;
         query.expire();
-        for (const carrier of [...this.#connections]) if (carrier.carries(query)) carrier.expired(query.askedAtMs);
+        const { askedAtMs } = query;
+        const isThere = this.#connections.some(({ lastReplyAtMs }) => lastReplyAtMs >= askedAtMs);
+        for (const carrier of [...this.#connections]) if (carrier.carries(query)) carrier.expired(askedAtMs, isThere);
       }
     }
   }
@@ -176,7 +182,7 @@ class TcpPool implements ConnectionOwner {
 
   /** False where it has to wait. */
   #place(query: TcpQuery): boolean {
-    const connection = this.#free();
+    const connection = this.#free(query.client);
     if (connection === undefined) return false;
     try {
       (connection === 'new' ? this.#open() : connection).send(query);
@@ -191,7 +197,8 @@ class TcpPool implements ConnectionOwner {
    * The oldest that gets on and has little before it; else a new one; else, of those that get on, the one with the least. The
    * more of them are stuck, the less is little: then slow queries are many, and each wants a connection of its own.
    */
-  #free(): TcpConnection | 'new' | undefined {
+  #free(client: string): TcpConnection | 'new' | undefined {
+    const isOver = this.#isOverShare(client);
     let least: TcpConnection | undefined;
     let moving = 0;
     let stuck = 0;
@@ -199,23 +206,43 @@ class TcpPool implements ConnectionOwner {
     for (const connection of this.#connections) {
       if (!connection.isEstablished) opening += 1;
       if (connection.isStuck) stuck += 1;
-      else if (connection.isUsable) {
+      if (this.#mayCarry(connection, client, isOver)) {
         moving += 1;
         if (least === undefined || connection.ahead < least.ahead) least = connection;
       }
     }
     const part = moving / (moving + stuck);
-    const oldest = this.#oldestWithLittle(part);
+    const oldest = this.#oldestWithLittle(part, client, isOver);
     if (oldest !== undefined) return oldest;
-    if (Math.max(moving, opening) < maxMoving && this.#connections.length < maxConnections) return 'new';
+    const mayOpen = !isOver && this.#connections.length < maxConnections;
+    if (Math.max(moving, opening) < maxMoving && mayOpen) return 'new';
     if (least === undefined) return undefined;
-    return least.ahead < Math.floor(least.maxAhead * part) ? least : undefined;
+    const room = Math.floor(least.maxAhead * part);
+    if (least.ahead < room - Math.floor(room * keptPart)) return least;
+    return least.ahead < room && !least.carriesFor(client) ? least : undefined;
   }
 
-  #oldestWithLittle(part: number): TcpConnection | undefined {
+  /** Whether the client has so many connections to itself that it must leave the others to those who have less. */
+  #isOverShare(client: string): boolean {
+    if (this.#connections.length < openConnections) return false;
+    let own = 0;
+    for (const connection of this.#connections) if (connection.client === client) own += 1;
+    // One more than there are: whoever comes next finds room as well.
+    return own >= Math.max(1, Math.floor(maxConnections / (this.#slow.size + 1)));
+  }
+
+  /** A client that holds connections up keeps to its own, and the others keep off these: what it asks next may be slow again. */
+  #mayCarry(connection: TcpConnection, client: string, isOver: boolean): boolean {
+    if (!connection.isUsable || connection.isStuck) return false;
+    if (connection.ahead === 0) return !isOver;
+    if (connection.client === client) return true;
+    return !this.#slow.has(client) && (connection.client === undefined || !this.#slow.has(connection.client));
+  }
+
+  #oldestWithLittle(part: number, client: string, isOver: boolean): TcpConnection | undefined {
     const sharedBelow = this.#sharedBelow();
     for (const connection of this.#connections) {
-      if (!connection.isUsable || connection.isStuck) continue;
+      if (!this.#mayCarry(connection, client, isOver)) continue;
       const below = connection.isLate ? leastShared : sharedBelow;
       if (connection.ahead < Math.max(1, below * part)) return connection;
     }
@@ -254,7 +281,9 @@ class TcpPool implements ConnectionOwner {
     if (this.#closed) return;
     const nowMs = this.#clock.nowMs();
     this.#expire(nowMs);
-    for (const connection of this.#connections) connection.look(nowMs);
+    for (const connection of [...this.#connections]) connection.look(nowMs);
+    this.#slow.clear();
+    for (const { holder } of this.#connections) if (holder !== undefined) this.#slow.add(holder);
     this.#moveHeld();
     this.progressed();
     if (!this.#waiting.isEmpty || this.#connections.some(({ ahead }) => ahead > 0)) this.#lookSoon();
@@ -264,11 +293,17 @@ class TcpPool implements ConnectionOwner {
   #moveHeld(): void {
     for (const connection of [...this.#connections]) {
       if (!connection.isStuck) continue;
+      const staying = new Set<string>();
       for (const query of [...connection.held()]) {
+        const { client } = query;
         if (this.#movesSaved < 1) return;
-        const to = this.#free();
+        if (staying.has(client)) continue;
+        const to = this.#free(client);
         const isEmpty = to === 'new' || to?.ahead === 0;
-        if (to === undefined || (query.wasMoved && !isEmpty) || !query.mayRepeat()) break;
+        if (to === undefined || (query.wasMoved && !isEmpty) || !query.mayRepeat()) {
+          staying.add(client);
+          continue;
+        }
         query.wasMoved = true;
         this.#movesSaved -= 1;
         this.#place(query);
