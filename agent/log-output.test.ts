@@ -1,7 +1,7 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, constants, mkdtempSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
 import { after, afterEach, suite, test } from 'node:test';
@@ -9,6 +9,7 @@ import { FakeClock } from '../test/fake/clock.ts';
 import { buildQuery } from '../test/fake/message.ts';
 import { eventually } from '../test/tools/eventually.ts';
 import { RunFolder } from '../test/tools/run-folder.ts';
+import { openLog } from './log.ts';
 import { LogOutput, withoutWaiting } from './log-output.ts';
 
 const withinMs = 20_000;
@@ -234,3 +235,16 @@ async function flood(port: number, queries: number): Promise<void> {
     socket.destroy();
   }
 }
+
+test('a level that leaves out the usual lines leaves those about queries, which a profile has asked for', () => {
+  const path = join(folder.path, 'lines');
+  const fd = openSync(path, 'w');
+  const { log, queries } = openLog('warn', new FakeClock(), fd);
+  log.info('usual');
+  queries.write({ name: 'www.example.' }, 0);
+  queries.flush();
+  closeSync(fd);
+  const written = readFileSync(path, 'utf8');
+  match(written, /"name":"www\.example\."/);
+  equal(written.includes('usual'), false);
+});

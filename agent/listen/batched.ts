@@ -184,7 +184,10 @@ class BatchedListener implements Listener, Sender {
 
   send(to: number | Peer, message: Buffer, length: number): void {
     this.#open -= 1;
-    if (this.#closed) return;
+    if (this.#closed) {
+      this.unsent();
+      return;
+    }
     this.#datagrams.send(this, to, message, length);
     // Those of a batch go when it has been served; those that come later, once a turn.
     if (typeof to !== 'number') this.#afterThis();

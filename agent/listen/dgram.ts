@@ -36,12 +36,12 @@ export function openDgram(at: ListenAddress, serve: ServePacket, tell: TellMisha
 
 class DgramReply implements Reply {
   readonly overTcp = false;
-  readonly #socket: Socket;
+  readonly #listener: DgramListener;
   readonly #remote: RemoteInfo;
   readonly #open: Set<DgramReply>;
 
-  constructor(socket: Socket, remote: RemoteInfo, open: Set<DgramReply>) {
-    this.#socket = socket;
+  constructor(listener: DgramListener, remote: RemoteInfo, open: Set<DgramReply>) {
+    this.#listener = listener;
     this.#remote = remote;
     this.#open = open;
     open.add(this);
@@ -57,8 +57,7 @@ class DgramReply implements Reply {
 
   send(message: Buffer, length: number): void {
     this.#open.delete(this);
-    // The send may be queued in the socket, and the message's buffer is used again at once: it needs a copy.
-    this.#socket.send(Buffer.from(message.subarray(0, length)), this.#remote.port, this.#remote.address);
+    this.#listener.send(message, length, this.#remote);
   }
 }
 
@@ -67,22 +66,35 @@ class DgramListener implements Listener {
   readonly steer: Listener['steer'];
   readonly #socket: Socket;
   readonly #open = new Set<DgramReply>();
+  readonly #tell: TellMishap;
+  readonly #onSent = (error: Error | null) => {
+    if (error) this.#tell('unsent');
+  };
   #received = 0;
+  #closed = false;
 
   constructor(socket: Socket, serve: ServePacket, tell: TellMishap, fd: number | undefined) {
     this.#socket = socket;
+    this.#tell = tell;
     this.port = socket.address().port;
     this.steer = fd === undefined ? undefined : (index) => steer(fd, index);
     socket.on('message', (packet, remote) => {
       this.#received += 1;
       if (remote.port === 0) tell('forged');
-      else serve(packet, new DgramReply(socket, remote, this.#open));
+      else serve(packet, new DgramReply(this, remote, this.#open));
     });
+  }
+
+  send(message: Buffer, length: number, { port, address }: RemoteInfo): void {
+    if (this.#closed) this.#tell('unsent');
+    // The send may be queued in the socket, and the message's buffer is used again at once: it needs a copy.
+    else this.#socket.send(Buffer.from(message.subarray(0, length)), port, address, this.#onSent);
   }
 
   async close(graceMs: number): Promise<void> {
     const queued = () => this.#open.size + this.#socket.getSendQueueCount();
     await drained(graceMs, () => this.#received, queued);
+    this.#closed = true;
     await new Promise<void>((resolve) => this.#socket.close(() => resolve()));
   }
 }

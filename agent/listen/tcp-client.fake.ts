@@ -16,11 +16,14 @@ export const room = { connection: 1e9, client: 1e9, all: 1e9 };
 export const opened: { listeners: Listener[]; sockets: Socket[] } = { listeners: [], sockets: [] };
 /** What the listeners have told. */
 export const mishaps: Mishap[] = [];
+/** What a connection of an earlier test tells, as it goes, is not for this one. */
+let tests = 0;
 
 afterEach(async () => {
   for (const socket of opened.sockets) socket.destroy();
   await Promise.all(opened.listeners.map((listener) => listener.close(0)));
   for (const list of [opened.listeners, opened.sockets, mishaps]) list.length = 0;
+  tests += 1;
 });
 
 export async function listen(
@@ -28,7 +31,11 @@ export async function listen(
   bounds: Partial<TcpBounds> = {},
   load = new TcpLoad({ idleTimeoutMs: longMs, drainIdleMs: longMs, ...bounds }),
 ): Promise<Listener> {
-  const listener = await openTcp(loopback, serve, (what) => mishaps.push(what), load);
+  const own = tests;
+  const tell = (what: Mishap) => {
+    if (own === tests) mishaps.push(what);
+  };
+  const listener = await openTcp(loopback, serve, tell, load);
   opened.listeners.push(listener);
   return listener;
 }

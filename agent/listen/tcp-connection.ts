@@ -6,6 +6,21 @@ import { setU16, u16 } from '../wire/octets.ts';
 import type { Mishap, ServePacket, TellMishap } from './listener.ts';
 import { type Load, longPartBytes, type Sharer, type TcpLoad } from './tcp-load.ts';
 
+const nothing = Buffer.alloc(0);
+/** What is kept of a chunk is copied where it is at most such a part of it. */
+const copiedPart = 1 / 4;
+
+/** A few octets must not hold a whole chunk; and many, of which each answer lets one query go, are not to be copied each time. */
+export function kept(data: Buffer, from: number): Buffer {
+  if (from === data.length) return nothing;
+  const rest = data.subarray(from);
+  if (rest.length > data.buffer.byteLength * copiedPart) return rest;
+  // Of its own: memory that is shared with others would be held as well.
+  const own = Buffer.allocUnsafeSlow(rest.length);
+  rest.copy(own);
+  return own;
+}
+
 /** Hundreds of thousands of these are made in a second: they carry no functions. */
 class TcpReply implements Reply {
   readonly overTcp = true;
@@ -42,7 +57,7 @@ export class TcpConnection implements Sharer {
   readonly #serve: ServePacket;
   readonly #load: TcpLoad;
   readonly #tell: TellMishap;
-  #received: Buffer = Buffer.alloc(0);
+  #received: Buffer = nothing;
   #waiting = 0;
   /** Octets of answers that are charged to this connection. */
   #backlogBytes = 0;
@@ -64,8 +79,9 @@ export class TcpConnection implements Sharer {
   readonly #look = () => this.#beIdleIfDue();
   readonly #onTurn = () => this.#flush();
   readonly #onChunk = (chunk: Buffer) => this.#read(chunk);
-  readonly #onWritten = () => {
-    this.#takenAtMs = this.#activeAtMs = this.#load.clock.nowMs();
+  readonly #onWritten = (error?: Error | null) => {
+    if (error) this.#tell('unsent');
+    else this.#takenAtMs = this.#activeAtMs = this.#load.clock.nowMs();
   };
 
   constructor(
@@ -191,7 +207,7 @@ export class TcpConnection implements Sharer {
       this.#take(data.subarray(at + 2, end));
       at = end;
     }
-    this.#received = data.subarray(at);
+    this.#received = kept(data, at);
     this.#taking = false;
     if (this.#isFull()) this.#socket.pause();
     else this.#seePart(at > 0);

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { FakeClock } from '../../test/fake/clock.ts';
 import { eventually } from '../../test/tools/eventually.ts';
 import { bystander, Client, echo, frame, held, listen, longMs, mishaps, room, send } from './tcp-client.fake.ts';
+import { kept } from './tcp-connection.ts';
 import { type TcpBounds, TcpLoad } from './tcp-load.ts';
 
 /** A connection on which one query has been answered. */
@@ -121,6 +122,9 @@ test('queries that are dropped leave room for others', async () => {
 const answer = 'x'.repeat(60_000);
 
 /** Asks for 60 MB on one connection and reads nothing. */
+/** Without the answers that a connection has left. */
+const cuts = () => mishaps.filter((what) => what !== 'unsent');
+
 async function mute(port: number, address?: string): Promise<Client> {
   const client = new Client(port, address);
   await once(client.socket, 'connect');
@@ -164,7 +168,7 @@ test('a client that reads nothing is closed like an idle one, and told apart fro
   });
   const client = await mute(port);
   while (mishaps.length === 0) await new Promise(setImmediate);
-  assert.deepEqual(mishaps, ['unread']);
+  assert.deepEqual(cuts(), ['unread']);
   client.socket.destroy();
 });
 
@@ -200,7 +204,7 @@ test('who reads nothing has ten seconds, however much of it the kernel has taken
   await clock.advance(9_999);
   assert.deepEqual(mishaps, []);
   await clock.advance(1);
-  assert.deepEqual([mishaps, load.all.backlogBytes], [['unread'], 0]);
+  assert.deepEqual([cuts(), load.all.backlogBytes], [['unread'], 0]);
 });
 
 test('so has who asks on and reads nothing, and who reads a little now and then', async () => {
@@ -213,7 +217,7 @@ test('so has who asks on and reads nothing, and who reads a little now and then'
     assert.deepEqual(mishaps, [], `${second} s`);
   }
   await clock.advance(1_000);
-  assert.deepEqual(mishaps, ['unread']);
+  assert.deepEqual(cuts(), ['unread']);
 });
 
 test('who takes what waits within ten seconds has ten more for the rest', async () => {
@@ -248,7 +252,7 @@ test('so has who takes some of it, and stops again', async () => {
   await clock.advance(9_999);
   assert.deepEqual(mishaps, []);
   await clock.advance(1);
-  assert.deepEqual(mishaps, ['unread']);
+  assert.deepEqual(cuts(), ['unread']);
 });
 
 test('an idle connection has ten seconds from its last query', async () => {
@@ -352,4 +356,22 @@ test('an answer whose connection is gone is told', async () => {
   await bystander(port);
   send(queries[0] as (typeof queries)[0], 'answer');
   assert.deepEqual(mishaps, ['unsent']);
+});
+
+test('so are those that had not left when the client was gone', async () => {
+  const { port } = await listen((_packet, reply) => reply.send(Buffer.from(answer), answer.length));
+  const client = await mute(port);
+  await bystander(port);
+  client.socket.resetAndDestroy();
+  await client.until(() => client.ended);
+  while (mishaps.length === 0) await bystander(port);
+  assert.deepEqual(new Set(mishaps), new Set(['unsent']));
+});
+
+test('what is left of a chunk holds little more memory than it has octets, and is not copied for each query that goes', () => {
+  const chunk = Buffer.from(new ArrayBuffer(65_536));
+  const heldBy = (from: number) => kept(chunk, from).buffer.byteLength;
+  assert.deepEqual([heldBy(65_536), heldBy(65_500)], [0, 36]);
+  assert.deepEqual([...kept(chunk.fill('x', 65_500), 65_500)], Array(36).fill(0x78));
+  assert.equal(kept(chunk, 30).buffer, chunk.buffer);
 });

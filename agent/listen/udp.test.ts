@@ -161,6 +161,24 @@ for (const [way, openUdp, skip] of [
       assert.equal(await answer, 'here');
     });
 
+    test('an answer that the kernel does not take is told of once, and one that comes after the close is, too', async () => {
+      const told: string[] = [];
+      const waiting: Reply[] = [];
+      const serve: ServePacket = (_packet, reply) => waiting.push(reply);
+      const listener = await openUdp(loopback, serve, (what) => told.push(what));
+      const socket = await client(listener.port);
+      socket.send('one');
+      socket.send('two');
+      while (waiting.length < 2) await new Promise((resolve) => setImmediate(resolve));
+      // More than a datagram has room for.
+      waiting[0]?.send(Buffer.alloc(65_530), 65_530);
+      while (told.length === 0) await new Promise((resolve) => setImmediate(resolve));
+      await listener.close(20);
+      assert.deepEqual(told, ['unsent']);
+      waiting[1]?.send(Buffer.from('late'), 4);
+      assert.deepEqual(told, ['unsent', 'unsent']);
+    });
+
     test('a port in use: the message names port, transport and how to find who has it', async () => {
       const listener = await openUdp(loopback, echo);
       listeners.push(listener);
