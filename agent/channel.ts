@@ -12,6 +12,8 @@ export interface Desired {
   config: NodeConfig;
   listen: ListenAddresses;
   destinations: Destinations;
+  /** Of packets, where rules look at them: of the agent's own queries upstream, and of queries that lead to it. */
+  marks?: { own: number; intercept: number };
 }
 
 export type ToServing =

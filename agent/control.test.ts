@@ -11,6 +11,7 @@ import type { Desired, Outcome, ToControl, ToServing } from './channel.ts';
 import type { ConfigSink } from './config/config-source.ts';
 import { Control } from './control.ts';
 import { type Arrangement, Interceptor } from './datapath/interceptor.ts';
+import { usualNames } from './datapath/names.ts';
 import { parseAgentOptions } from './options.ts';
 import { queryLogMemory } from './query-log.ts';
 import type { Probed } from './trial/trial.ts';
@@ -193,6 +194,27 @@ suite('the control worker', () => {
     outcome({ listening });
     await eventually('the report', withinMs, () => reports.length === 3);
     deepEqual(reports.at(-1)?.listening, listening);
+  });
+
+  test('the same under other names in the kernel is put there, and its marks are handed over', async (context) => {
+    const { desired, reports, offer, outcome, comes } = await start('nameserver 192.0.2.1');
+    let names = usualNames;
+    const arrange = async (): Promise<Arrangement> => {
+      return { listen: {}, plan: { addresses: [], backends: { cluster: [], node: [] }, clusterDns: [] }, names };
+    };
+    context.mock.method(Interceptor.prototype, 'arrange', arrange);
+    const commit = context.mock.method(Interceptor.prototype, 'commit');
+    offer([]);
+    await comes(1);
+    deepEqual(desired[0]?.desired?.marks, usualNames.marks);
+    outcome({ listening });
+    await eventually('the report', withinMs, () => reports.length === 1);
+    names = { ...usualNames, table: 'foo' };
+    offer([]);
+    await comes(2);
+    outcome({ listening });
+    await eventually('the second commit', withinMs, () => commit.mock.callCount() === 2);
+    deepEqual(commit.mock.calls[1]?.arguments[0].names, names);
   });
 
   test('tries again where a socket could not be opened, and not where the configuration is wrong', async () => {

@@ -11,6 +11,7 @@ import type { ConfigSink, ConfigSource, Offer } from './config/config-source.ts'
 import { ResolvConf, resolvConfPath } from './config/resolv-conf.ts';
 import type { Interception } from './datapath/datapath.ts';
 import { type Arrangement, Interceptor } from './datapath/interceptor.ts';
+import { nodeNames } from './datapath/node-names.ts';
 import type { Figures } from './figures.ts';
 import { serveHealth } from './health.ts';
 import type { ListenAddresses } from './listen/listeners.ts';
@@ -87,11 +88,11 @@ export class Control implements ConfigSink {
     this.#metrics = new Metrics(version, lost);
     this.#ready = new ReadyFile(options.readyFile);
     this.#source = openSource(this);
+    const key = Buffer.from(startKey);
+    const around = { given: options.names, startKey: key, clock: systemClock, log };
+    const names = nodeNames(options.keepsState ? options.stateDir : undefined, around);
     this.#interceptor = new Interceptor({
-      names: options.datapath ? options.names : undefined,
-      startKey: Buffer.from(startKey),
-      clock: systemClock,
-      log,
+      ...{ names, isOff: !options.datapath, startKey: key, clock: systemClock, log },
       isServing: async (timeoutMs) => (await this.#alive(timeoutMs)) === undefined,
       received: () => this.#metrics.received,
       loops: () => this.#metrics.loops,
@@ -176,7 +177,8 @@ export class Control implements ConfigSink {
     const offered = this.#offered;
     const arrangement = offered && (await this.#arrange(offered));
     const desired = arrangement && this.#desire(offered, arrangement);
-    if (this.#number > 0 && isDeepStrictEqual(desired, this.#desired)) return;
+    const isOfSameNames = isDeepStrictEqual(arrangement?.names, this.#arrangement?.names);
+    if (this.#number > 0 && isOfSameNames && isDeepStrictEqual(desired, this.#desired)) return;
     this.#desired = desired;
     this.#arrangement = arrangement;
     // Nobody is led to a socket that is about to close, nor before there is one.
@@ -196,7 +198,7 @@ export class Control implements ConfigSink {
   }
 
   /** The agent never asks itself: addresses of its own that this configuration listens on are no resolvers of the node. */
-  #desire({ config, clusterDns }: Offer, { listen, plan }: Arrangement): Desired {
+  #desire({ config, clusterDns }: Offer, { listen, plan, names }: Arrangement): Desired {
     const others = new Set(plan.addresses.filter(({ own }) => !own).map(({ address }) => address));
     const own = Object.values(listen)
       .flat()
@@ -207,7 +209,7 @@ export class Control implements ConfigSink {
     }
     this.#leftOut = leftOut;
     const nodeDns = this.#nodeDns.filter((server) => !leftOut.includes(server));
-    return { config, listen, destinations: { clusterDns, nodeDns } };
+    return { config, listen, destinations: { clusterDns, nodeDns }, ...(names && { marks: names.marks }) };
   }
 
   #inOrder(deed: () => Promise<void>): void {

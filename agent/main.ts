@@ -37,7 +37,7 @@ export interface ServingOptions {
   thread: ControlThread;
   /** What `id.server` answers with. */
   nodeName: string;
-  /** Packet marks: of the agent's own queries upstream, and of queries that lead to it. Undefined: nothing is marked. */
+  /** Packet marks until a configuration has others: of the agent's own queries upstream, and of queries that lead to it. Undefined: nothing is marked. */
   marks?: { own: number; intercept: number } | undefined;
   /** Where the cache is kept for the next agent; undefined: nowhere. */
   stateDir?: string | undefined;
@@ -66,6 +66,7 @@ class Agent {
   readonly #queryLines: QueryLogWriter;
   #stopping = false;
   #code = 0;
+  #marks: ServingOptions['marks'];
   #withdrawn = () => {};
   #lastWait: NodeJS.Timeout | undefined;
   #everServed = false;
@@ -84,16 +85,26 @@ class Agent {
     });
     const cache = new ResponseCache(cacheBytes);
     const cacheCounts = updateCacheTally(cache, this.#tallies, clock);
-    const { nodeName, marks, thread } = options;
+    const { nodeName, thread } = options;
+    this.#marks = options.marks;
     const { startKey } = thread;
     this.#queryLines = new QueryLogWriter(thread.queryLog, () => this.#tell({ kind: 'queries' }));
+    const own = () => this.#marks?.own ?? 0;
     const sockets = new UdpSockets();
-    const outgoing = sockets.counted(marks === undefined ? unmarked : marked(marks.own));
+    const outgoing = sockets.counted(options.marks === undefined ? unmarked : marked(own));
     const transport = transportOver(clock, countingConnections(outgoing, this.#tallies));
     const builder = new Builder(nodeName, cache, transport, clock, this.#tallies, Math.random, startKey, sockets);
-    const proof = marks && { startKey, openTransport: () => loopbackTransport(clock, marks.intercept) };
+    const openTransport = () => loopbackTransport(clock, this.#marks?.intercept ?? 0);
+    const proof = options.marks && { startKey, openTransport };
     // Its questions go to our own listeners, which are no upstream.
-    this.#swap = new Swap(builder, clock, networkTransport(clock, marks?.own), this.#tallies, this.#serverLog(), proof);
+    this.#swap = new Swap(
+      builder,
+      clock,
+      networkTransport(clock, options.marks && own),
+      this.#tallies,
+      this.#serverLog(),
+      proof,
+    );
     this.#tellOverruns(clock);
     if (!hasBatches()) this.#log('info', oneByOne, {});
     if (options.stateDir === undefined) return;
@@ -188,6 +199,8 @@ class Agent {
       await this.#swap.close();
       return { listening: [] };
     }
+    // Where they change nothing is led here meanwhile.
+    if (this.#marks !== undefined) this.#marks = desired.marks ?? this.#marks;
     const isKept = desired.config.cache?.warmRestart ?? true;
     try {
       await this.#swap.apply(desired, async () => (isKept ? this.#warmRestart?.restore() : undefined));

@@ -40,6 +40,7 @@ export interface AgentOptions {
 export class OptionError extends Error {}
 
 const metricsPort = 9353;
+export const usualStateDir = '/var/lib/localdns';
 
 /** Throws an {@link OptionError} that names the option. */
 export function parseAgentOptions(argv: readonly string[], env: NodeJS.ProcessEnv): AgentOptions {
@@ -83,7 +84,7 @@ export function parseAgentOptions(argv: readonly string[], env: NodeJS.ProcessEn
           port: portOf(values['metrics-port']),
         }),
     ),
-    stateDir: values['state-dir'] ?? '/var/lib/localdns',
+    stateDir: values['state-dir'] ?? usualStateDir,
     keepsState: !standalone || values['state-dir'] !== undefined,
     resolvConf: values['resolv-conf'],
     readyFile: values['ready-file'],

@@ -7,7 +7,7 @@ import { conclusion } from './preflight.ts';
 
 const service = '10.96.0.10';
 const own = ['169.254.10.11', 'fdcd:6c64:6e73::11'];
-const wanted = { listen: [], own, others: [service], tracked: [], names: usualNames };
+const wanted = { listen: [], own, others: [service], tracked: [], names: usualNames, otherNames: [] };
 const clusterDNS = { namespace: 'kube-system', service: 'kube-dns', addresses: [service] };
 
 function blocking(check: string, address?: string): Finding {

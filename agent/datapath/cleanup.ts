@@ -1,8 +1,10 @@
 /** Takes everything of ours out of the kernel, whoever made it and however that one ended. */
+import { isDeepStrictEqual } from 'node:util';
 import type { Libc } from '../libc.ts';
 import { forgetConnections } from './conntrack.ts';
 import { families, nftFamily } from './family.ts';
 import { type DatapathNames, isOurTable } from './names.ts';
+import type { NamesFile } from './names-file.ts';
 import { isNetlinkError } from './netlink.ts';
 import { list, NftError, type RunNft, runNft as realNft } from './nft.ts';
 import { PolicyRouting } from './routing.ts';
@@ -15,35 +17,45 @@ export interface Cleaned {
   readonly inUse: readonly string[];
 }
 
-/** Rejects with an NftError or a NetlinkError where the kernel, or nft, says no. */
-export async function cleanUp(names: DatapathNames, libc: Libc, runNft: RunNft = realNft): Promise<Cleaned> {
-  const tables = ourTables(await tableNames(runNft), names);
+/**
+ * Under these names, and under all that agents of this node have had; the file goes with the last of it. Rejects with an NftError or
+ * a NetlinkError where the kernel, or nft, says no, and as the file system does where the file is there and cannot be used.
+ */
+export async function cleanUp(
+  given: DatapathNames,
+  file: Pick<NamesFile, 'read' | 'write'>,
+  libc: Libc,
+  runNft: RunNft = realNft,
+): Promise<Cleaned> {
+  const standing = (await file.read()).map((each) => each.names);
+  const all = [given, ...standing.filter((names) => !isDeepStrictEqual(names, given))];
+  const tables = [...new Set((await tableNames(runNft)).flatMap((table) => ourTable(table, all)))];
   const removed: string[] = [];
   const inUse: string[] = [];
   // First those of agents: one that cannot be removed belongs to a process that lives, and needs all the rest.
-  for (const table of tables.filter((each) => !isFallback(each, names.table))) {
+  for (const table of tables.filter((each) => !isFallback(each, all))) {
     (await removeTable(table, runNft)) ? removed.push(`table ${table}`) : inUse.push(`table ${table}`);
   }
   if (inUse.length > 0) return { removed, inUse };
 
-  const fallbacks = tables.filter((each) => isFallback(each, names.table));
+  const fallbacks = tables.filter((each) => isFallback(each, all));
   const addresses = await ownAddresses(fallbacks, runNft);
   for (const table of fallbacks) if (await removeTable(table, runNft)) removed.push(`table ${table}`);
-  removed.push(...removeRouting(names, libc));
+  for (const names of all) removed.push(...removeRouting(names, libc));
   const forgotten = addresses.length > 0 ? forgetConnections(libc, addresses) : 0;
   if (forgotten > 0) removed.push(`${forgotten} conntrack entries of ${addresses.join(', ')}`);
+  if (standing.length > 0) await file.write([]);
   return { removed, inUse };
 }
 
-function ourTables(tables: readonly TableName[], names: DatapathNames): string[] {
+function ourTable({ family, name }: TableName, all: readonly DatapathNames[]): string[] {
   const possible: readonly string[] = [...Object.values(nftFamily), 'inet'];
-  return tables
-    .filter(({ family, name }) => possible.includes(family) && isOurTable(name, names))
-    .map(({ family, name }) => `${family} ${name}`);
+  const isOurs = possible.includes(family) && all.some((names) => isOurTable(name, names));
+  return isOurs ? [`${family} ${name}`] : [];
 }
 
-function isFallback(table: string, name: string): boolean {
-  return table === `${nftFamily[4]} ${name}` || table === `${nftFamily[6]} ${name}`;
+function isFallback(table: string, all: readonly DatapathNames[]): boolean {
+  return all.some((names) => Object.values(nftFamily).some((family) => table === `${family} ${names.table}`));
 }
 
 /** False where it is another process's own (NFT_TABLE_F_OWNER). */

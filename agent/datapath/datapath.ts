@@ -107,6 +107,11 @@ export class Datapath {
     };
   }
 
+  /** Whether its rules are in the kernel, as far as they shall be. */
+  get stands(): boolean {
+    return this.#trouble === undefined && this.#rules.families.length > 0;
+  }
+
   /**
    * Before sockets open and close for `plan`: marked packets reach the addresses that are to come, and those that go are not
    * intercepted any more. What the kernel refuses is told by the condition, and tried again.

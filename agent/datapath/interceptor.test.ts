@@ -9,10 +9,12 @@ import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Interception } from './datapath.ts';
 import { Interceptor } from './interceptor.ts';
-import { usualNames } from './names.ts';
+import { type DatapathNames, usualNames } from './names.ts';
+import { nodeNames } from './node-names.ts';
 import type { InterfaceAddress, NodeFacts, Wanted } from './preflight/facts.ts';
 
 const service = '10.96.0.10';
+const startKey = Buffer.alloc(32);
 const [listener] = sampleConfig().listeners;
 assert.ok(listener);
 const config = sampleConfig({
@@ -40,6 +42,12 @@ class Scene {
   /** What the last arrangement listens on; it is made again on every chance. */
   listening: Promise<string[]> = Promise.resolve([]);
 
+  /** Those of an agent that lives beside, until it has ended. */
+  othersNames: DatapathNames | undefined;
+  /** What the last look was for, and the arrangement that came of it. */
+  wanted: Wanted | undefined;
+  names: DatapathNames | undefined;
+
   constructor() {
     const clock: Clock = {
       nowMs: () => this.nowMs,
@@ -50,14 +58,29 @@ class Scene {
       },
     };
     const note = (_fields: object, message: string) => void this.logged.push(message);
+    const log = { info: () => {}, warn: note, error: note } as unknown as Log;
     this.#interceptor = new Interceptor({
-      ...{ names: usualNames, startKey: Buffer.alloc(32), clock },
-      log: { info: () => {}, warn: note, error: note } as unknown as Log,
+      ...{
+        names: {
+          given: usualNames,
+          startId: () => 0,
+          othersThan: (names) =>
+            [usualNames, ...(this.othersNames ? [this.othersNames] : [])].filter((n) => n !== names),
+          choose: async () => this.othersNames ?? usualNames,
+          note: async () => {},
+          removeOthers: async () => {},
+        },
+        isOff: false,
+        startKey,
+        clock,
+        log,
+      },
       ...{ isServing: async () => true, received: () => 0, loops: () => 0, onMisled: () => {}, onDescriptor: () => {} },
       onChange: (interception) => this.said.push(interception),
       onChance: () => this.arrange(),
       look: async (wanted) => {
         this.looks += 1;
+        this.wanted = wanted;
         return nodeWith(wanted, this.addresses);
       },
     });
@@ -66,7 +89,10 @@ class Scene {
   arrange(): void {
     this.listening = this.#interceptor
       .arrange(config, { clusterDns: [], nodeDns: [], given: {} })
-      .then(({ plan }) => plan.addresses.map(({ address }) => address));
+      .then(({ plan, names }) => {
+        this.names = names;
+        return plan.addresses.map(({ address }) => address);
+      });
   }
 
   async pass(milliseconds: number): Promise<void> {
@@ -121,6 +147,22 @@ suite('what is in the way', () => {
   });
 });
 
+test('under the names of an agent that lives beside it looks at the node, and under its own as soon as that one has ended', async () => {
+  const scene = new Scene();
+  const beside: DatapathNames = { ...usualNames, table: 'beside' };
+  scene.othersNames = beside;
+  scene.arrange();
+  await scene.listening;
+  assert.deepEqual([scene.names, scene.wanted?.names, scene.wanted?.otherNames], [beside, beside, [usualNames]]);
+  await scene.pass(500);
+  assert.equal(scene.looks, 1);
+  scene.othersNames = undefined;
+  await scene.pass(500);
+  await eventually('the names that were given', 1_000, () => scene.names === usualNames);
+  assert.deepEqual([scene.looks, scene.wanted?.names], [2, usualNames]);
+  assert.equal(scene.timers, 0);
+});
+
 test('where nothing is intercepted its servers are looked at for loops all the same, each minute, until it is at an end', async (t) => {
   const server = createSocket('udp4').bind(0, '127.0.0.1');
   t.after(() => server.close());
@@ -133,9 +175,10 @@ test('where nothing is intercepted its servers are looked at for loops all the s
   const clock = new FakeClock();
   const logged: string[] = [];
   let loops = 0;
+  const log = { info: () => {}, error: ({ reason }: { reason: string }) => logged.push(reason) } as unknown as Log;
   const interceptor = new Interceptor({
-    ...{ names: undefined, startKey: Buffer.alloc(32), clock, isServing: async () => true, received: () => 0 },
-    log: { info: () => {}, error: ({ reason }: { reason: string }) => logged.push(reason) } as unknown as Log,
+    ...{ names: nodeNames(undefined, { given: usualNames, startKey, clock, log }), isOff: true, startKey, clock, log },
+    ...{ isServing: async () => true, received: () => 0 },
     ...{ loops: () => loops, onMisled: () => {}, onDescriptor: () => {}, onChange: () => {}, onChance: () => {} },
   });
   const arrangement = await interceptor.arrange(config, { clusterDns: [], nodeDns: [], given: {} });

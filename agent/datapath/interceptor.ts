@@ -15,6 +15,7 @@ import { Datapath, type DatapathFacts, type Interception, loopFound } from './da
 import { Heartbeat } from './heartbeat.ts';
 import { LoopProbe } from './loop-probe.ts';
 import type { DatapathNames } from './names.ts';
+import type { NodeNames } from './node-names.ts';
 import { NodeRules } from './node-rules.ts';
 import { type DatapathPlan, listenAddresses, type PlanFacts, planDatapath } from './plan.ts';
 import { type NodeFacts, type Wanted, wantedOf } from './preflight/facts.ts';
@@ -26,10 +27,13 @@ import { type Clearance, clearance, preflight } from './preflight.ts';
 const lookAgainMs = 30_000;
 /** Where nothing is intercepted no heartbeat looks for loops. */
 const loopLookMs = 1_000;
+/** How soon an agent that lived under other names is seen to have ended. */
+const otherNamesMs = 500;
 
 export interface InterceptorParts {
-  /** Undefined: switched off by option. */
-  names: DatapathNames | undefined;
+  names: Pick<NodeNames, keyof NodeNames>;
+  /** By option: what agents of before have left in the kernel goes, and nothing is put there. */
+  isOff: boolean;
   startKey: Buffer;
   clock: Clock;
   log: Log;
@@ -52,19 +56,36 @@ export interface InterceptorParts {
 export interface Arrangement {
   listen: ListenAddresses;
   plan: DatapathPlan;
+  /** Undefined: nothing of the kernel's is used. */
+  names?: DatapathNames;
+}
+
+/** What is in the kernel, and under which names. */
+interface Standing {
+  names: DatapathNames;
+  datapath: Datapath;
+  loopProbe: LoopProbe;
 }
 
 export type ArrangementFacts = Pick<PlanFacts, 'clusterDns' | 'nodeDns'> & { given: ListenAddresses };
 
 export class Interceptor {
   readonly #parts: InterceptorParts;
-  readonly #loopProbe: LoopProbe;
   /** Without a mark, which nobody looks for and which takes a privilege. */
   readonly #plainLoopProbe: LoopProbe;
   #loopLook: Timer | undefined;
-  #datapath: Datapath | undefined;
+  #standing: Standing | undefined;
+  /** Intercepts nothing any more, and goes once what follows it stands. */
+  #before: Standing | undefined;
+  #otherNames: Timer | undefined;
   #cleared:
-    | (Clearance & { wanted: DatapathPlan; hasIpv6: boolean; findings: readonly Finding[]; atMs: number })
+    | (Clearance & {
+        wanted: DatapathPlan;
+        names: DatapathNames;
+        hasIpv6: boolean;
+        findings: readonly Finding[];
+        atMs: number;
+      })
     | undefined;
   #chance: Timer | undefined;
   #committed: DatapathPlan | undefined;
@@ -73,59 +94,75 @@ export class Interceptor {
 
   constructor(parts: InterceptorParts) {
     this.#parts = parts;
-    this.#loopProbe = new LoopProbe(parts.startKey, parts.names?.marks.own ?? 0, parts.loops, parts.clock);
     this.#plainLoopProbe = new LoopProbe(parts.startKey, undefined, parts.loops, parts.clock);
   }
 
   /** Intercepting means all that was wanted, as in the condition: the datapath knows nothing of what was excluded before. */
   get facts(): DatapathFacts | undefined {
-    const facts = this.#datapath?.facts;
+    const facts = this.#standing?.datapath.facts;
     return facts && { ...facts, intercepting: this.#found?.intercepting ?? false };
   }
 
   /** Looks at the node where that is new; never rejects. */
   async arrange(config: NodeConfig, { clusterDns, nodeDns, given }: ArrangementFacts): Promise<Arrangement> {
-    const names = new Set(Object.keys(given) as ListenerName[]);
+    const listeners = new Set(Object.keys(given) as ListenerName[]);
     const facts = (barred: ReadonlySet<string>, ipv6: boolean): PlanFacts => ({
-      ...{ clusterDns, nodeDns, given: names, ipv6, barred },
+      ...{ clusterDns, nodeDns, given: listeners, ipv6, barred },
     });
     const wanted = planDatapath(config, facts(new Set(), true));
     if (wanted.addresses.length === 0) {
       this.#say({ intercepting: false, reason: reasons.notWanted, message: 'no listener has an address to intercept' });
       return { listen: given, plan: wanted };
     }
-    if (this.#parts.names === undefined) {
+    if (this.#parts.isOff) {
       const message = 'switched off by the option --no-datapath';
       return this.#plainly(wanted, given, { intercepting: false, reason: reasons.notWanted, message });
     }
-    const { obstacle, excluded, hasIpv6 } = await this.#clear(wanted, given, this.#parts.names);
+    const names = await this.#parts.names.choose();
+    this.#watchOtherNames(names);
+    const { obstacle, excluded, hasIpv6 } = await this.#clear(
+      wanted,
+      given,
+      names,
+      this.#parts.names.othersThan(names),
+    );
     if (obstacle !== undefined) {
-      return this.#plainly(wanted, given, { intercepting: false, reason: obstacle.reason, message: obstacle.message });
+      const why = { intercepting: false, reason: obstacle.reason, message: obstacle.message };
+      return { ...this.#plainly(wanted, given, why), names };
     }
     const first = [...excluded.values()][0];
     this.#excluded = first && { intercepting: false, reason: first.reason, message: first.message };
     const plan = planDatapath(config, facts(new Set(excluded.keys()), hasIpv6));
-    return { listen: listenAddresses(plan, given), plan };
+    return { listen: listenAddresses(plan, given), plan, names };
   }
 
   /** Before the sockets of an arrangement open. */
-  async prepare({ plan }: Arrangement): Promise<void> {
-    if (plan.addresses.length > 0) await this.#open()?.prepare(plan);
+  async prepare({ plan, names }: Arrangement): Promise<void> {
+    if (plan.addresses.length === 0 || names === undefined) return;
+    await this.#parts.names.note(names);
+    await (await this.#open(names))?.datapath.prepare(plan);
+    await this.#tidy();
   }
 
   /** The sockets of an arrangement are open, and no others. */
-  async commit({ plan }: Arrangement, upstreams: readonly string[]): Promise<void> {
+  async commit({ plan, names }: Arrangement, upstreams: readonly string[]): Promise<void> {
     this.#committed = plan;
     this.#loopLook?.cancel();
     const servers = upstreams.flatMap((text) => parseEndpoint(text) ?? []);
-    if (plan.addresses.length === 0) {
+    if (plan.addresses.length === 0 || names === undefined) {
       this.#plainLoopProbe.watch(servers);
       this.#lookForLoops();
-      await this.#datapath?.remove();
+      await this.#standing?.datapath.remove();
+      if (!this.#parts.isOff) return;
+      // Where it listens, a fallback would lead queries away.
+      await this.#tidy();
+      this.#watchOtherNames(undefined);
       return;
     }
-    this.#loopProbe.watch(servers);
-    await this.#open()?.commit(plan);
+    const standing = await this.#open(names);
+    standing?.loopProbe.watch(servers);
+    await standing?.datapath.commit(plan);
+    await this.#tidy();
   }
 
   /** Whom nothing leads here serves on all the same: what loops is said, and is the server's to end. */
@@ -140,11 +177,11 @@ export class Interceptor {
   /** An arrangement that was prepared has not come to be: what was before holds. */
   async revert(): Promise<void> {
     if (this.#committed !== undefined && this.#committed.addresses.length > 0)
-      await this.#datapath?.commit(this.#committed);
+      await this.#standing?.datapath.commit(this.#committed);
   }
 
   async withdraw(): Promise<void> {
-    await this.#datapath?.withdraw();
+    await this.#standing?.datapath.withdraw();
   }
 
   /** This node is not served any more. */
@@ -152,14 +189,44 @@ export class Interceptor {
     this.#committed = undefined;
     this.#chance?.cancel();
     this.#loopLook?.cancel();
-    await this.#datapath?.remove();
+    this.#otherNames?.cancel();
+    this.#before?.datapath.close();
+    this.#before = undefined;
+    await this.#standing?.datapath.remove();
+    await this.#parts.names.removeOthers(undefined);
     this.#say({ intercepting: false, reason: reasons.notServing, message: 'this node is not served' });
   }
 
   close(): void {
     this.#chance?.cancel();
     this.#loopLook?.cancel();
-    this.#datapath?.close();
+    this.#otherNames?.cancel();
+    this.#before?.datapath.close();
+    this.#standing?.datapath.close();
+  }
+
+  /** An agent that lives under other names ends, and nobody tells. */
+  #watchOtherNames(current: DatapathNames | undefined): void {
+    const { names, clock, onChance } = this.#parts;
+    this.#otherNames?.cancel();
+    const isAsGiven = current === undefined || isDeepStrictEqual(current, names.given);
+    if (isAsGiven && names.othersThan(current).length === 0) return;
+    this.#otherNames = clock.after(otherNamesMs, async () => {
+      if (current !== undefined && !isDeepStrictEqual(await names.choose(), current)) {
+        onChance();
+        return;
+      }
+      await this.#tidy();
+      this.#watchOtherNames(current);
+    });
+  }
+
+  /** Until what follows stands, what was before it leads our own addresses to somebody who answers. */
+  async #tidy(): Promise<void> {
+    if (!this.#parts.isOff && this.#standing?.datapath.stands !== true) return;
+    this.#before?.datapath.close();
+    this.#before = undefined;
+    await this.#parts.names.removeOthers(this.#standing?.names);
   }
 
   /** Addresses as any program would listen on them: they have to be on an interface. */
@@ -172,16 +239,18 @@ export class Interceptor {
     return { listen, plan: { addresses: [], backends: { cluster: [], node: [] }, clusterDns: [] } };
   }
 
-  async #clear(wanted: DatapathPlan, given: ListenAddresses, names: DatapathNames) {
+  async #clear(wanted: DatapathPlan, given: ListenAddresses, names: DatapathNames, others: readonly DatapathNames[]) {
     const { clock, look = gatherFacts } = this.#parts;
     const known = this.#cleared;
     const isDue = known !== undefined && isHindered(known) && clock.nowMs() - known.atMs >= lookAgainMs;
-    if (known !== undefined && !isDue && isDeepStrictEqual(known.wanted.addresses, wanted.addresses)) return known;
-    const facts = await look(wantedOf(wanted, given, names));
+    const isSame =
+      isDeepStrictEqual(known?.wanted.addresses, wanted.addresses) && isDeepStrictEqual(known?.names, names);
+    if (known !== undefined && !isDue && isSame) return known;
+    const facts = await look(wantedOf(wanted, given, names, others));
     const findings = preflight(facts);
     this.#logNews(findings, known?.findings ?? []);
     const { hasIpv6 } = facts;
-    const cleared = { wanted, ...clearance(findings, facts), hasIpv6, findings, atMs: clock.nowMs() };
+    const cleared = { wanted, names, ...clearance(findings, facts), hasIpv6, findings, atMs: clock.nowMs() };
     this.#cleared = cleared;
     this.#chance?.cancel();
     if (isHindered(cleared)) this.#chance = clock.after(lookAgainMs, this.#parts.onChance);
@@ -196,19 +265,23 @@ export class Interceptor {
     }
   }
 
-  #open(): Datapath | undefined {
-    const { names, startKey, clock, log, isServing, received, onMisled, onDescriptor } = this.#parts;
-    if (this.#datapath !== undefined || names === undefined) return this.#datapath;
+  /** Under other names than before: nothing is intercepted under those from now on. */
+  async #open(names: DatapathNames): Promise<Standing | undefined> {
+    const { names: nodeNames, startKey, clock, log, isServing, received, loops, onMisled, onDescriptor } = this.#parts;
+    if (isDeepStrictEqual(this.#standing?.names, names)) return this.#standing;
     const libc = loadLibc();
     if (!isLibc(libc)) return undefined;
-    this.#datapath = new Datapath({
-      ...{ clock, log, isServing, received, onMisled },
-      rules: new NodeRules(tellingOfDescriptors(libc, onDescriptor), names, startKey.readUInt32BE(0)),
+    await this.#standing?.datapath.withdraw();
+    this.#before = this.#standing;
+    const loopProbe = new LoopProbe(startKey, names.marks.own, loops, clock);
+    const datapath = new Datapath({
+      ...{ clock, log, isServing, received, onMisled, loopProbe },
+      rules: new NodeRules(tellingOfDescriptors(libc, onDescriptor), names, nodeNames.startId(names)),
       heartbeat: new Heartbeat(startKey, names.marks.intercept),
-      loopProbe: this.#loopProbe,
       onChange: (interception) => this.#say(interception),
     });
-    return this.#datapath;
+    this.#standing = { names, datapath, loopProbe };
+    return this.#standing;
   }
 
   /** What cannot be intercepted at all outweighs that the rest is. */

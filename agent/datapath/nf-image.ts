@@ -15,6 +15,9 @@ export interface TableContents {
 
 /** enum nft_table_attributes, nft_chain_attributes, nft_rule_attributes, nft_set_attributes, nft_set_elem_list_attributes. */
 const tableName = 1;
+const tableFlags = 2;
+/** NFT_TABLE_F_OWNER. */
+const ownerFlag = 2;
 const chain = { table: 1, handle: 2, name: 3 } as const;
 const rule = { table: 1, handle: 3, position: 6 } as const;
 const set = { table: 1, name: 2, handle: 16 } as const;
@@ -55,11 +58,12 @@ export function holdsTable(netlink: Netlink, { family, table }: TableAt): boolea
   }
 }
 
-/** The tables of a family. */
-export function tablesOf(netlink: Netlink, family: TableAt['family']): string[] {
+/** The tables of a family; of those with an owner alone, whose process lives. */
+export function tablesOf(netlink: Netlink, family: TableAt['family'], owned = false): string[] {
   return netlink.dump(nfMessage('getTable', nfFamily[family])).flatMap((payload) => {
     const name = findAttribute(payload, tableName, nfHeaderLength);
-    return name === undefined ? [] : [textOf(name)];
+    const flags = findAttribute(payload, tableFlags, nfHeaderLength)?.readUInt32BE(0) ?? 0;
+    return name === undefined || (owned && (flags & ownerFlag) === 0) ? [] : [textOf(name)];
   });
 }
 

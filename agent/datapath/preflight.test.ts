@@ -15,6 +15,7 @@ const wanted: Wanted = {
   others: [service],
   tracked: [],
   names: usualNames,
+  otherNames: [],
 };
 
 /** A node on which everything can be intercepted. */
@@ -635,4 +636,13 @@ suite('what remains possible', () => {
     const each = [...own, service].map((address) => found('blocking', address));
     equal(clearance(each, facts).obstacle?.message, own[0]);
   });
+});
+
+test('a rule of an agent of before that had other names is nobody else’s', () => {
+  const before = { ...usualNames, marks: { ...usualNames.marks, intercept: 0x100 }, rulePriority: 4 };
+  const policyRules = [rule({ priority: 4, table: usualNames.routeTable, mark: 0x100, mask: 0x100 })];
+  const said = (otherNames: Wanted['otherNames']) =>
+    preflight(goodNode({ policyRules, wanted: { ...wanted, otherNames } })).filter(({ level }) => level !== 'ok');
+  equal(said([])[0]?.reason, 'RouteTableTaken');
+  deepEqual(said([before]), []);
 });

@@ -99,11 +99,19 @@ export class PolicyRouting {
     return { changed: changes.length > 0 };
   }
 
-  /** Removes our rule, however often it is there, and our routes. Returns whether there was any of them. */
-  remove(family: Family): boolean {
-    const rules = this.#rules(family);
+  /**
+   * Removes our rule, however often it is there, and our routes. Returns whether there was any of them.
+   * @param kept whose rules and routes stay, be they the same ones
+   */
+  remove(family: Family, kept: readonly DatapathNames[] = []): boolean {
+    const { rulePriority, routeTable, marks } = this.#names;
+    const theirs = kept.filter(
+      (each) => each.rulePriority === rulePriority && each.marks.intercept === marks.intercept,
+    );
+    const rules = this.#rules(family).filter(({ table }) => !theirs.some((each) => each.routeTable === table));
     for (const rule of rules) this.#removeRule(family, rule);
-    const routes = this.#routes(family).filter((route) => route.delivers);
+    const isShared = kept.some((each) => each.routeTable === routeTable);
+    const routes = isShared ? [] : this.#routes(family).filter((route) => route.delivers);
     for (const route of routes) this.#removeRoute(route);
     return rules.length + routes.length > 0;
   }

@@ -24,12 +24,15 @@ export const unmarked: Outgoing = {
   tcp: (_server, onRead) => new Socket(onRead && { onread: onRead }),
 };
 
-/** @param toSelf packets leave from an address of the node: for servers that are the agent itself */
-export function marked(mark: number, toSelf = false): Outgoing {
+/**
+ * @param mark may be another one for each socket
+ * @param toSelf packets leave from an address of the node: for servers that are the agent itself
+ */
+export function marked(mark: number | (() => number), toSelf = false): Outgoing {
   const open = <T>(server: ServerAddress, make: (family: 4 | 6, mark: number, localAddress?: string) => T): T => {
     const family = isV6Address(server.address) ? 6 : 4;
     try {
-      return make(family, mark, toSelf ? selfAddress(family) : undefined);
+      return make(family, typeof mark === 'number' ? mark : mark(), toSelf ? selfAddress(family) : undefined);
     } catch (error) {
       throw new ExchangeError('NETWORK', (error as Error).message);
     }

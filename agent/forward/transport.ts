@@ -54,7 +54,7 @@ export function exchange(
 }
 
 /** @param mark what packet rules know the agent's own queries by; without it they carry no mark */
-export function networkTransport(clock: Clock, mark?: number): Transport {
+export function networkTransport(clock: Clock, mark?: number | (() => number)): Transport {
   return transportOver(clock, mark === undefined ? unmarked : marked(mark));
 }
 

@@ -2,22 +2,21 @@
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { resolve } from 'node:path';
+import { mkdtempSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
 import { families, nftFamily } from '../../agent/datapath/family.ts';
 import { type DatapathNames, usualNames } from '../../agent/datapath/names.ts';
-import { fallbacks, fallbackTable } from '../../agent/datapath/ruleset.ts';
+import { NamesFile } from '../../agent/datapath/names-file.ts';
 import { Namespace } from '../cluster/namespace.ts';
 import { eventually } from '../tools/eventually.ts';
 import { RunFolder } from '../tools/run-folder.ts';
+import { leaveRules, ownAddresses as own } from './left-rules.ts';
 import { nft } from './network.ts';
 import { nodeState } from './node-state.ts';
-import { servingText } from './serving-text.ts';
 
 const program = resolve(import.meta.dirname, '../../bin/localdns');
 const folder = new RunFolder('cleanup');
-const own = { 4: '169.254.10.11', 6: 'fdcd:6c64:6e73::11' } as const;
-const endpoint = { 4: '10.244.1.53', 6: 'fd00:244::53' } as const;
 
 let node: Namespace;
 const nodes: Namespace[] = [];
@@ -39,19 +38,7 @@ after(async () => {
   await folder.remove();
 });
 
-/** What an agent leaves that was killed on a kernel without owned tables: both of its tables, rules and routes. */
-function leaveEverything(names: DatapathNames = usualNames): void {
-  for (const family of families) {
-    const listener = { addresses: [own[family]], backends: [{ address: endpoint[family], port: 53 }] };
-    nft(node, servingText(family, `${names.table}-0123abcd`));
-    nft(node, fallbackTable(family, names));
-    nft(node, fallbacks(family, names, { cluster: listener, node: { addresses: [], backends: [] }, untracked: [] }));
-    const mark = `0x${names.marks.intercept.toString(16)}`;
-    const [priority, table] = [String(names.rulePriority), String(names.routeTable)];
-    node.ip(`-${family}`, 'rule', 'add', 'priority', priority, 'fwmark', `${mark}/${mark}`, 'lookup', table);
-    node.ip(`-${family}`, 'route', 'add', 'local', own[family], 'dev', 'lo', 'table', table);
-  }
-}
+const leaveEverything = (names?: DatapathNames) => leaveRules(node, names);
 
 /** A connection of a client to port 53, as the kernel would have noted it. */
 async function track(protocol: 'udp' | 'tcp', address: string, port = 53): Promise<void> {
@@ -143,6 +130,38 @@ test('names that were changed by option are cleaned by the same options, and onl
   const { code } = await cleanup(...options, '--rule-priority', '5');
   assert.equal(code, 0);
   assert.deepEqual(await nodeState(node), before);
+});
+
+test('names of before are known from the state folder, whatever is given, and go beside the usual ones', async () => {
+  const before = await nodeState(node);
+  const marks = { intercept: 0x100, own: 0x200, gate: 0x400 };
+  const [second, third] = [
+    { table: 'node-dns', routeTable: 1153, rulePriority: 5, marks },
+    { ...usualNames, rulePriority: 6 },
+  ];
+  for (const names of [usualNames, second]) leaveEverything(names);
+  const state = mkdtempSync(join(folder.path, 'state-'));
+  const file = new NamesFile(state);
+  await file.write([
+    { names: second, starts: [0x0123abcd] },
+    { names: third, starts: [] },
+  ]);
+  const agent = node.exec('nft', ['-i'], { stdio: ['pipe', 'ignore', 'ignore'] });
+  running.push(agent);
+  agent.stdin?.write('table ip node-dns-89abcdef { flags owner; }\n');
+  const owned = async () => (await node.run('nft', ['list', 'tables'])).stdout.includes('node-dns-89abcdef');
+  await eventually('the table of the living process', 5_000, owned);
+  const whileLived = await cleanup('--state-dir', state);
+  assert.equal(whileLived.code, 1);
+  assert.match((await node.run('ip', ['rule'])).stdout, /lookup 153/);
+  assert.equal((await file.read()).length, 2);
+  const gone = once(agent, 'exit');
+  agent.kill('SIGKILL');
+  await gone;
+  const { code, stderr } = await cleanup('--state-dir', state);
+  assert.deepEqual([code, stderr], [0, '']);
+  assert.deepEqual(await nodeState(node), before);
+  assert.deepEqual(await file.read(), []);
 });
 
 test('NET_ADMIN is all that it needs', async () => {

@@ -3,7 +3,15 @@ import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 import { pause } from '../cluster/scene.ts';
 import { eventually } from '../tools/eventually.ts';
-import { connectionsSurvive, fast, lostOnlyWhatWasHeld, nothingLost, rightAnswers, untracked } from './goals.ts';
+import {
+  connectionsSurvive,
+  fast,
+  lostOnlyCrossing,
+  lostOnlyWhatWasHeld,
+  nothingLost,
+  rightAnswers,
+  untracked,
+} from './goals.ts';
 import { nodeName } from './lab.ts';
 import { OtherVersion } from './other-version.ts';
 import { bothKindsAndFamilies } from './served-lab.ts';
@@ -11,6 +19,11 @@ import { inEachMode, nightly } from './trial.ts';
 
 const steady = [nothingLost, fast, untracked, rightAnswers];
 const afterDeath = [lostOnlyWhatWasHeld, fast, untracked, rightAnswers];
+
+const otherNames = [
+  ...['--nft-table=node-dns', '--mark-intercept=0x100', '--mark-own=0x200', '--mark-gate=0x400'],
+  ...['--route-table=1153', '--rule-priority=5'],
+];
 
 inEachMode((trial) => {
   let successors = 0;
@@ -36,6 +49,35 @@ inEachMode((trial) => {
     );
     await trial.served.untilIntercepted();
   });
+
+  test('an upgrade to other names in the kernel and back: the second agent changes them once the first has ended', async () => {
+    for (const [event, args, table] of [
+      ['other names', otherNames, 'node-dns'],
+      ['back to the usual names', [], 'localdns'],
+    ] as const) {
+      const first = trial.agent;
+      await trial.ordeal(
+        `hand-over, ${event}`,
+        [lostOnlyCrossing, fast, untracked, rightAnswers],
+        async () => {
+          trial.served.startAgent({ name: `agent-n1-successor-${++successors}`, args });
+          await eventually('the second agent is there', 15_000, () => /"msg":"serving"/.test(trial.agent.log));
+          assert.equal(await first.stop(), 0, first.lastWords);
+          await eventually('one name alone', 10_000, async () => (await tableNames()).join() === table);
+          return undefined;
+        },
+        { servers: bothKindsAndFamilies },
+      );
+      await trial.served.untilIntercepted();
+      assert.doesNotMatch(trial.agent.log, /LoopFound|Dropped|Taken/);
+    }
+  });
+
+  /** Of what outlives an agent. */
+  const tableNames = async () => {
+    const { stdout } = await trial.lab.node.run('nft', ['list', 'tables']);
+    return [...new Set([...stdout.matchAll(/^table ip6? (localdns|node-dns)$/gm)].map(([, name]) => name))];
+  };
 
   nightly('a crash in the middle of a hand-over: the old agent dies as soon as the new one serves', async () => {
     const first = trial.agent;

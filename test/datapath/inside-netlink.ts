@@ -13,6 +13,7 @@ import { type NewElement, replaceElements, type TableAt } from '../../agent/data
 import { NodeRules } from '../../agent/datapath/node-rules.ts';
 import { PolicyRouting } from '../../agent/datapath/routing.ts';
 import { type LifeSigns, type ServedAddresses, ServingTable } from '../../agent/datapath/serving-table.ts';
+import { StandingRules } from '../../agent/datapath/standing-rules.ts';
 import { isLibc, loadLibc } from '../../agent/libc.ts';
 
 const loaded = loadLibc();
@@ -128,6 +129,7 @@ const subjects = {
   tables: new Tables(),
   routing: new PolicyRouting(libc, usualNames),
   gates: new Gates(),
+  standing: new StandingRules(libc),
 };
 
 export type Subjects = typeof subjects;

@@ -94,7 +94,7 @@ export const tiers: readonly Tier[] = [
     name: 'rules',
     about: 'what is put into the kernel, and taken out of it again',
     files: [
-      'test/datapath/{cleanup,gate,heartbeat,last-words,node-rules,preflight,routing,serving-table,sockets,trials}.test.ts',
+      'test/datapath/{cleanup,gate,heartbeat,last-words,names,node-rules,preflight,routing,serving-table,sockets,standing-rules,trials}.test.ts',
     ],
     needs: datapath,
     testLimitMs: minuteMs,

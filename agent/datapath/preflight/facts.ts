@@ -17,10 +17,17 @@ export interface Wanted {
   /** Those of both kinds whose queries connection tracking sees. */
   readonly tracked: readonly string[];
   readonly names: DatapathNames;
+  /** Ours as well: agents of before, or one that lives beside, have rules there. */
+  readonly otherNames: readonly DatapathNames[];
 }
 
 /** @param given addresses given by option: served as they are, and not brought by the packet filter */
-export function wantedOf(plan: DatapathPlan, given: ListenAddresses, names: DatapathNames): Wanted {
+export function wantedOf(
+  plan: DatapathPlan,
+  given: ListenAddresses,
+  names: DatapathNames,
+  otherNames: readonly DatapathNames[] = [],
+): Wanted {
   const addresses = (isOwn: boolean) => plan.addresses.filter(({ own }) => own === isOwn).map(({ address }) => address);
   return {
     listen: Object.values(listenAddresses(plan, given))
@@ -30,6 +37,7 @@ export function wantedOf(plan: DatapathPlan, given: ListenAddresses, names: Data
     others: addresses(false),
     tracked: plan.addresses.filter(({ tracked }) => tracked).map(({ address }) => address),
     names,
+    otherNames,
   };
 }
 

@@ -109,12 +109,13 @@ function readRouting({ names: { routeTable } }: Wanted): Routing {
   }
 }
 
-/** All but the tables of living agents, which only they can change. */
-async function readRuleset({ names }: Wanted, runNft: RunNft): Promise<NftObject[] | undefined> {
+/** All but the tables of living agents, which only they can change, and what agents have left under other names. */
+async function readRuleset({ names, otherNames }: Wanted, runNft: RunNft): Promise<NftObject[] | undefined> {
   try {
     const contents: NftObject[] = [];
     for (const table of await tableNames(runNft)) {
-      const isAgents = isOurTable(table.name, names) && table.name !== names.table;
+      const isOurs = [names, ...otherNames].some((each) => isOurTable(table.name, each));
+      const isAgents = isOurs && table.name !== names.table;
       if (!isAgents) contents.push(...(await tableContents(table, runNft)));
     }
     return contents;

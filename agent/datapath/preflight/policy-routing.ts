@@ -20,7 +20,10 @@ export function policyRules({ policyRules, wanted }: NodeFacts): Finding[] {
     ];
   }
   const isOurs = (rule: PolicyRule) =>
-    rule.table === routeTable && rule.mark === marks.intercept && rule.mask === marks.intercept;
+    [wanted.names, ...wanted.otherNames].some(
+      (each) =>
+        rule.table === each.routeTable && rule.mark === each.marks.intercept && rule.mask === each.marks.intercept,
+    );
   const bits = marks.intercept | marks.own | marks.gate;
   const addresses = caughtAddresses(wanted);
   const findings = policyRules.flatMap((rule) => {
