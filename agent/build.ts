@@ -8,6 +8,8 @@ import { prefixLength, type ResponseCache } from './cache/response-cache.ts';
 import { SnapshotReader, writeSnapshot } from './cache/snapshot.ts';
 import type { Clock } from './clock.ts';
 import { Budget, type BudgetBounds } from './forward/budget.ts';
+import type { ClientShares } from './forward/client-shares.ts';
+import { Forwarder } from './forward/forwarder.ts';
 import { byRendezvous } from './forward/rendezvous.ts';
 import type { Transport } from './forward/transport.ts';
 import { Upstream, upstreamCounts } from './forward/upstream.ts';
@@ -42,7 +44,7 @@ import {
   zoneCounts,
 } from './server/plan.ts';
 import type { Tallies } from './tallies.ts';
-import { SocketBoundForwarder, UdpSockets } from './udp-sockets.ts';
+import { udpSockets } from './udp-sockets.ts';
 import { nameFromText } from './wire/name.ts';
 import { ZoneTable } from './zone/zone-table.ts';
 
@@ -54,6 +56,8 @@ export interface Destinations {
 
 /** Endpoints of cluster DNS that a node asks: each of them then has connections of some nodes, and not of all. */
 const clusterDnsAtRest = 3;
+/** Of those that can be reached, for one query: what one cannot answer, few others can. */
+const clusterDnsReach = 5;
 
 /** What a configuration refers to of what outlives configurations. */
 type Used = Record<'upstreams' | 'budgets' | 'rulings' | 'identities', Set<string>>;
@@ -74,17 +78,19 @@ export class Builder {
   readonly #tallies: Tallies;
   readonly #random: () => number;
   readonly #startKey: Uint8Array | undefined;
-  readonly #sockets: UdpSockets;
+  readonly #sockets: ClientShares;
   readonly #upstreams = new Map<string, Upstream>();
   readonly #budgets = new Map<string, Budget>();
   readonly #prefixes = new Map<string, string>();
   readonly #rulings = new Map<string, SearchPathRulings>();
+  /** By prefix. */
+  readonly #reliefs = new Map<string, SearchPathRelief | undefined>();
   #nextPrefix = 0;
 
   /**
    * @param random what the policy Random draws from
    * @param startKey what heartbeats and loop probes of this process are known by; without it there are none
-   * @param sockets those that the transport opens over UDP
+   * @param sockets that queries may open over UDP
    */
   constructor(
     nodeName: string,
@@ -94,7 +100,7 @@ export class Builder {
     tallies: Tallies,
     random: () => number = Math.random,
     startKey?: Uint8Array,
-    sockets = new UdpSockets(),
+    sockets = udpSockets(),
   ) {
     this.#nodeName = nodeName;
     this.#cache = cache;
@@ -127,7 +133,9 @@ export class Builder {
 
   /** Takes what a process before this one had cached for the blocks that have been built by now. */
   reader(wallMs: number): SnapshotReader {
-    return new SnapshotReader(this.#cache, this.#prefixes, { nowMs: this.#clock.nowMs(), wallMs });
+    return new SnapshotReader(this.#cache, this.#prefixes, { nowMs: this.#clock.nowMs(), wallMs }, (prefix, asked) =>
+      this.#reliefs.get(prefix)?.recall(asked),
+    );
   }
 
   #plan(listener: ListenerConfig, config: NodeConfig, destinations: Destinations, used: Used): ListenerPlan {
@@ -135,13 +143,16 @@ export class Builder {
       const asked = destinationOf(block.forwardDestination, config, destinations, this.#nodeName);
       const counts = this.#tallies.open('zone', { listener: listener.name, zone: block.zone }, zoneCounts);
       const blockId = blockIdentity(listener, block, config);
+      const prefix = this.#prefix(blockId, used.identities);
+      const searchPath = this.#relief(sourceOf(listener, block, config), config, block, counts, used.rulings);
+      this.#reliefs.set(prefix, searchPath);
       const over = (transport: 'tcp' | 'udp') =>
         asked.servers.map((server) => this.#upstream(server, asked, transport, used));
       return [
         block.zone,
         {
           name: block.zone,
-          cache: this.#cache.partition(this.#prefix(blockId, used.identities)),
+          cache: this.#cache.partition(prefix),
           cuts: new NxdomainCuts(nameFromText(block.zone)),
           bounds: {
             maxTtlSeconds: block.cacheDurationInSeconds,
@@ -150,22 +161,21 @@ export class Builder {
           },
           serveStale: block.serveStale,
           prefetch: config.cache?.prefetch ?? true,
-          searchPath: this.#relief(blockId, config, block, counts, used.rulings),
+          searchPath,
           rebind: rebindProtection(rebindOf(config, listener, block), counts),
-          forwarder: new SocketBoundForwarder(
-            {
-              upstreams: over(block.protocol === 'PreferUDP' ? 'udp' : 'tcp'),
-              fallBack: block.protocol === 'PreferTCP' && asked.tls === undefined ? over('udp') : [],
-              policy: () =>
-                amongFirst(asked.atRest ?? asked.servers.length, upstreamPolicy(block.forwardPolicy, this.#random)),
-              maxConcurrent: block.maxConcurrent,
-              onOverShare: () => bump(counts, ZoneCount.overShare),
-              clock: this.#clock,
-              destination: block.forwardDestination,
-            },
-            this.#sockets,
-            () => bump(counts, ZoneCount.outOfSockets),
-          ),
+          forwarder: new Forwarder({
+            upstreams: over(block.protocol === 'PreferUDP' ? 'udp' : 'tcp'),
+            fallBack: block.protocol === 'PreferTCP' && asked.tls === undefined ? over('udp') : [],
+            policy: () =>
+              amongFirst(asked.atRest ?? asked.servers.length, upstreamPolicy(block.forwardPolicy, this.#random)),
+            reach: asked.reach ?? asked.servers.length,
+            maxConcurrent: block.maxConcurrent,
+            onOverShare: () => bump(counts, ZoneCount.overShare),
+            sockets: this.#sockets,
+            onOutOfSockets: () => bump(counts, ZoneCount.outOfSockets),
+            clock: this.#clock,
+            destination: block.forwardDestination,
+          }),
           inFlight: new InFlight(),
           counts,
           logQueries: block.queryLogging === 'Log',
@@ -223,14 +233,15 @@ export class Builder {
 
   /** For blocks of the cluster domain and below it, whose names the specification is about. */
   #relief(
-    blockId: string,
+    source: unknown[],
     { searchPath, clusterDomain }: NodeConfig,
     { zone }: ServerBlockConfig,
     counts: Float64Array,
     used: Set<string>,
   ): SearchPathRelief | undefined {
     if (searchPath === undefined || !isWithin(zone, clusterDomain)) return undefined;
-    const key = JSON.stringify([blockId, clusterDomain]);
+    // How long answers hold says nothing of what exists.
+    const key = JSON.stringify([...source, clusterDomain]);
     used.add(key);
     const rulings = this.#rulings.get(key) ?? new SearchPathRulings(() => bump(counts, ZoneCount.searchPathForgotten));
     this.#rulings.set(key, rulings);
@@ -270,9 +281,10 @@ export class Builder {
     for (const key of this.#budgets.keys()) if (!used.budgets.has(key)) this.#budgets.delete(key);
     for (const key of this.#rulings.keys()) if (!used.rulings.has(key)) this.#rulings.delete(key);
     let gone = false;
-    for (const blockId of this.#prefixes.keys()) {
+    for (const [blockId, prefix] of this.#prefixes) {
       if (used.identities.has(blockId)) continue;
       this.#prefixes.delete(blockId);
+      this.#reliefs.delete(prefix);
       gone = true;
     }
     if (gone) this.#cache.retain(new Set(this.#prefixes.values()));
@@ -321,6 +333,8 @@ type Destination = Omit<NodeConfig['upstreams'][number], 'servers'> & {
   servers: readonly string[];
   /** So many of them are asked while they are up; all, where it is absent. */
   atRest?: number;
+  /** And so many for one query; all, where it is absent. */
+  reach?: number;
 };
 
 function destinationOf(
@@ -331,7 +345,12 @@ function destinationOf(
 ): Destination {
   switch (name) {
     case 'ClusterCoreDNS':
-      return { name, servers: byRendezvous(nodeName, clusterDns), atRest: clusterDnsAtRest };
+      return {
+        name,
+        servers: byRendezvous(nodeName, clusterDns),
+        atRest: clusterDnsAtRest,
+        reach: clusterDnsReach,
+      };
     case 'VnetDNS':
       return { name, servers: nodeDns };
     default:
@@ -345,18 +364,19 @@ function namedUpstream(name: string, { upstreams }: NodeConfig) {
 
 /** What a block must share with its predecessor to keep its cache: where answers come from, and how long they hold. */
 function blockIdentity(listener: ListenerConfig, block: ServerBlockConfig, config: NodeConfig): string {
-  const upstream = namedUpstream(block.forwardDestination, config);
   const rebind = rebindOf(config, listener, block);
   return JSON.stringify([
-    listener.name,
-    block.zone,
-    block.forwardDestination,
-    upstream?.servers,
-    upstream?.tls,
+    ...sourceOf(listener, block, config),
     block.cacheDurationInSeconds,
     block.negativeCacheDurationInSeconds,
     block.serveStaleDurationInSeconds,
     // What was let in before shall not be served from now on, nor the other way round.
     ...(rebind?.mode === 'Enforce' ? [rebind] : []),
   ]);
+}
+
+/** Whose names a block serves, and where their answers come from. */
+function sourceOf({ name }: ListenerConfig, { zone, forwardDestination }: ServerBlockConfig, config: NodeConfig) {
+  const upstream = namedUpstream(forwardDestination, config);
+  return [name, zone, forwardDestination, upstream?.servers, upstream?.tls];
 }

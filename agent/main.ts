@@ -19,7 +19,6 @@ import { QueryLogWriter } from './query-log.ts';
 import type { ServerLog } from './server/server-log.ts';
 import { Tallies } from './tallies.ts';
 import { probeNames } from './trial/probes.ts';
-import { UdpSockets } from './udp-sockets.ts';
 import { countingConnections } from './upstream-connections.ts';
 import { saveIntervalMs, WarmRestart } from './warm-restart.ts';
 
@@ -90,10 +89,9 @@ class Agent {
     const { startKey } = thread;
     this.#queryLines = new QueryLogWriter(thread.queryLog, () => this.#tell({ kind: 'queries' }));
     const own = () => this.#marks?.own ?? 0;
-    const sockets = new UdpSockets();
-    const outgoing = sockets.counted(options.marks === undefined ? unmarked : marked(own));
+    const outgoing = options.marks === undefined ? unmarked : marked(own);
     const transport = transportOver(clock, countingConnections(outgoing, this.#tallies));
-    const builder = new Builder(nodeName, cache, transport, clock, this.#tallies, Math.random, startKey, sockets);
+    const builder = new Builder(nodeName, cache, transport, clock, this.#tallies, Math.random, startKey);
     const openTransport = () => loopbackTransport(clock, this.#marks?.intercept ?? 0);
     const proof = options.marks && { startKey, openTransport };
     // Its questions go to our own listeners, which are no upstream.

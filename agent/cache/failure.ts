@@ -8,10 +8,12 @@ import { copyOctets } from '../wire/octets.ts';
 import type { PendingQuery } from '../wire/query.ts';
 import { fixedLength } from '../wire/question.ts';
 import { walkRecords } from '../wire/records.ts';
+import { find } from './by-name.ts';
 import { fillsCache } from './cacheability.ts';
 import { Cells, cellsOf } from './cells.ts';
 import { Entry } from './entry.ts';
 import type { CachePartition } from './response-cache.ts';
+import { isServableStale, postponeRefresh } from './serve-stale.ts';
 
 const firstSeconds = 1;
 const maxSeconds = 5;
@@ -20,8 +22,20 @@ const sequenceMs = 30_000;
 
 const passing = new Cells(cellsOf(header.headerLength + maxNameLength + fixedLength));
 
-export function rememberFailure(cache: CachePartition, query: PendingQuery, rcode: number, nowMs: number): void {
+/** An answer that serves on stays: one that came while the servers were asked, or that may be used although it has expired. */
+export function rememberFailure(
+  cache: CachePartition,
+  query: PendingQuery,
+  rcode: number,
+  serveStale: 'Verify' | 'Immediate' | 'Disable',
+  nowMs: number,
+): void {
   if (!fillsCache(query.type)) return;
+  const known = find(cache, query, nowMs);
+  if (known !== undefined && (known.isFresh(nowMs) || (serveStale !== 'Disable' && isServableStale(known, nowMs)))) {
+    postponeRefresh(known, nowMs);
+    return;
+  }
   const before = cache.lookup(query, false);
   const followsAnother = before !== undefined && nowMs - before.expiresAtMs < sequenceMs;
   const failures = followsAnother ? before.failures + 1 : 1;

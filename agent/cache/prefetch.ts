@@ -11,9 +11,9 @@ export function prefetchFromMs({ expiresAtMs, storedAtMs }: Entry): number {
   return expiresAtMs - (expiresAtMs - storedAtMs) * lastPart;
 }
 
-/** True once for each fresh `entry` that is popular, when it is time. */
+/** True once for each fresh `entry` that is popular, when it is time. A failure is to hold for all of its time (RFC 9520 §3.2). */
 export function isPrefetchDue(entry: Entry, nowMs: number): boolean {
-  if (entry.uses < popular || entry.isPrefetched) return false;
+  if (entry.uses < popular || entry.isPrefetched || entry.failures > 0) return false;
   if (nowMs < prefetchFromMs(entry)) return false;
   entry.markPrefetched();
   return true;

@@ -14,6 +14,7 @@
  */
 import { crc32 } from 'node:zlib';
 import * as header from '../wire/header.ts';
+import { nameAt } from '../wire/name.ts';
 import { setU16, setU32, u8, u16, u32 } from '../wire/octets.ts';
 import { type Question, questionAt } from '../wire/question.ts';
 import { hasQuestion, walkRecords } from '../wire/records.ts';
@@ -105,11 +106,11 @@ function startFrame(identities: string[], wallMs: number): Buffer {
   return sealed(Buffer.concat([Buffer.alloc(frameHeaderLength + 1), fixed, ...named]), Kind.start);
 }
 
-/** Returns its length; 0 for an answer that is past all use, or that stands for one that is withheld. */
+/** Returns its length; 0 for one that is past all use, that stands for one that is withheld, or for a failure, which was this process's. */
 function writeAnswer(out: Buffer, at: number, place: number, entry: Entry, nowMs: number): number {
   // One that came while the snapshot was written has no age.
   const ageMs = Math.max(0, Math.floor(nowMs) - entry.storedAtMs);
-  if (nowMs >= entry.staleUntilMs || ageMs > maxU32 || entry.isBlocked) return 0;
+  if (nowMs >= entry.staleUntilMs || ageMs > maxU32 || entry.isBlocked || entry.failures > 0) return 0;
   const keyAt = at + answerHeaderLength;
   const keyLength = entry.copyQuestion(out, keyAt) + 1;
   out[keyAt + keyLength - 1] = entry.questionFlags;
@@ -156,11 +157,19 @@ export class SnapshotReader {
   #bytes = 0;
   readonly #held: Held[] = [];
   readonly #passing = passingCells();
+  readonly #exists: (prefix: string, asked: { name: string; class: number }) => void;
 
-  constructor(cache: ResponseCache, blocks: Blocks, now: Moment) {
+  /** @param exists told of each answer that a name has, in canonical wire form */
+  constructor(
+    cache: ResponseCache,
+    blocks: Blocks,
+    now: Moment,
+    exists: (prefix: string, asked: { name: string; class: number }) => void = () => {},
+  ) {
     this.#cache = cache;
     this.#blocks = blocks;
     this.#now = now;
+    this.#exists = exists;
   }
 
   /** Milliseconds since it was written. */
@@ -213,6 +222,10 @@ export class SnapshotReader {
 
   #store({ prefix, asked, message, additionals, storedAtMs, ttlSeconds, staleSeconds }: Held): boolean {
     const walk = { end: message.length, additionals };
+    if (header.responseCode(message) === header.rcode.noError) {
+      const { questionIn, questionAt: at, questionLength } = asked;
+      this.#exists(prefix, { name: nameAt(questionIn, at), class: u16(questionIn, at + questionLength - 2) });
+    }
     return this.#cache.add(prefix, asked, Entry.of(message, walk, storedAtMs, ttlSeconds, staleSeconds, this.#passing));
   }
 

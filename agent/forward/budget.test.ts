@@ -13,11 +13,14 @@ test('a burst at once, and then as many as the rate allows; what was not used is
   const budget = new Budget('vpc', { perSecond: 10, burst: 3 }, clock);
   const taken = () => [1, 2, 3, 4].filter(() => budget.take('')).length;
   equal(taken(), 3);
+  // One is kept for who comes anew.
+  await clock.advance(100);
+  equal(taken(), 0);
   await clock.advance(100);
   equal(taken(), 1);
   await clock.advance(250);
   equal(taken(), 2);
-  await clock.advance(50);
+  await clock.advance(100);
   equal(taken(), 1);
   await clock.advance(60_000);
   equal(taken(), 3);
@@ -29,7 +32,7 @@ function agentWith(root: object): FakeAgent {
     root: { forwardDestination: 'vpc', ...root },
     blocks: [{ zone: 'example', forwardDestination: 'vpc' }],
     upstreams: [
-      { name: 'vpc', servers: ['192.0.2.53:53', '192.0.2.54:53'], queryBudget: { perSecond: 2, burst: 2 } },
+      { name: 'vpc', servers: ['192.0.2.53:53', '192.0.2.54:53'], queryBudget: { perSecond: 4, burst: 2 } },
       { name: 'other', servers: ['192.0.2.53:53'] },
     ],
   });
@@ -148,9 +151,40 @@ test('of clients that all want more than there is each gets as much; one that is
   equal([1, 2, 3, 4, 5].filter(() => budget.take('0')).length, 4);
 });
 
+test('a burst of one gives who is alone all of the rate', () => {
+  const clock = new FakeClock();
+  const budget = new Budget('vpc', { perSecond: 10, burst: 1 }, clock);
+  let taken = 0;
+  for (let ms = 0; ms < 10_000; ms += 1) {
+    if (budget.take('alone')) taken += 1;
+    clock.pause(1);
+  }
+  equal(taken, 100);
+});
+
 test('clients are told apart up to a bound', async () => {
   const clock = new FakeClock();
   const budget = new Budget('vpc', { perSecond: 1_000_000, burst: 1_000_000 }, clock);
   for (let client = 0; client < 5_000; client += 1) ok(budget.take(`192.0.2.${client}`));
   ok(budget.clients <= 1_024, `${budget.clients}`);
 });
+
+for (const [perSecond, burst] of [
+  [10, 1],
+  [20, 2],
+  [30, 3],
+  [40, 4],
+] as const) {
+  test(`a burst of ${burst} leaves room for who asks now and then, beside a flood`, () => {
+    const clock = new FakeClock();
+    const budget = new Budget('vpc', { perSecond, burst }, clock);
+    let taken = 0;
+    const asked = 20;
+    for (let ms = 0; ms < asked * 997; ms += 1) {
+      for (let times = 0; times < 2; times += 1) budget.take('flood');
+      if (ms % 997 === 500 && budget.take('now and then')) taken += 1;
+      clock.pause(1);
+    }
+    ok(taken >= (burst === 1 ? asked / 4 : asked), `${taken} of ${asked}`);
+  });
+}

@@ -7,7 +7,7 @@ export interface BudgetBounds {
   burst: number;
 }
 
-/** So much of the burst, in whole queries, is kept for clients that ask for less than an equal part, or come anew. */
+/** So much of the burst, in whole queries and one at least, is kept for clients that ask for less than an equal part, or come anew. */
 const keptPart = 1 / 4;
 /** So much of the rate is no client's own, so that whoever comes anew finds something left beside floods; more beside a single one. */
 const sparedPart = 1 / 20;
@@ -42,7 +42,7 @@ export class Budget {
     this.#clock = clock;
     this.exceeded = `the budget of ${owner}, ${bounds.perSecond} queries a second, is used up (queryBudget)`;
     this.#all = { left: bounds.burst, atMs: clock.nowMs() };
-    this.#kept = Math.floor(bounds.burst * keptPart);
+    this.#kept = Math.max(1, Math.floor(bounds.burst * keptPart));
   }
 
   /** That have asked a moment ago. */
@@ -60,7 +60,9 @@ export class Budget {
     const spared = clients === 1 ? sparedByOne : sparedPart;
     fill(own, (perSecond * (1 - spared)) / clients, Math.max(1, burst / clients), nowMs);
     if (this.#all.left < 1) return false;
-    if (own.left < 1 && this.#all.left - 1 < this.#kept) return false;
+    // Of a burst of one nothing is kept from who is alone: that would be half of the rate.
+    const kept = clients === 1 ? Math.min(this.#kept, burst - 1) : this.#kept;
+    if (own.left < 1 && this.#all.left - 1 < kept) return false;
     this.#all.left -= 1;
     own.left = Math.max(0, own.left - 1);
     return true;

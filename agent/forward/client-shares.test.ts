@@ -56,3 +56,22 @@ test('a bound of few is shared out as it is asked for, and 0 is no bound', () =>
   equal(ask(new ClientShares(3), 'one', 100), 3);
   equal(ask(new ClientShares(0), 'one', 100), 100);
 });
+
+test('what counts for several takes as many parts, and gives them back one by one', () => {
+  const shares = new ClientShares(40);
+  for (const _ of [1, 2, 3]) {
+    equal(shares.excess('flood', 10), undefined);
+    shares.enter('flood', 10);
+  }
+  equal(shares.excess('flood', 10), 'share');
+  equal(shares.excess('pod', 10), undefined);
+  const pod = shares.enter('pod', 10);
+  equal(shares.excess('third', 1), 'all');
+  shares.leave(pod, 9);
+  deepEqual([shares.inFlight, shares.heldBy('pod')], [31, 1]);
+  shares.leave(pod);
+  // Of few parts nobody could have one that counts for many.
+  const few = new ClientShares(8);
+  few.enter('one', 3);
+  equal(few.excess('two', 5), undefined);
+});

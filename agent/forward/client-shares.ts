@@ -20,17 +20,24 @@ export class ClientShares {
     this.#open = bound - Math.floor(bound * keptPart);
   }
 
+  get bound(): number {
+    return this.#bound;
+  }
+
   get inFlight(): number {
     return this.#inFlight;
   }
 
-  /** Whether this client's next query is one too many, and for what: all of them, or one client's share. */
-  excess(client: string): 'all' | 'share' | undefined {
-    if (this.#bound === 0 || this.#inFlight < this.#open) return undefined;
-    if (this.#inFlight >= this.#bound) return 'all';
+  /**
+   * Whether this client's next query is one too many, and for what: all of them, or one client's share.
+   * @param count as many as it counts for
+   */
+  excess(client: string, count = 1): 'all' | 'share' | undefined {
+    if (this.#bound === 0 || this.#inFlight + count <= this.#open) return undefined;
+    if (this.#inFlight + count > this.#bound) return 'all';
     // One more than there are: whoever comes next finds room as well.
-    const share = Math.max(1, Math.floor(this.#bound / (this.#held.size + 1)));
-    return this.heldBy(client) < share ? undefined : 'share';
+    const share = Math.max(count, Math.floor(this.#bound / (this.#held.size + 1)));
+    return this.heldBy(client) + count <= share ? undefined : 'share';
   }
 
   heldBy(client: string): number {
@@ -38,20 +45,20 @@ export class ClientShares {
   }
 
   /** @returns what is to be given back to {@link leave} */
-  enter(client: string): ClientShare {
-    this.#inFlight += 1;
+  enter(client: string, count = 1): ClientShare {
+    this.#inFlight += count;
     let share = this.#held.get(client);
     if (share === undefined) {
       share = { client, held: 0 };
       this.#held.set(client, share);
     }
-    share.held += 1;
+    share.held += count;
     return share;
   }
 
-  leave(share: ClientShare): void {
-    this.#inFlight -= 1;
-    share.held -= 1;
+  leave(share: ClientShare, count = 1): void {
+    this.#inFlight -= count;
+    share.held -= count;
     if (share.held === 0) this.#held.delete(share.client);
   }
 }

@@ -3,7 +3,7 @@ import { extendedError } from '../wire/edns.ts';
 import type { DetachedQuery } from '../wire/query.ts';
 import { ClientShares } from './client-shares.ts';
 import { type Failed, notAsked, type Outcome, refused } from './outcome.ts';
-import { Race, type RaceTerms } from './race.ts';
+import { Race, type RaceTerms, socketsPerServer } from './race.ts';
 import type { Upstream } from './upstream.ts';
 import type { UpstreamPolicy } from './upstream-policy.ts';
 
@@ -18,6 +18,12 @@ export interface ForwarderOptions {
   maxConcurrent: number;
   /** A query was refused because its client has more than its share of them. */
   onOverShare: () => void;
+  /** Of what is there so many are asked for one query at most; see {@link RaceTerms}. */
+  reach: number;
+  /** All that queries may open over UDP, of all forwarders together. */
+  sockets: ClientShares;
+  /** A query was refused because there may be no socket for it. */
+  onOutOfSockets: () => void;
   clock: Clock;
   /** The destination's name, for people. */
   destination: string;
@@ -34,7 +40,10 @@ export class Forwarder {
   constructor(options: ForwarderOptions) {
     this.#options = options;
     this.#shares = new ClientShares(options.maxConcurrent);
-    this.#terms = { clock: options.clock, destination: options.destination, shares: this.#shares };
+    const { clock, destination, reach, sockets, upstreams, fallBack } = options;
+    const overUdp = [...upstreams, ...fallBack].filter(({ overTcp }) => !overTcp).length;
+    const socketsPerRace = Math.min(overUdp, reach) * socketsPerServer;
+    this.#terms = { clock, destination, shares: this.#shares, reach, sockets, socketsPerRace };
     this.#policy = options.policy();
     this.#fallBackPolicy = options.policy();
   }
@@ -56,6 +65,12 @@ export class Forwarder {
       onEnd(this.#refuse(excess, client));
       return;
     }
+    const { sockets, socketsPerRace } = this.#terms;
+    const beyond = socketsPerRace > 0 ? sockets.excess(client, socketsPerRace) : undefined;
+    if (beyond !== undefined) {
+      onEnd(this.#withoutSocket(beyond, client));
+      return;
+    }
     if (upstreams.length === 0) {
       onEnd(notAsked(extendedError.notReady, `no server of ${destination} is known`));
       return;
@@ -71,14 +86,29 @@ export class Forwarder {
     return refused(`${this.inFlight} ${queries}, ${this.#shares.heldBy(client)} of them for one client`);
   }
 
-  /** Over the transport that is preferred first; what is down comes last, over either. */
+  #withoutSocket(excess: 'all' | 'share', client: string): Failed {
+    const { sockets, onOutOfSockets } = this.#options;
+    onOutOfSockets();
+    const all = `queries under way may open ${sockets.inFlight} sockets over UDP, of ${sockets.bound} that there may be`;
+    return refused(excess === 'all' ? all : `${all}, ${sockets.heldBy(client)} of them for one client`);
+  }
+
+  /** Over the transport that is preferred first; what is out of reach comes later over either, and what is down last. */
   #order(): readonly Upstream[] {
-    const { upstreams, fallBack } = this.#options;
+    const { upstreams, fallBack, reach } = this.#options;
     const preferred = this.#policy(upstreams);
     if (fallBack.length === 0) return preferred;
     const other = this.#fallBackPolicy(fallBack);
     const isUp = ({ healthy }: Upstream) => healthy;
     const isDown = ({ healthy }: Upstream) => !healthy;
-    return [...preferred.filter(isUp), ...other.filter(isUp), ...preferred.filter(isDown), ...other.filter(isDown)];
+    const [first, second] = [preferred.filter(isUp), other.filter(isUp)];
+    return [
+      ...first.slice(0, reach),
+      ...second.slice(0, reach),
+      ...first.slice(reach),
+      ...second.slice(reach),
+      ...preferred.filter(isDown),
+      ...other.filter(isDown),
+    ];
   }
 }

@@ -24,7 +24,8 @@ function scene() {
   const outcomes: Outcome[] = [];
   const onEnd = (outcome: Outcome) => outcomes.push(outcome);
   const shares = new ClientShares(0);
-  const race = new Race(query.detach(), '', [upstream], { clock, destination: 'somewhere', shares }, onEnd);
+  const terms = { clock, destination: 'somewhere', shares, reach: 1, sockets: new ClientShares(0), socketsPerRace: 0 };
+  const race = new Race(query.detach(), '', [upstream], terms, onEnd);
   return { clock, counts, upstream, race, outcomes };
 }
 

@@ -14,6 +14,8 @@ export const deadlineMs = 2_000;
 /** UDP loses packets: a server that has been asked already is asked again after this. */
 const repeatMs = 500;
 const udpRepeats = 2;
+/** Of one server, for one query over UDP: what is repeated has a socket of its own. */
+export const socketsPerServer = 1 + udpRepeats;
 
 /** The same for all queries to one destination. */
 export interface RaceTerms {
@@ -22,13 +24,21 @@ export interface RaceTerms {
   destination: string;
   /** Where the client of a race is counted while it lasts. */
   shares: ClientShares;
+  /**
+   * So many servers are asked over each transport, beside those that cannot be reached: what one client asks must not become as
+   * many queries as there are servers.
+   */
+  reach: number;
+  /** Where the sockets that a race may open over UDP are counted until they are closed. */
+  sockets: ClientShares;
+  socketsPerRace: number;
 }
 
 /**
  * One query and the servers that may answer it. They are asked one after the other: the next when the one before fails, or stays
  * silent for longer than usual. The first good answer wins. Silence may be a lost packet, so over UDP a silent server is asked
- * again; one that said no is not. A server that was passed over for its silence, and has said nothing else since, counts as down
- * until it answers a probe.
+ * again; one that said no is not, in whatever way. A server that was passed over for its silence, and has said nothing else since,
+ * counts as down until it answers a probe: it is asked once nobody else is left, or they have been silent for long.
  */
 export class Race implements Receiver {
   readonly #query: DetachedQuery;
@@ -37,11 +47,22 @@ export class Race implements Receiver {
   readonly #terms: RaceTerms;
   readonly #onEnd: (outcome: Outcome) => void;
   readonly #endsAtMs: number;
-  /** Those of {@link #order} that are asked over UDP; known once all have had their turn. */
-  #again: readonly Upstream[] | undefined;
+  /** Those that were asked over UDP. */
+  #again: Upstream[] | undefined;
+  /** Of {@link #order}, and of {@link #again}. */
   #turn = 0;
+  #repeats = 0;
+  /** Servers that were asked, but for those that cannot be reached. */
+  #overUdp = 0;
+  #overTcp = 0;
+  #isReached = false;
   #waiting = 0;
+  /** Exchanges whose end has not been told. */
+  #exchanges = 0;
   #share: ClientShare | undefined;
+  #sockets: ClientShare | undefined;
+  /** That are still open after the end. */
+  #socketsLeft = 0;
   /** For the next server's turn, or for the end of all. */
   #timer: Timer | undefined;
   /** Who had the last turn, and when. */
@@ -72,12 +93,15 @@ export class Race implements Receiver {
   }
 
   begin(): void {
-    this.#share = this.#terms.shares.enter(this.#client);
+    const { shares, sockets, socketsPerRace } = this.#terms;
+    this.#share = shares.enter(this.#client);
+    if (socketsPerRace > 0) this.#sockets = sockets.enter(this.#client, socketsPerRace);
     this.#next();
   }
 
   replied(upstream: Upstream, reply: Buffer, message: Buffer, overTcp: boolean): void {
-    if (this.#hasEnded) return;
+    if (this.#isOver()) return;
+    this.#isReached = true;
     try {
       this.#judge(upstream, reply, message, overTcp);
     } catch (error) {
@@ -87,7 +111,7 @@ export class Race implements Receiver {
 
   #judge(upstream: Upstream, reply: Buffer, message: Buffer, overTcp: boolean): void {
     if (!overTcp && (header.flags(reply) & header.flag.truncated) !== 0) {
-      upstream.ask(message, this.#leftMs(), this, this.#client, true);
+      this.#ask(upstream, message, true);
       return;
     }
     const code = header.responseCode(reply);
@@ -97,7 +121,7 @@ export class Race implements Receiver {
       if (isOfEdns && header.additionalCount(reply) === 0) {
         this.#saidNoToEdns ??= new Set();
         this.#saidNoToEdns.add(upstream);
-        upstream.ask(withoutOpt(message), this.#leftMs(), this, this.#client, overTcp);
+        this.#ask(upstream, withoutOpt(message), overTcp);
         return;
       }
       upstream.answeredWithEdns();
@@ -106,6 +130,7 @@ export class Race implements Receiver {
       else upstream.answeredWithoutEdnsAlone();
     }
     this.#waiting -= 1;
+    if (!isGood(code)) this.#refusedBy(upstream);
     const { questionLength, type } = this.#query;
     const walk =
       header.questionCount(reply) === 1 ? walkRecords(reply, header.headerLength + questionLength, type) : undefined;
@@ -122,13 +147,14 @@ export class Race implements Receiver {
   }
 
   failed(upstream: Upstream, code: ExchangeError['code'], reason: string): void {
-    if (this.#hasEnded) return;
+    if (this.#isOver()) return;
     // A server's time ends with that of the whole query, and says nothing that the silence of all does not.
     if (this.#terms.clock.nowMs() >= this.#endsAtMs) {
       this.#end(this.#unanswered());
       return;
     }
     this.#waiting -= 1;
+    if (code === 'NETWORK' && !this.#isReached) this.#count(upstream, -1);
     this.#passOver(
       upstream,
       code === 'BUDGET'
@@ -137,33 +163,96 @@ export class Race implements Receiver {
     );
   }
 
-  #leftMs(): number {
-    return Math.max(1, this.#endsAtMs - this.#terms.clock.nowMs());
+  /** One exchange has ended. What of it is left behind the end of all is the socket. */
+  #isOver(): boolean {
+    this.#exchanges -= 1;
+    if (this.#hasEnded && this.#sockets !== undefined && this.#socketsLeft > 0) {
+      this.#socketsLeft -= 1;
+      this.#terms.sockets.leave(this.#sockets);
+    }
+    return this.#hasEnded;
+  }
+
+  /** Last in whatever is done, for it may fail before it returns. */
+  #ask(upstream: Upstream, message: Buffer, overTcp = upstream.overTcp): void {
+    this.#exchanges += 1;
+    const leftMs = Math.max(1, this.#endsAtMs - this.#terms.clock.nowMs());
+    upstream.ask(message, leftMs, this, this.#client, overTcp);
   }
 
   #next(): void {
-    let upstream = this.#at(this.#turn);
-    while (upstream !== undefined && this.#failed?.has(upstream)) {
-      this.#turn += 1;
-      upstream = this.#at(this.#turn);
-    }
-    if (upstream === undefined) {
-      this.#asked = undefined;
-      if (this.#waiting === 0) this.#end(this.#unanswered());
-      else this.#wait(deadlineMs, this.#terms.clock.nowMs());
-      return;
-    }
-    this.#turn += 1;
-    this.#waiting += 1;
+    const upstream = this.#take();
     const nowMs = this.#terms.clock.nowMs();
     this.#asked = upstream;
+    if (upstream === undefined) {
+      if (this.#waiting === 0) this.#end(this.#unanswered());
+      else this.#wait(deadlineMs, nowMs);
+      return;
+    }
+    this.#waiting += 1;
     this.#askedAtMs = nowMs;
-    const isLast = this.#turn >= this.#order.length;
-    this.#wait(isLast ? repeatMs : upstream.patienceMs, nowMs);
+    this.#wait(this.#mayAsk(this.#unasked()) ? upstream.patienceMs : repeatMs, nowMs);
     const { forUpstream } = this.#query;
-    const message = upstream.knowsEdns && !this.#isLastRepeat() ? forUpstream : withoutOpt(forUpstream);
-    // Last, for it may fail before it returns.
-    upstream.ask(message, this.#endsAtMs - nowMs, this, this.#client);
+    this.#ask(upstream, upstream.knowsEdns && !this.#isLastRepeat() ? forUpstream : withoutOpt(forUpstream));
+  }
+
+  /** Whose turn it is: each once, then those over UDP a few times more; those that are down before, or behind all where others may answer. */
+  #take(): Upstream | undefined {
+    const unasked = this.#unasked();
+    const upstream = this.#mayAsk(unasked) ? unasked : (this.#repeat() ?? unasked);
+    if (upstream === undefined || upstream !== unasked) return upstream;
+    this.#turn += 1;
+    this.#count(upstream, 1);
+    if (!upstream.overTcp) {
+      this.#again ??= [];
+      this.#again.push(upstream);
+    }
+    return upstream;
+  }
+
+  /** The next that has not been asked. Where there is no room for it there may be later, and it stays the next. */
+  #unasked(): Upstream | undefined {
+    const { reach } = this.#terms;
+    let upstream = this.#order[this.#turn];
+    while (upstream !== undefined && this.#failed?.has(upstream)) {
+      this.#turn += 1;
+      upstream = this.#order[this.#turn];
+    }
+    const isFull = (upstream?.overTcp ? this.#overTcp : this.#overUdp) >= reach;
+    return isFull ? undefined : upstream;
+  }
+
+  /** What is down has its turn once no other can be waited for. */
+  #mayAsk(upstream: Upstream | undefined): boolean {
+    if (upstream === undefined || upstream.healthy) return upstream !== undefined;
+    for (let turn = 0; turn < this.#turn; turn += 1) {
+      const asked = this.#order[turn] as Upstream;
+      if (asked.healthy && !this.#failed?.has(asked)) return false;
+    }
+    return true;
+  }
+
+  #repeat(): Upstream | undefined {
+    const again = this.#again ?? [];
+    while (this.#repeats < udpRepeats * again.length) {
+      const upstream = again[this.#repeats % again.length] as Upstream;
+      this.#repeats += 1;
+      if (!this.#failed?.has(upstream)) return upstream;
+    }
+    return undefined;
+  }
+
+  #count({ overTcp }: Upstream, by: number): void {
+    if (overTcp) this.#overTcp += by;
+    else this.#overUdp += by;
+  }
+
+  /** It would say the same over another transport. */
+  #refusedBy({ server }: Upstream): void {
+    this.#failed ??= new Set();
+    for (const other of this.#order) {
+      if (other.server.address === server.address && other.server.port === server.port) this.#failed.add(other);
+    }
   }
 
   /** One timer for both: to set one costs more than to look at the time when it goes off. */
@@ -185,16 +274,7 @@ export class Race implements Receiver {
 
   /** Some servers, and what stands before them, drop what they cannot read: the last try is without EDNS. */
   #isLastRepeat(): boolean {
-    return this.#again !== undefined && this.#turn > this.#order.length + (udpRepeats - 1) * this.#again.length;
-  }
-
-  /** Whose turn it is: each once, then those over UDP a few times more. */
-  #at(turn: number): Upstream | undefined {
-    const order = this.#order;
-    if (turn < order.length) return order[turn];
-    this.#again ??= order.filter(({ overTcp }) => !overTcp);
-    const repeat = turn - order.length;
-    return repeat < udpRepeats * this.#again.length ? this.#again[repeat % this.#again.length] : undefined;
+    return this.#again !== undefined && this.#repeats > (udpRepeats - 1) * this.#again.length;
   }
 
   #passOver(upstream: Upstream, outcome: Outcome): void {
@@ -222,7 +302,16 @@ export class Race implements Receiver {
     this.#hasEnded = true;
     this.#timer?.cancel();
     if (this.#share !== undefined) this.#terms.shares.leave(this.#share);
+    this.#leaveSockets();
     this.#onEnd(outcome);
+  }
+
+  /** All but those of servers that may answer yet. */
+  #leaveSockets(): void {
+    const { sockets, socketsPerRace } = this.#terms;
+    if (this.#sockets === undefined) return;
+    this.#socketsLeft = Math.min(this.#exchanges, socketsPerRace);
+    sockets.leave(this.#sockets, socketsPerRace - this.#socketsLeft);
   }
 }
 

@@ -68,21 +68,25 @@ export class SearchPathRelief {
     }
     const suffix = this.#ruledOutBy(query);
     if (suffix === undefined) return undefined;
-    switch (header.responseCode(message)) {
-      case header.rcode.nxDomain:
-        this.#rulings.deny(suffix);
-        return undefined;
-      case header.rcode.noError: {
-        const became = this.#rulings.refute(suffix, this.#nowMs());
-        if (became !== 'known') this.#events.wrong();
-        return became === 'news' ? suffix : undefined;
-      }
-      default:
-        return undefined;
+    const code = header.responseCode(message);
+    if (code !== header.rcode.nxDomain && code !== header.rcode.noError) return undefined;
+    // Behind an alias it is about another name, and this one exists.
+    if (code === header.rcode.nxDomain && walk.answers === 0) {
+      this.#rulings.deny(suffix);
+      return undefined;
     }
+    const became = this.#rulings.refute(suffix, this.#nowMs());
+    if (became !== 'known') this.#events.wrong();
+    return became === 'news' ? suffix : undefined;
   }
 
-  #ruledOutBy({ name, class: of }: PendingQuery): string | undefined {
+  /** The process before this one had an answer to this question: what it knew of exceptions went with it. */
+  recall(asked: Pick<PendingQuery, 'name' | 'class'>): void {
+    const suffix = this.#ruledOutBy(asked);
+    if (suffix !== undefined) this.#rulings.refute(suffix, this.#nowMs());
+  }
+
+  #ruledOutBy({ name, class: of }: Pick<PendingQuery, 'name' | 'class'>): string | undefined {
     return of === classIn ? ruledOutBy(name, this.#domain) : undefined;
   }
 }

@@ -157,7 +157,8 @@ export class Server {
       this.#local(cutPlace, reply, cut, zone);
       return;
     }
-    const relieved = zone.searchPath?.answer(query, out, limit) ?? 0;
+    // A name that was there may be there yet, whatever became of others of its kind.
+    const relieved = entry?.rcode === header.rcode.noError ? 0 : (zone.searchPath?.answer(query, out, limit) ?? 0);
     if (relieved > 0) {
       this.#local(reliefPlace, reply, relieved, zone);
       return;
@@ -338,7 +339,7 @@ export class Server {
   }
 
   #rememberFailure(query: PendingQuery, zone: Zone, rcode: number, nowMs: number): void {
-    if (zone.bounds.maxTtlSeconds > 0) rememberFailure(zone.cache, query, rcode, nowMs);
+    if (zone.bounds.maxTtlSeconds > 0) rememberFailure(zone.cache, query, rcode, zone.serveStale, nowMs);
   }
 
   #answer(entry: Entry, query: PendingQuery, zone: Zone, reply: Reply, startedAtMs: number, from: Origin): number {

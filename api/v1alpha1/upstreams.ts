@@ -9,6 +9,9 @@ export interface QueryBudget {
   burst: number;
 }
 
+/** Of less nothing could be kept for others while one asks without end. */
+const leastUsualBurst = 4;
+
 interface Preset {
   servers: readonly string[];
   queryBudget?: QueryBudget;
@@ -66,7 +69,7 @@ export const upstream = z.strictObject({
       ),
       burst: withKeywords(z.int().min(1).max(1_000_000), { format: 'int32' })
         .optional()
-        .describe('Queries at once after a pause. Default: a tenth of perSecond, at least 1.'),
+        .describe('Queries at once after a pause. Default: a tenth of perSecond, at least 4.'),
       onExceeded: z
         .enum(['ServeStaleOrServFail'])
         .optional()
@@ -101,7 +104,7 @@ export function defaultedUpstream(
     ...(budget && {
       queryBudget: {
         perSecond: budget.perSecond,
-        burst: budget.burst ?? Math.max(1, Math.floor(budget.perSecond / 10)),
+        burst: budget.burst ?? Math.max(leastUsualBurst, Math.floor(budget.perSecond / 10)),
       },
     }),
   };
