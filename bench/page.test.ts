@@ -2,6 +2,7 @@ import { deepEqual, match } from 'node:assert/strict';
 import { test } from 'node:test';
 import { shareVerdict, verdict } from './page.ts';
 import { verdicts } from './results.ts';
+import { changeVerdict } from './speed-results.ts';
 
 test('a goal is met up to its bound, and by nothing that was not measured', () => {
   match(verdict('first answer', 299.9, 'below', 300, 'ms'), /: 299\.90 ms; the goal, below 300, is met\.$/);
@@ -33,4 +34,20 @@ test('start and memory end with what their goals have come to', () => {
     ],
   );
   deepEqual(verdicts('entry-memory', []), []);
+});
+
+test('p99 under change is compared with that at rest round by round', () => {
+  const rounds = (how: 'at rest' | 'under change', changes: number, ...micros: number[]) =>
+    micros.map((p99, index) => ({
+      ...{ how, p99, round: index + 1 },
+      swaps: changes,
+      scrapes: changes,
+      lost: 0,
+      p50: 1,
+      p999: 1,
+    }));
+  const readings = [...rounds('at rest', 0, 100, 600, 300), ...rounds('under change', 100, 210, 300, 700)];
+  // Of the medians it would be 1.
+  match(changeVerdict(readings), /: 2\.10 \[0\.50, 2\.33\] of p99 at rest; the goal, below 2, is missed\.$/);
+  match(changeVerdict([...rounds('at rest', 0, 100), ...rounds('under change', 0, 100)]), /is missed\.$/);
 });

@@ -64,6 +64,12 @@ export function verdict(what: string, value: number | undefined, bound: Bound, g
   return `- ${what}: ${(value ?? Number.NaN).toFixed(2)} ${unit}; ${goalWords(value, bound, goal)}.`;
 }
 
+/** @param ratios round by round: within one the machine is about the same for both; none where they could not be measured */
+export function ratioVerdict(what: string, ratios: readonly number[], bound: Bound, goal: number, of: string): string {
+  const ratio = median(ratios.toSorted((a, b) => a - b));
+  return `- ${what}: ${spread(ratios, '', 2)} of ${of}; ${goalWords(ratio, bound, goal)}.`;
+}
+
 function goalWords(value = Number.NaN, bound: Bound, goal: number): string {
   const isMet = bound === 'below' ? value < goal : value <= goal;
   return `the goal, ${bound} ${goal}, is ${isMet ? 'met' : 'missed'}`;

@@ -5,7 +5,7 @@ import { cachedOnce, cachedTcp, cachedUdp, missesUdp, mixedUdp } from './contend
 import { type FlagReading, flagSection } from './flags.ts';
 import { lineUpSection, type Participant } from './line-up.ts';
 import { type LowRateReading, lowRateSection } from './low-rates.ts';
-import { median, sharesOf, shareVerdict, spread, verdict } from './page.ts';
+import { median, ratioVerdict, sharesOf, shareVerdict, spread, verdict } from './page.ts';
 import type { Circumstances } from './sample.ts';
 import { type ChangeReading, changesPerReading, type GarbageReading, type TcpReading } from './speed-agent.ts';
 import type { ProfileReading } from './speed-profile.ts';
@@ -285,21 +285,14 @@ function tcpVerdicts(readings: readonly TcpReading[]): string[] {
   });
 }
 
-function changeVerdict(changes: readonly ChangeReading[]): string {
-  const p99 = (how: string) => {
-    const own = changes.filter((reading) => reading.how === how).map((reading) => reading.p99);
-    return median(own.toSorted((a, b) => a - b)) ?? Number.NaN;
-  };
+export function changeVerdict(changes: readonly ChangeReading[]): string {
+  const p99 = (how: string) => changes.filter((reading) => reading.how === how).map((reading) => reading.p99);
   const isChanged = changes.every(
     ({ how, swaps, scrapes }) => how === 'at rest' || Math.min(swaps, scrapes) >= changesPerReading - 1,
   );
-  return verdict(
-    'p99 while it is changed',
-    isChanged ? p99('under change') / p99('at rest') : undefined,
-    'below',
-    changeGoal,
-    'of p99 at rest',
-  );
+  const atRest = p99('at rest');
+  const ratios = p99('under change').map((micros, round) => micros / (atRest[round] ?? Number.NaN));
+  return ratioVerdict('p99 while it is changed', isChanged ? ratios : [], 'below', changeGoal, 'p99 at rest');
 }
 
 /** One bar a server, of its median. */

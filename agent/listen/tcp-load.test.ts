@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { FakeClock } from '../../test/fake/clock.ts';
 import { eventually } from '../../test/tools/eventually.ts';
+import type { ServePacket } from './listener.ts';
 import { bystander, Client, echo, frame, held, listen, longMs, mishaps, room, send } from './tcp-client.fake.ts';
 import { kept } from './tcp-connection.ts';
 import { type TcpBounds, TcpLoad } from './tcp-load.ts';
@@ -359,9 +360,14 @@ test('an answer whose connection is gone is told', async () => {
 });
 
 test('so are those that had not left when the client was gone', async () => {
-  const { port } = await listen((_packet, reply) => reply.send(Buffer.from(answer), answer.length));
+  let served = 0;
+  const serve: ServePacket = (_packet, reply) => {
+    served += 1;
+    reply.send(Buffer.from(answer), answer.length);
+  };
+  const { port } = await listen(serve, { maxBacklogBytes: room });
   const client = await mute(port);
-  await bystander(port);
+  await eventually('all answers', longMs, () => served === 1_000);
   client.socket.resetAndDestroy();
   await client.until(() => client.ended);
   while (mishaps.length === 0) await bystander(port);
