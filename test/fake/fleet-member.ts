@@ -125,8 +125,9 @@ export function isOut(
   by: { standing: Standing; outcome: Outcome; isTried: boolean; isGood: boolean; nowMs: number },
 ): boolean {
   const { outcome, isGood } = by;
-  // Who is ill by himself is no worse off.
-  const isIll = member.ails !== undefined || by.nowMs < member.stoppedUntilMs + TICK_MS;
+  // Who is ill by himself is no worse off, and who is back at this very moment has said nothing since.
+  const isBack = member.hereSinceMs === by.nowMs && by.isGood;
+  const isIll = isBack || member.ails !== undefined || by.nowMs < member.stoppedUntilMs + TICK_MS;
   if (!member.wasServing || isIll) return false;
   if (member.awaySinceMs !== undefined) return member.isDown && by.isTried;
   // What a node makes of the good one is its own affair: also where it never takes it up.
