@@ -1,7 +1,7 @@
 /** What speaks against a target: on nodes that are there, and on such as were. */
 import { timestamp } from '../../api/v1alpha1/conditions.ts';
 import { maxSilent } from '../../api/v1alpha1/rollout-settings.ts';
-import { isTrying, type TriedNode } from './rollout-node.ts';
+import { isNewToIt, isTrying, type TriedNode } from './rollout-node.ts';
 import { NOT_SERVING_MS, type TrialReason } from './trial.ts';
 
 /** Why a target failed. */
@@ -83,6 +83,8 @@ export function failureOf(nodes: readonly TriedNode[], bounds: Bounds): Failure 
   const silent: string[] = [];
   const unable: string[] = [];
   const stopped: string[] = [];
+  /** The first that serves with the target, and is not well. */
+  let ill: Failure | undefined;
   /** Nodes that may yet do well with the target. */
   let hopeful = 0;
   for (const node of nodes) {
@@ -97,8 +99,14 @@ export function failureOf(nodes: readonly TriedNode[], bounds: Bounds): Failure 
       if (isJudged && !isExcused(node) && !node.isTakenOut) silent.push(name);
     } else if (standing.reason === 'ConfigRefused' || (isJudged && !isOwn(node, standing.reason, isFirst))) {
       return { reason: standing.reason, message: `${name}: ${standing.message}` };
-    } else if (isNewToIt(node)) unable.push(`${name}: ${standing.message}`);
+    } else if (isNewToIt(node)) {
+      unable.push(`${name}: ${standing.message}`);
+      if (standing.reason !== 'NotServing')
+        ill ??= { reason: standing.reason, message: `${name}: ${standing.message}` };
+    }
   }
+  // That one of those who joined fares ill may be its own affair; where nobody is left who may do well it is not.
+  if (ill !== undefined && hopeful === 0) return ill;
   if (unable.length > allowed) return { reason: 'NotServing', message: `${unable.length} nodes. ${unable[0]}` };
   // What one of them has come to after it had proved itself is its own affair; what comes to so many is not.
   if (stopped.length > stoppable) {
@@ -115,9 +123,4 @@ export function failureOf(nodes: readonly TriedNode[], bounds: Bounds): Failure 
 /** A node that did not serve before may be unable to by itself (its port is taken, its network is not up yet), unless many are. */
 function isOwn({ hasJoined, hadService }: TriedNode, reason: TrialReason, isFirst: boolean): boolean {
   return (!isFirst && hasJoined === true) || (!hadService && reason === 'NotServing');
-}
-
-/** Nobody served it before it tried the target. */
-function isNewToIt({ hasJoined, hadService }: TriedNode): boolean {
-  return hasJoined === true || !hadService;
 }

@@ -72,9 +72,10 @@ test(`over ${histories} histories nothing forbidden happens, and every rollout e
       assert.ok(isDone || fleet.state?.reason !== undefined, `seed ${random.seed}: ${fleet.outcome}`);
     if (phase === 'RolledBack') assert.ok(isBack, `seed ${random.seed}`);
     const isEnd = phase === 'Done' || phase === 'RolledBack' || phase === 'Halted';
-    // A first revision that no node takes has nothing to end with, nor has one for which every node is away; what a silent agent said last
-    // is no news of it.
-    const isFirst = fleet.state?.good === undefined || fleet.isGoodLost;
+    // What no node takes that was not served before has nothing to end with, nor has what every node is away for; what a silent agent said
+    // last is no news of it.
+    const areNew = here.every(({ written }) => written?.trial?.joined === true);
+    const isFirst = fleet.state?.good === undefined || fleet.isGoodLost || areNew;
     const isTaken = here.some((member) => isServing(member) && member.ails !== 'silent');
     const isOpen = here.length === 0 || (isFirst && isDone && !isTaken);
     assert.ok(isEnd || isOpen, `seed ${random.seed} ends as ${fleet.outcome}`);

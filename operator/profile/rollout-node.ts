@@ -110,6 +110,11 @@ export function hasProvedSame(node: RolloutNode): boolean {
   return node.isSame && node.carries !== undefined && (!node.isJudged || hasProved(node));
 }
 
+/** Nobody served it before it tried the target. */
+export function isNewToIt({ hasJoined, hadService }: TriedNode): boolean {
+  return hasJoined === true || !hadService;
+}
+
 /** It has the target to be judged by it: it is looked at whether or not it can be reached, or what takes nodes away would do so unseen. */
 export function isTrying({ carries, isJudged }: RolloutNode, target: string): boolean {
   return isJudged && carries === target;

@@ -14,6 +14,7 @@ import {
   hasProved,
   hasProvedSame,
   isHeard,
+  isNewToIt,
   isSound,
   isTrying,
   isUnserved,
@@ -291,7 +292,7 @@ function advance(
   }
   if (movers.length === 0 && pending === 0 && open === 0) {
     // Where all are ill by themselves nobody proves anything, and nothing speaks against it.
-    const isWell = (node: TriedNode): boolean => node.isReachable && (node.carries !== target || node.hadService);
+    const isWell = (node: TriedNode): boolean => node.isReachable && (node.carries !== target || !isNewToIt(node));
     const hasEnd = settled > 0 || (good !== undefined && nodes.some(isWell));
     const isOver = hasEnd && give.every(({ hasJoined }) => hasJoined);
     // Where nobody has proved it, as where all nodes are new, those who join are waited for: what nobody has is good for nobody.

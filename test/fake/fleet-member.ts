@@ -143,12 +143,14 @@ export function take(
   { givenUnder, waits, nowMs }: { givenUnder: number; waits: number; nowMs: number },
 ): void {
   const { written, begunMs } = member;
+  const isSame = written?.revision === rendered;
   // Who never took up what came in between has nothing to do, and who is about to take up the same goes on.
   const hasIt = written?.report.appliedRevision === rendered;
-  const goesOn = written?.revision === rendered && begunMs !== undefined;
   const taken = hasIt ? { takes: undefined, waits: 0, begunMs: nowMs } : { takes: rendered, waits, begunMs: undefined };
-  const begun = goesOn && !hasIt ? { begunMs: nowMs } : taken;
-  Object.assign(member, { wasServing: isServing(member), givenUnder, isServedByOther: false, ...begun });
+  const begun = isSame && begunMs !== undefined && !hasIt ? { begunMs: nowMs } : taken;
+  // What it has untried, and keeps under another name, puts it out no more than before.
+  const wasServing = isServing(member) && !(isSame && written?.trial === undefined);
+  Object.assign(member, { wasServing, givenUnder, isServedByOther: false, ...begun });
 }
 
 /** It has found out long ago what it makes of what it carries: one that was away meanwhile does so as it returns. */
