@@ -165,7 +165,8 @@ export class Builder {
           rebind: rebindProtection(rebindOf(config, listener, block), counts),
           forwarder: new Forwarder({
             upstreams: over(block.protocol === 'PreferUDP' ? 'udp' : 'tcp'),
-            fallBack: block.protocol === 'PreferTCP' && asked.tls === undefined ? over('udp') : [],
+            // With TLS that is the same way once more, and nobody is asked the same twice.
+            fallBack: block.protocol === 'PreferTCP' ? over('udp') : [],
             policy: () =>
               amongFirst(asked.atRest ?? asked.servers.length, upstreamPolicy(block.forwardPolicy, this.#random)),
             reach: asked.reach ?? asked.servers.length,
