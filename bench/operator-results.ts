@@ -70,7 +70,7 @@ function row({ nodes, seconds, cpuSeconds, plans, planSeconds, memory, lists, ..
     `${seconds.toFixed(1)} s`,
     `${cpuSeconds.toFixed(2)} s`,
     `${planSeconds.toFixed(2)} s in ${plans} looks`,
-    `${Math.max(...memory).toFixed(0)} MiB`,
+    memory.length === 0 ? '-' : `${Math.max(...memory).toFixed(0)} MiB`,
     lists,
     ofNodes,
     step.mostPerObject['patch localdnsnodes'] ?? 0,

@@ -222,14 +222,17 @@ export class LargeCluster {
     const fromMs = Date.now();
     const before = await this.#reading();
     const memory: number[] = [];
-    const sampler = setInterval(() => {
+    const sample = (): void => {
       const reading = memoryOf(this.#operator);
       if (reading !== undefined) memory.push(reading);
-    }, sampleMs);
+    };
+    const sampler = setInterval(sample, sampleMs);
     let ended: Moment;
     try {
       await work();
       ended = await end();
+      // What is over sooner has one as well.
+      sample();
     } finally {
       clearInterval(sampler);
     }
