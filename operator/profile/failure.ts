@@ -97,12 +97,13 @@ export function failureOf(nodes: readonly TriedNode[], bounds: Bounds): Failure 
       if (nowMs >= standing.sinceMs + NOT_SERVING_MS) stopped.push(`${name}: ${standing.message}`);
     } else if (standing.kind === 'lost') {
       if (isJudged && !isExcused(node) && !node.isTakenOut) silent.push(name);
-    } else if (standing.reason === 'ConfigRefused' || (isJudged && !isOwn(node, standing.reason, isFirst))) {
-      return { reason: standing.reason, message: `${name}: ${standing.message}` };
-    } else if (isNewToIt(node)) {
-      unable.push(`${name}: ${standing.message}`);
-      if (standing.reason !== 'NotServing')
-        ill ??= { reason: standing.reason, message: `${name}: ${standing.message}` };
+    } else {
+      const found = { reason: standing.reason, message: `${name}: ${standing.message}` };
+      if (standing.reason === 'ConfigRefused' || (isJudged && !isOwn(node, standing.reason, isFirst))) return found;
+      if (isNewToIt(node)) {
+        unable.push(found.message);
+        if (standing.reason !== 'NotServing') ill ??= found;
+      }
     }
   }
   // That one of those who joined fares ill may be its own affair; where nobody is left who may do well it is not.

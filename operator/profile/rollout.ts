@@ -95,12 +95,13 @@ export function planRollout(input: RolloutInput): RolloutStep {
   const trying = { target, good, attempt, silent, mayForget, nowMs };
   const nodes = input.nodes.map((node) => tried(node, trying));
   const startedAt = last?.startedAt ?? timestamp(nowMs);
+  const isPending = (node: TriedNode): boolean => isTrying(node, target) && node.standing.kind === 'pending';
   const step = (phase: RolloutPhase, give: readonly Given[], more: Partial<RolloutState> = {}): RolloutStep => ({
     state: { phase, target, attempt, startedAt, ...(good === undefined ? {} : { good }), ...more },
     give: marked(give, nodes, { good, way }),
     lookAgainAtMs: earliest(nodes, nowMs, forgottenAtMs(evidence)),
     updated: count(nodes, ({ carries }) => carries === target),
-    onTrial: count(nodes, (node) => isTrying(node, target) && node.standing.kind === 'pending'),
+    onTrial: count(nodes, isPending),
     unproven:
       target === good ? [] : nodes.filter((node) => isTrying(node, target) && !hasProved(node)).map(({ name }) => name),
   });
@@ -146,8 +147,7 @@ export function planRollout(input: RolloutInput): RolloutStep {
     return step(isOver || isBack ? 'RolledBack' : 'RollingBack', give, whyOf(failure));
   }
   // What nobody can be given is not on its way, unless somebody is still to tell what he makes of it: once all have told, a silence is no news.
-  const isAwaited = nodes.some((node) => isTrying(node, target) && node.standing.kind === 'pending');
-  if (isTargetLost && (before?.phase === 'Idle' || !isAwaited))
+  if (isTargetLost && (before?.phase === 'Idle' || !nodes.some(isPending)))
     return { ...step('Idle', newcomers(nodes, way)), state: idleState(target, before) };
   if (target === good) {
     // What it was before, by an edit: no trial is needed. Those that never had it come when that is over.
