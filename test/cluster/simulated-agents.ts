@@ -25,6 +25,7 @@ type Spec = LocalDnsNode['spec'];
 const writesPerSecond = 400;
 const slowMs = 2_000;
 const flapMs = 1_500;
+const leaveMs = 300;
 const figures = { queries: 1000, servFailPermille: 1, p99Micros: 2000 };
 
 const [path = ''] = process.argv.slice(2);
@@ -54,11 +55,9 @@ store.onChange((name, old, now) => {
   if (!isNew && withdrawnAt === undefined) return;
   const turn = {};
   newest.set(name, turn);
-  if (withdrawnAt !== undefined) {
-    if (!is('stuck', name, config)) void leave(name, now.generation ?? 0);
-    return;
-  }
-  void live(name, now.spec, now.generation ?? 0, () => newest.get(name) === turn);
+  const isNewest = (): boolean => newest.get(name) === turn;
+  if (withdrawnAt === undefined) void live(name, now.spec, now.generation ?? 0, isNewest);
+  else if (!is('stuck', name, config)) void leave(name, now.generation ?? 0, isNewest);
 });
 store.start();
 
@@ -108,8 +107,10 @@ async function live(name: string, spec: Spec, generation: number, isNewest: () =
 }
 
 /** As an agent does: its interception ends, and later its listeners close. */
-async function leave(name: string, observedGeneration: number): Promise<void> {
-  await delay(300);
+async function leave(name: string, observedGeneration: number, isNewest: () => boolean): Promise<void> {
+  await delay(leaveMs);
+  // Called back meanwhile, it stays: to say now that it has left would be the last that is heard of it.
+  if (!isNewest()) return;
   const conditions = [condition('Serving', 'Withdrawn', 'False'), condition('Intercepting', 'Withdrawn', 'False')];
   await report(name, { observedGeneration, configVersions: [1], conditions });
 }
