@@ -20,6 +20,8 @@ const PROFILES: Resource = {
 
 let server: FakeApiServer;
 let client: KubeClient;
+/** For what is never answered. */
+let hasty: KubeClient;
 let token: string;
 let requests: string[];
 let mayWrite: boolean;
@@ -30,18 +32,20 @@ beforeEach(async () => {
   token = 'first';
   requests = [];
   mayWrite = true;
-  client = new KubeClient({
+  const options = {
     access: () => ({ server: url, origin: 'test', tls: {}, bearerToken: token }),
     fieldManager: 'localdns-test',
     userAgent: 'localdns/test',
-    timeoutMs: 200,
     mayWrite: () => mayWrite,
-    onRequest: (verb, plural, code) => requests.push(`${verb} ${plural} ${code}`),
-  });
+    onRequest: (verb: string, plural: string, code: string) => requests.push(`${verb} ${plural} ${code}`),
+  };
+  client = new KubeClient({ ...options, timeoutMs: 20_000 });
+  hasty = new KubeClient({ ...options, timeoutMs: 200 });
 });
 
 afterEach(async () => {
   client.close();
+  hasty.close();
   await server.stop();
 });
 
@@ -129,7 +133,7 @@ test('get of an absent object is undefined, of an unknown kind an error with its
 
 test('a request that gets no answer ends after its timeout', async () => {
   server.script = () => true;
-  await rejects(client.get(NODES, 'a'), 'KUBE_TIMEOUT', /within 200 ms/);
+  await rejects(hasty.get(NODES, 'a'), 'KUBE_TIMEOUT', /within 200 ms/);
 });
 
 test('an answer that stops half-way ends after the timeout too', async () => {
@@ -137,7 +141,7 @@ test('an answer that stops half-way ends after the timeout too', async () => {
     response.writeHead(200, { 'content-length': '100' });
     return response.write('{"meta');
   };
-  await rejects(client.get(NODES, 'a'), 'KUBE_TIMEOUT', /stopped/);
+  await rejects(hasty.get(NODES, 'a'), 'KUBE_TIMEOUT', /stopped/);
 });
 
 test('an unreachable API server is one line with its address and what to check', async () => {
@@ -221,7 +225,7 @@ test('writes go out at the rate that is set, and reads whenever', async () => {
     ...{ fieldManager: 'localdns-test', userAgent: 'localdns/test', clock, writesPerSecond: 5 },
   });
   const written = Promise.all([1, 2, 3].map(() => paced.apply(NODES, { metadata: { name: 'a' } })));
-  await eventually('the first has gone out', 1_000, () => server.requests('apply', 'nodes').length === 1);
+  await eventually('the first has gone out', 10_000, () => server.requests('apply', 'nodes').length === 1);
   await paced.get(NODES, 'a');
   assert.equal(server.requests('apply', 'nodes').length, 1);
   assert.deepEqual(clock.pendingMs(), [100, 300]);
@@ -275,7 +279,7 @@ test('a write tells the server when we give it up', async () => {
   await client.delete(NODES, 'a', {});
   assert.deepEqual(
     server.seen.map(({ query }) => query.get('timeout')),
-    ['200ms', '200ms'],
+    ['20000ms', '20000ms'],
   );
 });
 
@@ -287,7 +291,7 @@ test('every request is counted with its verb, kind and code, once', async () => 
   };
   await client.apply(NODES, { metadata: { name: 'a' } });
   server.script = () => true;
-  await client.get(NODES, 'a').catch(() => {});
+  await hasty.get(NODES, 'a').catch(() => {});
   assert.deepEqual(requests, ['get nodes 404', 'apply nodes 200', 'get nodes KUBE_TIMEOUT']);
 });
 

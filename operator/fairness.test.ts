@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { operatorKinds } from '../kube/api-server.fake.ts';
 import { OperatorProcesses } from '../test/tools/operator-processes.ts';
 
-const { operator, untilAsync, fakeServer, kubeconfig, freePort } = new OperatorProcesses();
+const { operator, untilAsync, fakeServer, kubeconfig } = new OperatorProcesses();
 
 const many = 60;
 const writesPerSecond = 20;
@@ -29,7 +29,7 @@ test('a profile with one node is not behind the many of another, whose facts cha
   clusterDnsMoves();
   profile('large');
   const config = kubeconfig(await server.start());
-  const limits = [`--kube-api-qps=${writesPerSecond}`, '--metrics', `127.0.0.1:${await freePort()}`];
+  const limits = [`--kube-api-qps=${writesPerSecond}`, '--metrics', '127.0.0.1:0'];
   operator('--kubeconfig', config, ...limits);
   await untilAsync(async () => server.all('localdnsnodes').length === many);
   const moving = setInterval(clusterDnsMoves, 500);

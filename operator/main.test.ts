@@ -8,6 +8,8 @@ import { OperatorProcesses } from '../test/tools/operator-processes.ts';
 
 const { operator, output, outputOf, lines, until, untilAsync, fakeServer, kubeconfig, freePort, folder } =
   new OperatorProcesses();
+/** Less than a Lease that nobody gave back would stand in the way: 15 s from its last renewal, which was 2 s ago at most. */
+const untilLapsedMs = 12_000;
 
 test('the operator says ready once it knows the cluster, tells its numbers, and ends with 0 on SIGTERM', async () => {
   const server = fakeServer([...operatorKinds, 'leases']);
@@ -28,7 +30,7 @@ test('the operator says ready once it knows the cluster, tells its numbers, and 
   const stoppedAt = performance.now();
   started.kill('SIGTERM');
   assert.deepEqual(await once(started, 'close'), [0, null]);
-  assert.ok(performance.now() - stoppedAt < 1500);
+  assert.ok(performance.now() - stoppedAt < 5_000);
   await server.stop();
 });
 
@@ -74,7 +76,7 @@ test('of two operators one acts, and the other is ready to: it does as soon as t
   first.kill('SIGTERM');
   server.remove('localdnsnodes', 'n1');
   await untilAsync(async () => server.get('localdnsnodes', 'n1') !== undefined && leads(ports[1]));
-  assert.ok(performance.now() - toldAt < 2_000, `${performance.now() - toldAt} ms`);
+  assert.ok(performance.now() - toldAt < untilLapsedMs, `${performance.now() - toldAt} ms`);
   assert.notEqual(holder(), before);
   await server.stop();
 });
@@ -82,9 +84,9 @@ test('of two operators one acts, and the other is ready to: it does as soon as t
 test('a leader that waits for its turns to write hands over at once, however seldom they come, and complains of nothing', async () => {
   const server = fakeServer([...operatorKinds, 'leases']);
   const config = kubeconfig(await server.start());
-  const slow = operator('--kubeconfig', config, '--metrics', `127.0.0.1:${await freePort()}`, '--kube-api-qps=1');
+  const slow = operator('--kubeconfig', config, '--metrics', '127.0.0.1:0', '--kube-api-qps=1');
   await until(() => lines().some(({ msg }) => msg === 'leading'));
-  operator('--kubeconfig', config, '--metrics', `127.0.0.1:${await freePort()}`);
+  operator('--kubeconfig', config, '--metrics', '127.0.0.1:0');
   await until(() => lines().some(({ msg }) => msg === 'ready'));
   for (let at = 0; at < 20; at++) server.put('nodes', { metadata: { name: `n${at}` } });
   const rollout = { maxUnavailable: '100%', canary: { nodes: 0 } };
@@ -93,7 +95,7 @@ test('a leader that waits for its turns to write hands over at once, however sel
   const toldAt = performance.now();
   slow.kill('SIGTERM');
   await until(() => lines().some(({ msg }) => msg === 'leading'));
-  assert.ok(performance.now() - toldAt < 2_000, `${performance.now() - toldAt} ms`);
+  assert.ok(performance.now() - toldAt < untilLapsedMs, `${performance.now() - toldAt} ms`);
   assert.doesNotMatch(outputOf(slow), /KUBE_|"level":"error"/);
   await server.stop();
 });
@@ -104,7 +106,7 @@ test('a leader that loses the API server, and its Lease to another, does nothing
   const address = Number(new URL(server.url).port);
   const timing = ['--lease-duration=3', '--lease-renew-deadline=2', '--lease-retry=0.5'];
   server.put('nodes', { metadata: { name: 'n1', labels: { 'kubernetes.io/os': 'linux' } } });
-  operator('--kubeconfig', config, '--metrics', `127.0.0.1:${await freePort()}`, ...timing);
+  operator('--kubeconfig', config, '--metrics', '127.0.0.1:0', ...timing);
   const terms = (): number => lines().filter(({ msg }) => msg === 'leading').length;
   await until(() => terms() === 1);
   await server.stop();
@@ -117,11 +119,14 @@ test('a leader that loses the API server, and its Lease to another, does nothing
   server.put('localdnsprofiles', { metadata: { name: 'default' }, spec: {} });
   const labels = { 'localdns.dev/profile': 'default', 'kubernetes.io/os': 'linux' };
   server.put('nodes', { metadata: { name: 'n1', labels } });
+  let termsAtWrite: number | undefined;
+  server.script = ({ verb, plural }) => {
+    if (verb === 'apply' && plural === 'localdnsnodes') termsAtWrite ??= terms();
+    return false;
+  };
   await server.start(address);
-  const wasWritten = (): boolean => server.get('localdnsnodes', 'n1') !== undefined;
-  await until(() => terms() === 2 || wasWritten());
-  assert.deepEqual([terms(), wasWritten()], [2, false], 'it knows of the profile, and has waited for the Lease');
-  await until(wasWritten);
+  await until(() => server.get('localdnsnodes', 'n1') !== undefined);
+  assert.equal(termsAtWrite, 2, 'it knows of the profile, and has waited for the Lease');
   assert.ok(!lines().some(({ code }) => code === 'KUBE_FENCED'), 'it did not even try');
   await server.stop();
 });
@@ -159,7 +164,7 @@ test('a kubeconfig that is not there is one line, and is used once it is', async
     'controllerrevisions',
   ]);
   const file = join(folder, 'mounted-later');
-  operator('--kubeconfig', file, '--metrics', `127.0.0.1:${await freePort()}`);
+  operator('--kubeconfig', file, '--metrics', '127.0.0.1:0');
   await until(() => lines().length > 0);
   copyFileSync(kubeconfig(await server.start()), file);
   await until(() => lines().some(({ msg }) => msg === 'ready'));

@@ -10,7 +10,7 @@ import { untilOut, type View, type Waiting, whatIsLeft } from './uninstall.ts';
 const left: View = { leads: true, holder: 'us', told: 1, nodes: ['n1', 'n2'], profiles: ['p'] };
 const nothing: View = { ...left, told: 0, nodes: [], profiles: [] };
 
-const { operator, lines, until, fakeServer, kubeconfig, freePort } = new OperatorProcesses();
+const { operator, lines, until, fakeServer, kubeconfig } = new OperatorProcesses();
 
 let clock: FakeClock;
 let view: View;
@@ -97,7 +97,7 @@ test('whoever withdraws stops those who serve, takes every node out, and ends wi
   server.put('localdnsprofiles', { metadata: { name: 'default' }, spec: {} });
   const labels = { 'localdns.dev/profile': 'default', 'kubernetes.io/os': 'linux' };
   server.put('nodes', { metadata: { name: 'n1', labels } });
-  const serving = operator('--kubeconfig', config, '--metrics', `127.0.0.1:${await freePort()}`);
+  const serving = operator('--kubeconfig', config, '--metrics', '127.0.0.1:0');
   const isMarked = () => server.get('nodes', 'n1')?.metadata.labels?.['localdns.dev/state'] !== undefined;
   const spec = () => server.get('localdnsnodes', 'n1')?.spec as { withdrawnAt?: string } | undefined;
   await until(() => isMarked() && spec() !== undefined);

@@ -83,7 +83,7 @@ export class OperatorProcesses {
   readonly until = (holds: () => boolean): Promise<void> => this.untilAsync(async () => holds());
 
   readonly untilAsync = async (holds: () => Promise<boolean>): Promise<void> => {
-    for (let tries = 0; tries < 1500; tries++) {
+    for (let tries = 0; tries < 3_000; tries++) {
       if (await holds()) return;
       await delay(10);
     }
