@@ -39,6 +39,7 @@ let path: FaultyPath;
 let operator: Daemon;
 /** As it was without any fault. */
 let reference: NodeConfig;
+let followed: readonly string[];
 let edits = 0;
 
 before(async () => {
@@ -58,6 +59,8 @@ before(async () => {
   await edit();
   await ends('Done');
   reference = (await localDnsNodes())[0]?.spec.config as NodeConfig;
+  followed = (await path.tally()).watched;
+  assert.ok(followed.length > 5, `${followed}`);
 });
 
 after(() => cluster?.stop());
@@ -94,11 +97,13 @@ for (let run = 0; run < runs; run += 1) {
     assert.ok(requests < mostPerSecond * seconds, what);
     await path.order();
     await isServed(wanted, what);
-    // What the last agents have said is still to be counted.
-    await eventually(`${what}: it comes to rest`, 20_000, async () => {
+    // What the last agents have said is still to be counted, and a watch that was never answered still to be given up: what it would
+    // have told is acted on then.
+    await eventually(`${what}: it comes to rest`, 60_000, async () => {
       await path.order();
       await pause(1_000);
-      return (await path.tally()).writes === 0;
+      const { writes, watched } = await path.tally();
+      return writes === 0 && isDeepStrictEqual(watched, followed);
     });
     if (run % restOneIn !== 0) return;
     await path.order();

@@ -37,6 +37,8 @@ export interface ProxyTally {
   byKind: Record<string, number>;
   faults: Record<string, number>;
   writes: number;
+  /** The kinds that are watched now by a stream that tells what it should, a name for each stream, in order. */
+  watched: readonly string[];
   isCut: boolean;
 }
 
@@ -52,7 +54,7 @@ const open = new Set<ServerResponse>();
 const watches = new Map<ServerResponse, Watch>();
 let orders: Required<ProxyOrders>;
 let random: Random;
-let tally: ProxyTally;
+let tally: Omit<ProxyTally, 'watched'>;
 obey({});
 
 createServer((request, response) => {
@@ -79,7 +81,9 @@ function silence(response: ServerResponse, watch: Watch): void {
 function serveOrders(request: IncomingMessage, response: ServerResponse): void {
   void textOf(request).then((text) => {
     if (request.method === 'POST') obey(JSON.parse(text) as ProxyOrders);
-    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(tally));
+    const watched = [...watches.values()].filter(({ isSilent }) => !isSilent).map(({ resource }) => resource);
+    const answer: ProxyTally = { ...tally, watched: watched.sort() };
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
   });
 }
 
