@@ -158,7 +158,7 @@ test('under the names of an agent that lives beside it looks at the node, and un
   assert.equal(scene.looks, 1);
   scene.othersNames = undefined;
   await scene.pass(500);
-  await eventually('the names that were given', 1_000, () => scene.names === usualNames);
+  await eventually('the names that were given', 10_000, () => scene.names === usualNames);
   assert.deepEqual([scene.looks, scene.wanted?.names], [2, usualNames]);
   assert.equal(scene.timers, 0);
 });

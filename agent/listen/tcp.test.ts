@@ -70,7 +70,7 @@ test('a dropped packet leaves nothing behind: the half-closed connection of a cl
 });
 
 test('a connection without traffic is closed', async () => {
-  const { port } = await listen(echo, { idleTimeoutMs: 20 });
+  const { port } = await listen(echo, { idleTimeoutMs: 500 });
   const client = new Client(port);
   client.write(frame('one'));
   await client.until(() => client.ended);

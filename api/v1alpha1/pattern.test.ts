@@ -2,6 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PatternBudget, patternSet } from './pattern.ts';
 
+/** What it takes of the processor: how long it lasts is up to whoever else has one. */
+function cpuMs(work: () => void): number {
+  const before = process.threadCpuUsage();
+  work();
+  const { user, system } = process.threadCpuUsage(before);
+  return (user + system) / 1_000;
+}
+
 test('a pattern matches the whole name, without regard to its own case', () => {
   const matching = patternSet(['.*(ECR|lambda).*\\.amazonaws\\.com', 'ecr|lambda', '^a\\.b$', 'a[.]b']);
   assert.deepEqual(matching('api.ecr.eu.amazonaws.com'), [0]);
@@ -21,9 +29,10 @@ test('no name takes long, whatever the patterns say and whoever made the name', 
     const labels = Array.from({ length: 22 }, (_, at) => `lambda-${(of * 37 + at * 53) % 200}`);
     return `${labels.join('.').slice(0, 230)}.clouds.example`;
   });
-  const startedAt = performance.now();
-  for (const name of names) matching(name);
-  assert.ok(performance.now() - startedAt < 2_000);
+  const tookMs = cpuMs(() => {
+    for (const name of names) matching(name);
+  });
+  assert.ok(tookMs < 2_000, `${tookMs} ms`);
 });
 
 test('a pattern whose machine would be too large is refused, with the count that is to blame', () => {
@@ -92,11 +101,7 @@ test('what is no pattern is refused with what is wrong and the place of it', () 
 });
 
 test('of many patterns those are forgotten first that nobody has asked for', () => {
-  const tookMs = (text: string): number => {
-    const sinceMs = performance.now();
-    new PatternBudget().error(text);
-    return performance.now() - sinceMs;
-  };
+  const tookMs = (text: string): number => cpuMs(() => void new PatternBudget().error(text));
   const costly = '(a|b)*a(a|b){11}';
   const askForMany = (of: string): void => {
     for (let at = 0; at < 600; at++) new PatternBudget().error(`${of}${at}`);
