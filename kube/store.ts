@@ -366,7 +366,7 @@ export class Store<T extends KubeObject, K> {
 }
 
 /** Versions of one API server are numbers that grow (as etcd counts); undefined where somebody counts otherwise. */
-function versionOf(resourceVersion: string | undefined): bigint | undefined {
+export function versionOf(resourceVersion: string | undefined): bigint | undefined {
   return /^\d+$/.test(resourceVersion ?? '') ? BigInt(resourceVersion ?? '') : undefined;
 }
 

@@ -186,7 +186,7 @@ export class NodeSource implements ConfigSource {
     }
     const { profile, revision, profileRevision, trial } = node.spec;
     const generation = node.metadata.generation ?? 1;
-    this.#following?.status.seen(node.status);
+    this.#following?.status.seen(node.status, node.metadata.resourceVersion);
     const identity = `${node.metadata.uid} ${generation}`;
     // Our own status comes back as an event; the same spec again is no news.
     if (this.#current?.identity === identity || this.#withdrawal?.identity === identity) return;

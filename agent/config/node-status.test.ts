@@ -1,6 +1,9 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
-import { nodeStatus } from './node-status.ts';
+import type { KubeClient } from '../../kube/client.ts';
+import { settle } from '../../test/fake/clock.ts';
+import type { Log } from '../log.ts';
+import { NodeStatus, nodeStatus } from './node-status.ts';
 
 const startMs = Date.UTC(2026, 0, 1);
 const listening = [
@@ -57,4 +60,27 @@ test('transition times move only when a condition does', () => {
 test('an endless error is cut to what the API takes', () => {
   const refused = { code: 'CONFIG' as const, error: 'x'.repeat(100_000) };
   equal(nodeStatus({}, facts, { refused, listening }, startMs).lastError?.length, 4096);
+});
+
+test('what somebody else writes while an own write is under way is put right once that is answered; what is older is left', async () => {
+  const sent: unknown[] = [];
+  let answer = (_resourceVersion: string): void => {};
+  const apply = (_resource: unknown, { status }: { status?: unknown }) => {
+    sent.push(status);
+    return new Promise((resolve) => {
+      answer = (resourceVersion) => resolve({ metadata: { name: 'n', resourceVersion } });
+    });
+  };
+  const status = new NodeStatus({ apply } as unknown as KubeClient, 'n', '1.2.3', {} as Log);
+  status.report({ revision: 'v1-a', generation: 1 }, { listening });
+  status.seen({ lastError: 'of before' }, '99');
+  answer('100');
+  await settle();
+  equal(sent.length, 1);
+  status.report({ revision: 'v1-b', generation: 2 }, { listening });
+  status.seen({ lastError: 'of another' }, '102');
+  answer('101');
+  await settle();
+  equal(sent.length, 3);
+  deepEqual(sent[2], sent[1]);
 });

@@ -6,6 +6,7 @@ import type { LocalDnsNode, NodeHealth } from '../../api/v1alpha1/node.ts';
 import { readVersions } from '../../api/v1alpha1/node-config.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import { ApiError } from '../../kube/errors.ts';
+import { versionOf } from '../../kube/store.ts';
 import type { Outcome } from '../channel.ts';
 import type { Log } from '../log.ts';
 import type { Terms } from '../trial/trial.ts';
@@ -28,6 +29,8 @@ export class NodeStatus {
   #health: NodeHealth | undefined;
   #wanted: Status | undefined;
   #writing = false;
+  /** What came while we wrote: whether it is newer than what we wrote is known once that is answered. */
+  #meanwhile: { readonly status: Status | undefined; readonly version: string | undefined } | undefined;
 
   constructor(client: KubeClient, nodeName: string, agentVersion: string, log: Log) {
     this.#client = client;
@@ -37,17 +40,23 @@ export class NodeStatus {
   }
 
   /** What the API server has: taken over after a restart, so that transition times stay; put right where it is not ours. */
-  seen(status: Status | undefined): void {
+  seen(status: Status | undefined, version: string | undefined): void {
     if (this.#last.conditions === undefined) {
       this.#last = status ?? {};
       this.#appliedRevision ??= status?.appliedRevision;
       this.#health ??= status?.health;
-    } else if (this.#wanted === undefined && !isDeepStrictEqual(status, this.#last)) this.#want(this.#last);
+    } else if (this.#wanted !== undefined) this.#meanwhile = { status, version };
+    else this.#putRight(status);
+  }
+
+  #putRight(status: Status | undefined): void {
+    if (!isDeepStrictEqual(status, this.#last)) this.#want(this.#last);
   }
 
   forget(): void {
     this.#last = {};
     this.#wanted = undefined;
+    this.#meanwhile = undefined;
     this.#appliedRevision = undefined;
     this.#health = undefined;
   }
@@ -106,12 +115,16 @@ export class NodeStatus {
     while (this.#wanted !== undefined) {
       const status = this.#wanted;
       try {
-        await this.#client.apply(
+        const { metadata } = await this.#client.apply(
           localDnsNodes,
           { apiVersion, kind: nodeKind.kind, metadata: { name: this.#nodeName }, status } as never,
           { subresource: 'status' },
         );
-        if (this.#wanted === status) this.#wanted = undefined;
+        if (this.#wanted !== status) continue;
+        this.#wanted = undefined;
+        const meanwhile = this.#meanwhile;
+        this.#meanwhile = undefined;
+        if (isNewer(meanwhile?.version, metadata.resourceVersion)) this.#putRight(meanwhile?.status);
       } catch (error) {
         // Gone with its object: the store will say so.
         if (error instanceof ApiError && error.isNotFound) this.#wanted = undefined;
@@ -123,6 +136,11 @@ export class NodeStatus {
     }
     this.#writing = false;
   }
+}
+
+function isNewer(version: string | undefined, than: string | undefined): boolean {
+  const [one, other] = [versionOf(version), versionOf(than)];
+  return one !== undefined && other !== undefined && one > other;
 }
 
 /** The status after `outcome`; pure. `listening` empty means that nothing is served. */
