@@ -184,6 +184,7 @@ suite('an agent whose output nobody reads', () => {
     if (child.pid !== undefined) folder.recordProcess(child.pid);
     closeSync(stdout);
     const end = once(child, 'exit');
+    let said = '';
     try {
       const get = async (path: string) =>
         (await fetch(`http://${metrics}${path}`, { signal: AbortSignal.timeout(5_000) })).text();
@@ -195,10 +196,17 @@ suite('an agent whose output nobody reads', () => {
         async () => Number(/^localdns_lost_log_lines_total (\d+)$/m.exec(await get('/metrics'))?.[1]) > 1_000,
       );
       equal(await get('/healthz'), 'ok\n');
+      // What waits by now may take longer than the end waits for. Little does not.
+      await eventually('a line behind all that waited', withinMs, async () => {
+        said += pipe.read();
+        await flood(1054, 1, 'last.localhost');
+        return said.includes('last.localhost');
+      });
+      pipe.fill();
+      await flood(1054, 100);
     } finally {
       child.kill('SIGTERM');
     }
-    let said = '';
     await eventually('the end', withinMs, () => {
       said += pipe.read();
       return child.exitCode !== null;
@@ -210,17 +218,18 @@ suite('an agent whose output nobody reads', () => {
 });
 
 /** Over TCP, so that none is lost: of a name that the agent knows by itself. */
-async function flood(port: number, queries: number): Promise<void> {
-  const query = buildQuery({ name: 'localhost' });
+async function flood(port: number, queries: number, name = 'localhost'): Promise<void> {
+  const query = buildQuery({ name });
   const frame = Buffer.concat([Buffer.from([query.length >> 8, query.length & 255]), query]);
-  const some = Buffer.concat(Array.from({ length: 100 }, () => frame));
+  const atOnce = Math.min(queries, 100);
+  const some = Buffer.concat(Array.from({ length: atOnce }, () => frame));
   const socket = connect(port, address);
   try {
     await once(socket, 'connect');
     let held = Buffer.alloc(0);
-    for (let left = queries; left > 0; left -= 100) {
+    for (let left = queries; left > 0; left -= atOnce) {
       socket.write(some);
-      for (let answered = 0; answered < 100; ) {
+      for (let answered = 0; answered < atOnce; ) {
         if (held.length >= 2 && held.length >= 2 + held.readUInt16BE(0)) {
           held = held.subarray(2 + held.readUInt16BE(0));
           answered += 1;
