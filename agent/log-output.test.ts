@@ -185,9 +185,9 @@ suite('an agent whose output nobody reads', () => {
     closeSync(stdout);
     const end = once(child, 'exit');
     let said = '';
+    const get = async (path: string) =>
+      (await fetch(`http://${metrics}${path}`, { signal: AbortSignal.timeout(5_000) })).text();
     try {
-      const get = async (path: string) =>
-        (await fetch(`http://${metrics}${path}`, { signal: AbortSignal.timeout(5_000) })).text();
       await eventually('a listener that answers', withinMs, async () => (await get('/readyz')) === 'ok\n');
       await flood(1054, 8_000);
       await eventually(
@@ -207,6 +207,13 @@ suite('an agent whose output nobody reads', () => {
     } finally {
       child.kill('SIGTERM');
     }
+    // By then it does nothing but wait for whoever reads.
+    await eventually('its last moment', withinMs, () =>
+      get('/healthz').then(
+        () => false,
+        () => true,
+      ),
+    );
     await eventually('the end', withinMs, () => {
       said += pipe.read();
       return child.exitCode !== null;
