@@ -185,9 +185,10 @@ suite('an agent whose output nobody reads', () => {
     closeSync(stdout);
     const end = once(child, 'exit');
     let said = '';
-    const get = async (path: string) =>
-      (await fetch(`http://${metrics}${path}`, { signal: AbortSignal.timeout(5_000) })).text();
+    let lastMoment: Promise<unknown> | undefined;
     try {
+      const get = async (path: string) =>
+        (await fetch(`http://${metrics}${path}`, { signal: AbortSignal.timeout(5_000) })).text();
       await eventually('a listener that answers', withinMs, async () => (await get('/readyz')) === 'ok\n');
       await flood(1054, 8_000);
       await eventually(
@@ -204,16 +205,15 @@ suite('an agent whose output nobody reads', () => {
       });
       pipe.fill();
       await flood(1054, 100);
+      // Closed when nothing is left to do but to wait for whoever reads.
+      const health = connect(9353, address);
+      health.write('GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n');
+      await once(health, 'data');
+      lastMoment = once(health, 'close');
     } finally {
       child.kill('SIGTERM');
     }
-    // By then it does nothing but wait for whoever reads.
-    await eventually('its last moment', withinMs, () =>
-      get('/healthz').then(
-        () => false,
-        () => true,
-      ),
-    );
+    await lastMoment;
     await eventually('the end', withinMs, () => {
       said += pipe.read();
       return child.exitCode !== null;

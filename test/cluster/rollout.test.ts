@@ -129,7 +129,7 @@ test('a good revision that somebody deletes meanwhile is written again, whether 
     const again = await eventually('it is there again', 10_000, async () => {
       return (await revisions()).find(({ metadata }) => metadata.name === good);
     });
-    await eventually('every node has it', 5_000, async () => (await carriers()).get(good) === names.length);
+    await eventually('every node has it', 20_000, async () => (await carriers()).get(good) === names.length);
     assert.equal(again.metadata.ownerReferences?.[0]?.kind, 'LocalDnsProfile');
     assert.equal(again.data?.spec.blockedDomains?.[0]?.domain, kept?.data?.spec.blockedDomains?.[0]?.domain);
     if (isKnown) assert.deepEqual([again.data, again.revision], [kept?.data, kept?.revision]);
@@ -142,7 +142,7 @@ test('a good revision that somebody deletes meanwhile is written again, whether 
 test('an edit that is better is rolled out, and paused it waits', async () => {
   blocked = ['better.example'];
   await apply({ paused: true });
-  await eventually('it is paused', 5_000, async () => (await status())?.rollout?.phase === 'Paused');
+  await eventually('it is paused', 20_000, async () => (await status())?.rollout?.phase === 'Paused');
   await pause(1_000);
   assert.equal((await carriers()).get(await target()), undefined);
   await apply(brisk);
@@ -187,7 +187,7 @@ test('a node that is away does not block, and follows when it returns', async ()
     ]),
   );
   await ready('n05', 'True');
-  await eventually('it follows', 5_000, async () => (await carriers()).get(await target()) === names.length);
+  await eventually('it follows', 20_000, async () => (await carriers()).get(await target()) === names.length);
 });
 
 test(`an operator that is killed at ${kills} moments is followed by one that ends what it began`, async () => {

@@ -39,7 +39,7 @@ async function acceptance(): Promise<string> {
 }
 
 const accepted = (wanted: string) =>
-  eventually(`Accepted is ${wanted}`, 5_000, async () => (await acceptance()).startsWith(wanted));
+  eventually(`Accepted is ${wanted}`, 20_000, async () => (await acceptance()).startsWith(wanted));
 const answers = (name: string, address: string) =>
   eventually(`${name} leads to ${address}`, promptlyMs + 1_000, async () => {
     return (await scene.addressOf(clusterListener, name)) === address;
@@ -90,7 +90,7 @@ test('Preferred serves what is good, names each field that is not, and says so i
   await eventually('the agent serves', 10_000, () => scene.applied());
   await answers('good.example', '192.0.2.50');
   assert.equal(await scene.addressOf(clusterListener, redirected), answerOf.clusterDns);
-  await eventually('the Event is there', 5_000, async () => {
+  await eventually('the Event is there', 20_000, async () => {
     const list = await scene.cluster.get<{ items: { reason: string; regarding?: { name: string } }[] }>(
       'events.events.k8s.io',
     );
@@ -201,7 +201,7 @@ test('names of pods and Services are excepted from privateReverse, by what the A
     })),
   );
   await scene.applyProfile({ protection: { privateReverse: { mode: 'NxDomain' } } });
-  const config = await eventually('the ranges are rendered', 5_000, async () => {
+  const config = await eventually('the ranges are rendered', 20_000, async () => {
     const node = await scene.localDnsNode('n1');
     return (node?.spec.config as { privateReverse?: { exceptRanges: string[] } } | undefined)?.privateReverse;
   });

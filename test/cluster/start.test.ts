@@ -40,7 +40,7 @@ test('a missing kubeconfig is named once by each, and they go on once it is ther
   operator = localdns.startOperator(path);
   agent = localdns.startAgent('n1', '10.240.0.53', path);
   for (const program of [operator, agent]) {
-    await eventually(`${program.name} complains`, 5_000, () => complaints(program).length > 0);
+    await eventually(`${program.name} complains`, 20_000, () => complaints(program).length > 0);
     assert.match(complaints(program)[0] ?? '', /late\.kubeconfig/);
   }
   copyFileSync(await Installation.agentKubeconfig(cluster, 'n1'), path);
@@ -58,7 +58,7 @@ test('an API server that cannot be reached is named once by each, and neither en
   operator = localdns.startOperator(wrong);
   agent = localdns.startAgent('n1', '10.240.0.53', wrong);
   for (const program of [operator, agent]) {
-    await eventually(`${program.name} complains`, 5_000, () => complaints(program).length > 0);
+    await eventually(`${program.name} complains`, 20_000, () => complaints(program).length > 0);
   }
   await pause(4_000);
   for (const program of [operator, agent]) {
@@ -76,7 +76,7 @@ test('missing CRDs are named by each, and once they are there the main job is do
   operator = localdns.startOperator();
   agent = localdns.startAgent('n1', '10.240.0.53');
   for (const program of [operator, agent]) {
-    await eventually(`${program.name} says that a CRD is missing`, 5_000, () =>
+    await eventually(`${program.name} says that a CRD is missing`, 20_000, () =>
       complaints(program).some(
         (line) => /localdns(nodes|profiles)/.test(line) && /CRD|CustomResourceDefinition/.test(line),
       ),

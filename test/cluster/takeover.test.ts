@@ -150,7 +150,7 @@ async function acceptedEdit(): Promise<Standing> {
 async function handsOver(): Promise<void> {
   const toldAtMs = Date.now();
   assert.equal(await leader.stop(), 0, leader.lastWords);
-  await eventually('the second leads', 5_000, () => standby.log.includes('"leading"'));
+  await eventually('the second leads', 20_000, () => standby.log.includes('"leading"'));
   console.log(`the second led ${Date.now() - toldAtMs} ms after SIGTERM`);
 }
 
