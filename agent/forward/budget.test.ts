@@ -1,8 +1,8 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeAgent } from '../../test/fake/agent.ts';
-import { FakeClock } from '../../test/fake/clock.ts';
-import { a, ednsQuery, query, questionName, read, reply } from '../../test/fake/octets.ts';
+import { FakeClock, settle } from '../../test/fake/clock.ts';
+import { a, ednsQuery, flag, query, questionName, read, reply } from '../../test/fake/octets.ts';
 import { askOf } from '../../test/fake/receiver.ts';
 import { Budget } from './budget.ts';
 import type { Transport } from './transport.ts';
@@ -51,6 +51,69 @@ test('all zones and servers of an upstream share its budget; over it nothing is 
   equal(agent.upstream.queries.length, 2);
   await agent.clock.advance(500);
   equal((await agent.answer(query('c.example'))).rcode, 0);
+});
+
+/** The first query of it uses up the budget, which has one more after five seconds. */
+function agentOfOneQuery(root: object = {}): FakeAgent {
+  return new FakeAgent({
+    root: { forwardDestination: 'vpc', ...root },
+    upstreams: [
+      { name: 'vpc', servers: ['192.0.2.53:53', '192.0.2.54:53'], queryBudget: { perSecond: 0.2, burst: 1 } },
+    ],
+  });
+}
+
+async function extendedErrors(agent: FakeAgent, endsAfterMs: number): Promise<unknown[]> {
+  const first = agent.ask(ednsQuery('a.net'));
+  await agent.clock.advance(endsAfterMs);
+  const second = agent.ask(ednsQuery('a.net'));
+  await settle();
+  return [first, second].map(({ answer }) => answer && read(answer).extendedError);
+}
+
+test('a server is silent, and no other may be asked within the budget: that is a failure of servers, and remembered', async () => {
+  const agent = agentOfOneQuery();
+  deepEqual(await extendedErrors(agent, 2_000), [22, 13]);
+  equal(agent.upstream.queries.length, 1);
+});
+
+test('a server breaks off, and no other may be asked within the budget: that is told and remembered', async () => {
+  const agent = agentOfOneQuery();
+  agent.upstream.respond = ({ fail }) => fail();
+  deepEqual(await extendedErrors(agent, 0), [23, 13]);
+  equal(agent.upstream.queries.length, 1);
+});
+
+test('an answer that was cut off and may not be asked for over TCP is no failure of servers', async () => {
+  const agent = agentOfOneQuery();
+  agent.upstream.respond = ({ bytes, send }) => send(reply(bytes, { flags: flag.tc }));
+  deepEqual(await extendedErrors(agent, 0), [0, 0]);
+  agent.upstream.respond = ({ bytes, send }) => send(reply(bytes));
+  await agent.clock.advance(5_000);
+  equal((await agent.answer(query('a.net'))).rcode, 0);
+});
+
+test('a refresh that is unanswered waits for its next try, however little of the budget is left for it', async () => {
+  const agent = agentOfOneQuery({ serveStale: 'Immediate', serveStaleDurationInSeconds: 3600 });
+  agent.upstream.answer = ({ bytes }) => reply(bytes, { answers: [a(questionName, 10, '192.0.2.7')] });
+  await agent.answer(query('a.net'));
+  const answer = agent.upstream.answer;
+  agent.upstream.answer = () => undefined;
+  await agent.clock.advance(10_000);
+  await agent.answer(query('a.net'));
+  await agent.clock.advance(2_000);
+  agent.upstream.answer = answer;
+  // The probe, which finds it up.
+  await agent.clock.advance(1_000);
+  const before = agent.upstream.queries.length;
+  for (let seconds = 0; seconds < 28; seconds += 2) {
+    await agent.answer(query('a.net'));
+    await agent.clock.advance(2_000);
+  }
+  equal(agent.upstream.queries.length, before);
+  await agent.clock.advance(1_000);
+  await agent.answer(query('a.net'));
+  equal(agent.upstream.queries.length, before + 1);
 });
 
 test('over the budget an expired answer serves, and no server counts as down for it', async () => {

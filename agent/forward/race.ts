@@ -75,6 +75,10 @@ export class Race implements Receiver {
   #saidNoToEdns: Set<Upstream> | undefined;
   /** What the client is told if nothing better comes. */
   #worst: Outcome | undefined;
+  /** Why a server was not asked whose turn it was. */
+  #notAsked: Outcome | undefined;
+  /** Turns in which a server was asked; without one whose reply wants another query, for which there was no budget. */
+  #sent = 0;
 
   /** @param onEnd told once, maybe before {@link begin} returns; the outcome's message is used again after that */
   constructor(
@@ -148,6 +152,10 @@ export class Race implements Receiver {
 
   failed(upstream: Upstream, code: ExchangeError['code'], reason: string): void {
     if (this.#isOver()) return;
+    if (code === 'BUDGET') {
+      this.#sent -= 1;
+      this.#notAsked = notAsked(extendedError.other, reason);
+    }
     // A server's time ends with that of the whole query, and says nothing that the silence of all does not.
     if (this.#terms.clock.nowMs() >= this.#endsAtMs) {
       this.#end(this.#unanswered());
@@ -155,12 +163,8 @@ export class Race implements Receiver {
     }
     this.#waiting -= 1;
     if (code === 'NETWORK' && !this.#isReached) this.#count(upstream, -1);
-    this.#passOver(
-      upstream,
-      code === 'BUDGET'
-        ? notAsked(extendedError.other, reason)
-        : servFail(extendedError.networkError, `${upstream.server.address}: ${reason}`),
-    );
+    if (code === 'BUDGET') this.#passOver(upstream, undefined);
+    else this.#passOver(upstream, servFail(extendedError.networkError, `${upstream.server.address}: ${reason}`));
   }
 
   /** One exchange has ended. What of it is left behind the end of all is the socket. */
@@ -190,6 +194,7 @@ export class Race implements Receiver {
       return;
     }
     this.#waiting += 1;
+    this.#sent += 1;
     this.#askedAtMs = nowMs;
     this.#wait(this.#mayAsk(this.#unasked()) ? upstream.patienceMs : repeatMs, nowMs);
     const { forUpstream } = this.#query;
@@ -277,10 +282,11 @@ export class Race implements Receiver {
     return this.#again !== undefined && this.#repeats > (udpRepeats - 1) * this.#again.length;
   }
 
-  #passOver(upstream: Upstream, outcome: Outcome): void {
+  /** @param outcome of the server; undefined where it was not asked */
+  #passOver(upstream: Upstream, outcome: Outcome | undefined): void {
     this.#failed ??= new Set();
     this.#failed.add(upstream);
-    if (outcome.kind === 'answered' || this.#worst?.kind !== 'answered') this.#worst = outcome;
+    if (outcome?.kind === 'answered' || this.#worst?.kind !== 'answered') this.#worst = outcome ?? this.#worst;
     this.#next();
   }
 
@@ -291,10 +297,11 @@ export class Race implements Receiver {
     this.#end(outcome);
   }
 
+  /** What our own bounds held back says nothing of servers, and hides nothing that one of them did or left undone (RFC 9520). */
   #unanswered(): Outcome {
-    return (
-      this.#worst ?? servFail(extendedError.noReachableAuthority, `no server of ${this.#terms.destination} answered`)
-    );
+    if (this.#worst !== undefined) return this.#worst;
+    if (this.#sent === 0 && this.#notAsked !== undefined) return this.#notAsked;
+    return servFail(extendedError.noReachableAuthority, `no server of ${this.#terms.destination} answered`);
   }
 
   #end(outcome: Outcome): void {
