@@ -91,7 +91,7 @@ const script = `
     const beats = [];
     for (let beat = 0; beat < 2; beat += 1) {
       const startedAt = performance.now();
-      const pulses = await heartbeat.ask(Object.values(listeners), 300);
+      const pulses = await heartbeat.ask(Object.values(listeners), 1_000);
       beats.push({ pulses: Object.fromEntries(pulses), tookMs: performance.now() - startedAt });
     }
     heartbeat.close();
@@ -123,7 +123,7 @@ test('only the text that this agent alone can know counts, over each transport b
   }
   // One of them may have been held up by a busy machine.
   const tookMs = Math.min(...beats.map((beat) => beat.tookMs));
-  assert.ok(tookMs < 450, String(tookMs));
+  assert.ok(tookMs < 1_500, String(tookMs));
   // That one is still served says nothing about the next one.
   assert.equal(connections, beats.length);
 });
