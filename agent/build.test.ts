@@ -1,4 +1,4 @@
-import { deepEqual, equal, notEqual, throws } from 'node:assert/strict';
+import { deepEqual, equal, fail, notEqual, throws } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ServerBlockConfig } from '../api/v1alpha1/node-config.ts';
 import { FakeClock, settle } from '../test/fake/clock.ts';
@@ -155,6 +155,44 @@ test('a configuration may name the budget of the cache, and whether popular answ
     for (const _ of [1, 2, 3, 4]) await ask(plans, `${asked}.example`);
     equal(upstreams.queries.length, asked);
   }
+});
+
+test('what is in flight is counted until it ends, whatever configuration it was asked under', async () => {
+  const { clock, builder, upstreams, notices, destinations, ask } = scene();
+  upstreams.respond = () => {};
+  const gauge = () => {
+    const tally = notices.find(({ kind }) => kind === 'zone')?.buffer ?? fail();
+    return new Float64Array(tally)[ZoneCount.inFlight];
+  };
+  const under = async (fields: Partial<ServerBlockConfig>, name: string) => {
+    const { plans, commit } = builder.build(config(block('.', fields)), destinations);
+    commit();
+    await ask(plans, name);
+    return gauge();
+  };
+  equal(await under({}, 'one.example'), 1);
+  equal(await under({ queryLogging: 'Log' }, 'two.example'), 2);
+  equal(await under({ forwardDestination: 'VnetDNS' }, 'nobody.example'), 2);
+  equal(await under({}, 'three.example'), 3);
+  upstreams.queries[0]?.answer();
+  await settle();
+  equal(gauge(), 2);
+  await clock.advance(2_000);
+  equal(gauge(), 0);
+});
+
+test('a bound of what is in flight is that of the configuration in force, not of one that may yet be refused', async () => {
+  const { builder, upstreams, destinations, ask } = scene();
+  upstreams.respond = () => {};
+  const first = builder.build(config(block('.', { maxConcurrent: 1 })), destinations);
+  first.commit();
+  await ask(first.plans, 'one.example');
+  const second = builder.build(config(block('.', { maxConcurrent: 2 })), destinations);
+  await ask(first.plans, 'two.example');
+  equal(upstreams.queries.length, 1);
+  second.commit();
+  await ask(second.plans, 'two.example');
+  equal(upstreams.queries.length, 2);
 });
 
 test('a configuration without a root zone, or with a server that is no address, cannot be built', () => {

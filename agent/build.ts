@@ -3,12 +3,13 @@ import { parseEndpoint } from '../api/v1alpha1/address.ts';
 import type { ListenerConfig, NodeConfig, ServerBlockConfig } from '../api/v1alpha1/node-config.ts';
 import { patternSet } from '../api/v1alpha1/pattern.ts';
 import { isWithin } from '../api/v1alpha1/zone.ts';
+import { blockIdentity, type Destinations, namedUpstream, rebindOf, sourceOf } from './block-source.ts';
 import { NxdomainCuts } from './cache/nxdomain-cuts.ts';
 import { prefixLength, type ResponseCache } from './cache/response-cache.ts';
 import { SnapshotReader, writeSnapshot } from './cache/snapshot.ts';
 import type { Clock } from './clock.ts';
 import { Budget, type BudgetBounds } from './forward/budget.ts';
-import type { ClientShares } from './forward/client-shares.ts';
+import { ClientShares } from './forward/client-shares.ts';
 import { Forwarder } from './forward/forwarder.ts';
 import { byRendezvous } from './forward/rendezvous.ts';
 import type { Transport } from './forward/transport.ts';
@@ -48,25 +49,22 @@ import { udpSockets } from './udp-sockets.ts';
 import { nameFromText } from './wire/name.ts';
 import { ZoneTable } from './zone/zone-table.ts';
 
-/** What the built-in destinations mean at the moment: `ip:port` each. */
-export interface Destinations {
-  clusterDns: readonly string[];
-  nodeDns: readonly string[];
-}
-
 /** Endpoints of cluster DNS that a node asks: each of them then has connections of some nodes, and not of all. */
 const clusterDnsAtRest = 3;
 /** Of those that can be reached, for one query: what one cannot answer, few others can. */
 const clusterDnsReach = 5;
 
 /** What a configuration refers to of what outlives configurations. */
-type Used = Record<'upstreams' | 'budgets' | 'rulings' | 'identities', Set<string>>;
+type Used = Record<'upstreams' | 'budgets' | 'rulings' | 'identities', Set<string>> & {
+  /** With how many queries there may be in flight. */
+  shares: Map<string, number>;
+};
 
 export type Plans = Map<ListenerName, ListenerPlan>;
 
 /**
  * Builds plans and keeps what must survive a change of them: the cache of blocks that mean the same as before, what is known of
- * their search paths, and of the health of upstream servers.
+ * their search paths, and of the health of upstream servers, and what is in flight to them.
  */
 export class Builder {
   readonly #nodeName: string;
@@ -81,6 +79,7 @@ export class Builder {
   readonly #sockets: ClientShares;
   readonly #upstreams = new Map<string, Upstream>();
   readonly #budgets = new Map<string, Budget>();
+  readonly #shares = new Map<string, ClientShares>();
   readonly #prefixes = new Map<string, string>();
   readonly #rulings = new Map<string, SearchPathRulings>();
   /** By prefix. */
@@ -115,7 +114,13 @@ export class Builder {
 
   /** `config` has been parsed strictly. */
   build(config: NodeConfig, destinations: Destinations): { plans: Plans; commit: () => void } {
-    const used: Used = { upstreams: new Set(), budgets: new Set(), rulings: new Set(), identities: new Set() };
+    const used: Used = {
+      upstreams: new Set(),
+      budgets: new Set(),
+      rulings: new Set(),
+      identities: new Set(),
+      shares: new Map(),
+    };
     const plans: Plans = new Map(
       config.listeners.map((listener) => [listener.name, this.#plan(listener, config, destinations, used)]),
     );
@@ -144,7 +149,8 @@ export class Builder {
       const counts = this.#tallies.open('zone', { listener: listener.name, zone: block.zone }, zoneCounts);
       const blockId = blockIdentity(listener, block, config);
       const prefix = this.#prefix(blockId, used.identities);
-      const searchPath = this.#relief(sourceOf(listener, block, config), config, block, counts, used.rulings);
+      const source = sourceOf(listener, block, config);
+      const searchPath = this.#relief(source, config, block, counts, used.rulings);
       this.#reliefs.set(prefix, searchPath);
       const over = (transport: 'tcp' | 'udp') =>
         asked.servers.map((server) => this.#upstream(server, asked, transport, used));
@@ -170,7 +176,7 @@ export class Builder {
             policy: () =>
               amongFirst(asked.atRest ?? asked.servers.length, upstreamPolicy(block.forwardPolicy, this.#random)),
             reach: asked.reach ?? asked.servers.length,
-            maxConcurrent: block.maxConcurrent,
+            shares: this.#inFlight(source, block.maxConcurrent, counts, used),
             onOverShare: () => bump(counts, ZoneCount.overShare),
             sockets: this.#sockets,
             onOutOfSockets: () => bump(counts, ZoneCount.outOfSockets),
@@ -232,6 +238,15 @@ export class Builder {
     return budget;
   }
 
+  /** What a block has in flight counts on under another configuration, of which a bound comes into force with it. */
+  #inFlight(source: unknown[], bound: number, counts: Float64Array, used: Used): ClientShares {
+    const key = JSON.stringify(source);
+    used.shares.set(key, bound);
+    const shares = this.#shares.get(key) ?? new ClientShares(bound, (more) => bump(counts, ZoneCount.inFlight, more));
+    this.#shares.set(key, shares);
+    return shares;
+  }
+
   /** For blocks of the cluster domain and below it, whose names the specification is about. */
   #relief(
     source: unknown[],
@@ -281,6 +296,11 @@ export class Builder {
     }
     for (const key of this.#budgets.keys()) if (!used.budgets.has(key)) this.#budgets.delete(key);
     for (const key of this.#rulings.keys()) if (!used.rulings.has(key)) this.#rulings.delete(key);
+    for (const [key, shares] of this.#shares) {
+      const bound = used.shares.get(key);
+      if (bound === undefined) this.#shares.delete(key);
+      else shares.bound = bound;
+    }
     let gone = false;
     for (const [blockId, prefix] of this.#prefixes) {
       if (used.identities.has(blockId)) continue;
@@ -308,18 +328,6 @@ function localPolicies(config: NodeConfig, { serverBlocks }: ListenerConfig): Lo
     const policy = policies[reason];
     return policy === undefined ? [] : [localPolicy(reason, policy)];
   });
-}
-
-/** For blocks whose names anybody may register, which is what a configuration does not say otherwise. */
-function rebindOf(
-  { rebind, clusterDomain, upstreams }: NodeConfig,
-  { serverBlocks }: ListenerConfig,
-  { zone, forwardDestination }: ServerBlockConfig,
-): NodeConfig['rebind'] {
-  const usual = serverBlocks.find((block) => block.zone === '.')?.forwardDestination;
-  // A zone with a server of its own has been given to that server, and the addresses are the server's to say.
-  const isOwn = forwardDestination !== usual && upstreams.some(({ name }) => name === forwardDestination);
-  return isOwn || isWithin(zone, clusterDomain) ? undefined : rebind;
 }
 
 function rebindProtection(rebind: NodeConfig['rebind'], counts: Float64Array): RebindProtection | undefined {
@@ -357,27 +365,4 @@ function destinationOf(
     default:
       return namedUpstream(name, config) ?? { name, servers: [] };
   }
-}
-
-function namedUpstream(name: string, { upstreams }: NodeConfig) {
-  return upstreams.find((upstream) => upstream.name === name);
-}
-
-/** What a block must share with its predecessor to keep its cache: where answers come from, and how long they hold. */
-function blockIdentity(listener: ListenerConfig, block: ServerBlockConfig, config: NodeConfig): string {
-  const rebind = rebindOf(config, listener, block);
-  return JSON.stringify([
-    ...sourceOf(listener, block, config),
-    block.cacheDurationInSeconds,
-    block.negativeCacheDurationInSeconds,
-    block.serveStaleDurationInSeconds,
-    // What was let in before shall not be served from now on, nor the other way round.
-    ...(rebind?.mode === 'Enforce' ? [rebind] : []),
-  ]);
-}
-
-/** Whose names a block serves, and where their answers come from. */
-function sourceOf({ name }: ListenerConfig, { zone, forwardDestination }: ServerBlockConfig, config: NodeConfig) {
-  const upstream = namedUpstream(forwardDestination, config);
-  return [name, zone, forwardDestination, upstream?.servers, upstream?.tls];
 }

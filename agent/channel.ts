@@ -1,6 +1,6 @@
 /** What the serving thread and the control worker say to each other. */
 import type { NodeConfig } from '../api/v1alpha1/node-config.ts';
-import type { Destinations } from './build.ts';
+import type { Destinations } from './block-source.ts';
 import type { Interception } from './datapath/datapath.ts';
 import type { DescriptorNotice } from './descriptors.ts';
 import type { ListenAddresses, ListeningAddress } from './listen/listeners.ts';

@@ -9,19 +9,29 @@ export interface ClientShare {
 
 /** The queries that clients have in flight, against one bound, so that one client's flood leaves room for the others. */
 export class ClientShares {
-  readonly #bound: number;
-  readonly #open: number;
+  #bound = 0;
+  #open = 0;
   readonly #held = new Map<string, ClientShare>();
   #inFlight = 0;
+  readonly #tell: (more: number) => void;
 
-  /** @param bound in all; 0 for none */
-  constructor(bound: number) {
-    this.#bound = bound;
-    this.#open = bound - Math.floor(bound * keptPart);
+  /**
+   * @param bound in all; 0 for none
+   * @param tell of each change of what is in flight
+   */
+  constructor(bound: number, tell: (more: number) => void = () => {}) {
+    this.bound = bound;
+    this.#tell = tell;
   }
 
   get bound(): number {
     return this.#bound;
+  }
+
+  /** What is in flight by now stays so. */
+  set bound(bound: number) {
+    this.#bound = bound;
+    this.#open = bound - Math.floor(bound * keptPart);
   }
 
   get inFlight(): number {
@@ -47,6 +57,7 @@ export class ClientShares {
   /** @returns what is to be given back to {@link leave} */
   enter(client: string, count = 1): ClientShare {
     this.#inFlight += count;
+    this.#tell(count);
     let share = this.#held.get(client);
     if (share === undefined) {
       share = { client, held: 0 };
@@ -58,6 +69,7 @@ export class ClientShares {
 
   leave(share: ClientShare, count = 1): void {
     this.#inFlight -= count;
+    this.#tell(-count);
     share.held -= count;
     if (share.held === 0) this.#held.delete(share.client);
   }

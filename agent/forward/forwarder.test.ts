@@ -33,7 +33,7 @@ function scene({ servers, reach = 5, protocol = 'PreferUDP', sockets = 24_000, r
     fallBack: protocol === 'PreferTCP' ? over(false) : [],
     policy: () => amongFirst(3, upstreamPolicy('Sequential')),
     reach,
-    maxConcurrent: 0,
+    shares: new ClientShares(0),
     onOverShare: () => {},
     sockets: shares,
     onOutOfSockets: () => {

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import { extendedError } from '../wire/edns.ts';
 import type { DetachedQuery } from '../wire/query.ts';
-import { ClientShares } from './client-shares.ts';
+import type { ClientShares } from './client-shares.ts';
 import { type Failed, notAsked, type Outcome, refused } from './outcome.ts';
 import { Race, type RaceTerms, socketsPerServer } from './race.ts';
 import type { Upstream } from './upstream.ts';
@@ -14,8 +14,8 @@ export interface ForwarderOptions {
   fallBack: readonly Upstream[];
   /** Of each kind one of its own: a policy knows whose turn it is. */
   policy: () => UpstreamPolicy;
-  /** Upstream queries in flight at most; 0 for no bound. */
-  maxConcurrent: number;
+  /** The queries in flight, which outlive a configuration, and how many there may be. */
+  shares: ClientShares;
   /** A query was refused because its client has more than its share of them. */
   onOverShare: () => void;
   /** Of what is there so many are asked for one query at most; see {@link RaceTerms}. */
@@ -34,23 +34,16 @@ export class Forwarder {
   readonly #options: ForwarderOptions;
   readonly #policy: UpstreamPolicy;
   readonly #fallBackPolicy: UpstreamPolicy;
-  readonly #shares: ClientShares;
   readonly #terms: RaceTerms;
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
-    this.#shares = new ClientShares(options.maxConcurrent);
-    const { clock, destination, reach, sockets, upstreams, fallBack } = options;
+    const { clock, destination, reach, shares, sockets, upstreams, fallBack } = options;
     const overUdp = [...upstreams, ...fallBack].filter(({ overTcp }) => !overTcp).length;
     const socketsPerRace = Math.min(overUdp, reach) * socketsPerServer;
-    this.#terms = { clock, destination, shares: this.#shares, reach, sockets, socketsPerRace };
+    this.#terms = { clock, destination, shares, reach, sockets, socketsPerRace };
     this.#policy = options.policy();
     this.#fallBackPolicy = options.policy();
-  }
-
-  /** Exchanges under way. */
-  get inFlight(): number {
-    return this.#shares.inFlight;
   }
 
   /**
@@ -59,8 +52,8 @@ export class Forwarder {
    * @param onEnd told once, maybe before the return; the outcome's message is used again after that
    */
   forward(query: DetachedQuery, client: string, onEnd: (outcome: Outcome) => void): void {
-    const { upstreams, destination } = this.#options;
-    const excess = this.#shares.excess(client);
+    const { upstreams, destination, shares } = this.#options;
+    const excess = shares.excess(client);
     if (excess !== undefined) {
       onEnd(this.#refuse(excess, client));
       return;
@@ -79,11 +72,11 @@ export class Forwarder {
   }
 
   #refuse(excess: 'all' | 'share', client: string): Failed {
-    const { maxConcurrent, destination, onOverShare } = this.#options;
-    const queries = `queries to ${destination} are in flight (maxConcurrent ${maxConcurrent})`;
-    if (excess === 'all') return refused(`${this.inFlight} ${queries}`);
+    const { shares, destination, onOverShare } = this.#options;
+    const queries = `${shares.inFlight} queries to ${destination} are in flight (maxConcurrent ${shares.bound})`;
+    if (excess === 'all') return refused(queries);
     onOverShare();
-    return refused(`${this.inFlight} ${queries}, ${this.#shares.heldBy(client)} of them for one client`);
+    return refused(`${queries}, ${shares.heldBy(client)} of them for one client`);
   }
 
   #withoutSocket(excess: 'all' | 'share', client: string): Failed {

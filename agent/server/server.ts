@@ -239,20 +239,17 @@ export class Server {
   /** Asks upstream once for all who wait. What is refused at once is over before anybody can share it. */
   #begin(resolution: Resolution, client: string): void {
     const { query, zone } = resolution;
-    const { forwarder, counts } = zone;
     zone.inFlight.add(resolution);
     this.#goesOn = true;
     const onEnd = (outcome: Outcome): void => {
       zone.inFlight.delete(resolution);
-      counts[ZoneCount.inFlight] = forwarder.inFlight;
       this.#resolved(resolution, outcome);
     };
     try {
-      forwarder.forward(query, client, onEnd);
+      zone.forwarder.forward(query, client, onEnd);
     } catch (error) {
       onEnd({ kind: 'broken', error });
     }
-    counts[ZoneCount.inFlight] = forwarder.inFlight;
   }
 
   #resolved(resolution: Resolution, outcome: Outcome): void {

@@ -1,6 +1,7 @@
 /** The serving half of an agent, whole, between scripted clients and scripted upstreams, on a clock of the test's own. */
 
-import { Builder, type Destinations } from '../../agent/build.ts';
+import type { Destinations } from '../../agent/block-source.ts';
+import { Builder } from '../../agent/build.ts';
 import { ResponseCache } from '../../agent/cache/response-cache.ts';
 import { ListenerCount, type ListenerPlan, listenerCounts, ZoneCount } from '../../agent/server/plan.ts';
 import { Server } from '../../agent/server/server.ts';

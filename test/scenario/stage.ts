@@ -1,7 +1,8 @@
 /** Where a scenario is played: the agent's serving side, and servers for it to ask, in memory or over real sockets. */
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
-import { Builder, type Destinations } from '../../agent/build.ts';
+import type { Destinations } from '../../agent/block-source.ts';
+import { Builder } from '../../agent/build.ts';
 import { ResponseCache } from '../../agent/cache/response-cache.ts';
 import { Swap } from '../../agent/config/swap.ts';
 import { deadlineMs } from '../../agent/forward/race.ts';
