@@ -108,14 +108,16 @@ test('a leader that loses the API server, and its Lease to another, does nothing
   server.put('nodes', { metadata: { name: 'n1', labels: { 'kubernetes.io/os': 'linux' } } });
   operator('--kubeconfig', config, '--metrics', '127.0.0.1:0', ...timing);
   const terms = (): number => lines().filter(({ msg }) => msg === 'leading').length;
-  await until(() => terms() === 1);
+  // Before that it would do nothing anyway.
+  await until(() => lines().some(({ msg }) => msg.startsWith('acting')));
   await server.stop();
   await until(() => lines().some(({ msg }) => msg === 'not leading any more'));
 
-  server.put('leases', {
-    metadata: { name: 'localdns-operator', namespace: 'localdns-system' },
-    spec: { holderIdentity: 'another', leaseDurationSeconds: 3 },
-  });
+  const anotherRenews = (): void => {
+    const spec = { holderIdentity: 'another', leaseDurationSeconds: 3, renewTime: new Date().toISOString() };
+    server.put('leases', { metadata: { name: 'localdns-operator', namespace: 'localdns-system' }, spec });
+  };
+  anotherRenews();
   server.put('localdnsprofiles', { metadata: { name: 'default' }, spec: {} });
   const labels = { 'localdns.dev/profile': 'default', 'kubernetes.io/os': 'linux' };
   server.put('nodes', { metadata: { name: 'n1', labels } });
@@ -124,7 +126,13 @@ test('a leader that loses the API server, and its Lease to another, does nothing
     if (verb === 'apply' && plural === 'localdnsnodes') termsAtWrite ??= terms();
     return false;
   };
+  // The Lease lapses once all is known: until then there is nothing to try.
+  const watches = (): number[] =>
+    ['localdnsprofiles', 'nodes'].map((plural) => server.requests('watch', plural).length);
+  const before = watches();
   await server.start(address);
+  const renewing = setInterval(anotherRenews, 500);
+  await until(() => watches().every((count, at) => count > (before[at] ?? 0))).finally(() => clearInterval(renewing));
   await until(() => server.get('localdnsnodes', 'n1') !== undefined);
   assert.equal(termsAtWrite, 2, 'it knows of the profile, and has waited for the Lease');
   assert.ok(!lines().some(({ code }) => code === 'KUBE_FENCED'), 'it did not even try');
