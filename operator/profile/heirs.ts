@@ -1,6 +1,7 @@
 /**
  * Who is to serve the nodes of a profile that is being deleted. A rollout that is under way comes to an end by itself, and serves them without a
- * gap; whoever gives nothing (it was never accepted, is paused, has failed) is waited for no longer than a node that is away.
+ * gap; whoever gives nothing (it was never accepted, is paused, has failed, cannot be written down) is waited for no longer than a node that is
+ * away.
  */
 import type { LocalDnsProfile } from '../../api/v1alpha1/profile.ts';
 import type { RolloutPhase } from '../../api/v1alpha1/rollout-settings.ts';
@@ -28,6 +29,8 @@ interface Legacy {
   readonly intents: ReadonlyMap<string, Intent>;
   /** Of all that are not being deleted. */
   readonly plans: ReadonlyMap<string, ProfilePlan>;
+  /** Since when the API server does not take what is to be written down of a profile; undefined where it does. */
+  readonly refusedSinceMs: (profile: LocalDnsProfile) => number | undefined;
   readonly nowMs: number;
 }
 
@@ -54,16 +57,18 @@ export function heirsOf(held: readonly string[], legacy: Legacy): Heir[] {
 /** Undefined where it is waited for no longer. */
 function prospectsOf(
   name: string,
-  { profile, profiles, plans, nowMs }: Legacy,
+  { profile, profiles, plans, refusedSinceMs, nowMs }: Legacy,
 ): Pick<Heir, 'is' | 'untilMs'> | undefined {
   const plan = plans.get(name);
   const heir = profiles.get(name);
   if (plan === undefined || heir === undefined) return undefined;
   if (plan.isUnknown) return { is: 'unknown' };
-  if (goesOn(heir, plan.course, nowMs)) return { is: 'rolling' };
+  // Nothing follows from what cannot be written down, and its status does not say since when that is so.
+  const refusedMs = plan.course?.isNews ? refusedSinceMs(heir) : undefined;
+  if (refusedMs === undefined && goesOn(heir, plan.course, nowMs)) return { is: 'rolling' };
   const deletedAtMs = Date.parse(profile.metadata.deletionTimestamp ?? '');
   // By the times that stand there, whatever our clock says: the same at each look, and to each operator.
-  const untilMs = Math.max(deletedAtMs, stoppedAtMs(heir, plan.course, nowMs)) + WITHDRAW_MS;
+  const untilMs = Math.max(deletedAtMs, refusedMs ?? stoppedAtMs(heir, plan.course, nowMs)) + WITHDRAW_MS;
   return nowMs < untilMs ? { is: 'idle', untilMs } : undefined;
 }
 

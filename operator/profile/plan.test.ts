@@ -689,6 +689,33 @@ test('a node of a deleted profile waits for a rollout that is under way, and for
   assert.deepEqual(unknown, { kind: 'keep', heirs: [['heir', 'n', 'unknown']] });
 });
 
+test('it does not wait for ever for one of which the API server takes nothing, and whose rollout cannot begin therefore', () => {
+  const heir = profile('heir', { nodeSelector: {} });
+  // Nothing stands in its status, and what it comes to is news at every look.
+  const look = (afterMs: number, refusedMs: number | undefined, spec: ProfileSpec = {}) => {
+    const refusedSinceMs = () => (refusedMs === undefined ? undefined : deletedAtMs + refusedMs);
+    const one = { ...heir, spec: { ...heir.spec, ...spec } };
+    return inherited([node('n')], afterMs, [one], { state: () => undefined, refusedSinceMs });
+  };
+  assert.deepEqual(look(1e9, undefined), { kind: 'keep', heirs: [['heir', 'n', 'rolling']] });
+  // A minute from the deletion on, or from when it was refused where that was later.
+  for (const [refusedMs, untilMs] of [
+    [-1e9, 60_000],
+    [1e9, 1e9 + 60_000],
+  ] as const) {
+    for (const spec of [{}, paused]) {
+      assert.deepEqual(look(untilMs - 1, refusedMs, spec), { kind: 'keep', heirs: [['heir', 'n', untilMs]] });
+      assert.deepEqual(look(untilMs, refusedMs, spec), { kind: 'unserve', heirs: [] });
+    }
+  }
+  // What stands there goes on: it is not news that is refused.
+  const more = { refusedSinceMs: () => deletedAtMs };
+  assert.deepEqual(inherited([node('n')], 1e9, [heir], more).heirs, [['heir', 'n', 'giving']]);
+  const slowly = profile('heir', { nodeSelector: {}, rollout: { maxUnavailable: 1, canary: { nodes: 1 } } });
+  const both = inherited([node('m'), node('n')], 1e9, [slowly], more).heirs;
+  assert.deepEqual(both?.[1], ['heir', 'n', 'rolling']);
+});
+
 /** Of a profile whose rollout is over, and that takes over one node at a time: what becomes of the second. */
 function second(
   afterMs: number,

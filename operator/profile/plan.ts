@@ -78,6 +78,8 @@ export interface World {
   /** Where the rollout of a profile stands, as it was written down last. */
   readonly state: (profile: LocalDnsProfile) => RolloutState | undefined;
   readonly gifts: ReadonlyMap<string, Gift>;
+  /** Since when the API server does not take what is to be written down of a profile; undefined where it does. */
+  readonly refusedSinceMs?: (profile: LocalDnsProfile) => number | undefined;
   readonly nowMs: number;
   /** Nobody is to be served any more, whatever profiles and labels say. */
   readonly withdraws?: boolean;
@@ -146,9 +148,10 @@ export function makePlan(
   const leaving = profiles.filter(isLeaving);
   const heldBy = Map.groupBy(leaving.length > 0 ? nodes : [], ({ name }) => world.written(name)?.profile);
   const byName = new Map(profiles.map((profile) => [profile.metadata.name, profile]));
+  const { refusedSinceMs = () => undefined, nowMs } = world;
   for (const profile of leaving) {
     const held = (heldBy.get(profile.metadata.name) ?? []).map(({ name }) => name);
-    const heirs = heirsOf(held, { profile, profiles: byName, choices, intents, plans, nowMs: world.nowMs });
+    const heirs = heirsOf(held, { profile, profiles: byName, choices, intents, plans, refusedSinceMs, nowMs });
     const theirs = new Set(heirs.flatMap((heir) => heir.nodes));
     for (const name of held) if (!theirs.has(name)) intents.set(name, UNSERVE);
     plans.set(profile.metadata.name, leavingPlan(held, heirs));

@@ -249,6 +249,47 @@ test('a rollout that is paused long after the deletion does not take what nodes 
   assert.match(said, /^n2 should be served by low, which gives nothing now: from /);
 });
 
+/** As where it is too large for one: that of a profile is not taken any more. */
+function refuseStatus(of: string): void {
+  server.script = ({ verb, plural, name, subresource }, response) => {
+    if (verb !== 'apply' || plural !== 'localdnsprofiles' || name !== of || subresource !== 'status') return false;
+    fail(response, 500, 'InternalError', 'etcdserver: request is too large', { name });
+    return true;
+  };
+}
+
+test('a profile whose status the API server does not take is deleted like any other', async () => {
+  await serveAtRest('n1');
+  refuseStatus('default');
+  server.remove('localdnsprofiles', 'default');
+  await until(() => withdrawnAt('n1') !== undefined);
+  assert.notEqual(server.get('localdnsprofiles', 'default'), undefined);
+  left('n1');
+  await until(() => server.get('localdnsprofiles', 'default') === undefined);
+  assert.deepEqual([configured('n1'), isMarked('n1')], [undefined, false]);
+});
+
+test('a profile that is deleted waits a minute for one whose status is not taken, and no longer', async () => {
+  await stopOperator();
+  let aheadMs = 0;
+  await startOperator({}, { ...clock, date: () => new Date(Date.now() + aheadMs) });
+  profile('high', { nodeSelector: {}, priority: 5 });
+  node('n1');
+  await until(() => isMarked('n1') && configured('n1') !== undefined);
+  refuseStatus('low');
+  profile('low', { nodeSelector: {} });
+  server.remove('localdnsprofiles', 'high');
+  const said = () => statusOf('high')?.conditions?.find(({ type }) => type === 'Progressing')?.message ?? '';
+  await until(() => said().startsWith('n1 should be served by low, which gives nothing now: from '));
+  await quiet();
+  assert.deepEqual([profileOf('n1'), withdrawnAt('n1')], ['high', undefined]);
+  aheadMs = 60_000;
+  await until(() => server.get('localdnsprofiles', 'high') === undefined && configured('n1') === undefined);
+  // Once it is taken its rollout begins.
+  server.script = () => false;
+  await until(() => profileOf('n1') === 'low' && isMarked('n1'));
+});
+
 test('a profile has its finalizer before any node has its configuration, and leaves those of others alone', async () => {
   server.put('localdnsprofiles', { metadata: { name: 'default', finalizers: ['example.test/keep'] }, spec: {} });
   await known('default');

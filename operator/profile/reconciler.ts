@@ -146,6 +146,7 @@ export class Reconciler {
       cluster: world.clusterFacts(),
       revision: (name: string) => world.revision(name),
       state: (profile: Profile) => this.#reports.stateOf(profile),
+      refusedSinceMs: (profile: Profile) => this.#reports.refusedSinceMs(profile),
       configOf: (revision: string) => world.configurations.get(revision),
       ...{ gifts: this.#gifts, nowMs, withdraws: world.withdraws },
     };

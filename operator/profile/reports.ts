@@ -2,11 +2,12 @@ import { drainFinalizer } from '../../api/v1alpha1/labels.ts';
 import type { ProfileStatus } from '../../api/v1alpha1/profile.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { Clock } from '../../kube/clock.ts';
+import { ApiError } from '../../kube/errors.ts';
 import type { KubeObject } from '../../kube/resource.ts';
 import type { Result } from '../runtime/controller.ts';
 import type { WorkQueue } from '../runtime/work-queue.ts';
 import type { Course, Gift } from './course.ts';
-import { PLAN } from './duty.ts';
+import { PLAN, PROFILE } from './duty.ts';
 import { type EventRecorder, profileSubject } from './events.ts';
 import { NewestVersions } from './newest-versions.ts';
 import type { ProfilePlan } from './plan.ts';
@@ -22,6 +23,8 @@ import { PROFILES, type Profile, type World } from './world.ts';
 const REPORT_AFTER_MS = 200;
 /** So many times as long as a look takes something else may be done. */
 const REST_FACTOR = 100;
+/** Answers after which the same may be taken a little later: somebody else wrote first, or the API server has too much to do. */
+const PASSING: readonly number[] = [409, 429, 503, 504];
 
 export interface ReportsOptions {
   readonly world: World;
@@ -52,6 +55,8 @@ export class Reports {
   readonly #versions = new NewestVersions();
   /** Of rollouts, what was written last, by the profile's uid: the store hears of it a little later. */
   readonly #states = new Map<string, RolloutState>();
+  /** By the profile's uid, since when the API server answers that it does not take what is to be written down of it. */
+  readonly #refusedSinceMs = new Map<string, number>();
 
   constructor(options: ReportsOptions, nodes: OnNodes) {
     this.#options = options;
@@ -63,12 +68,14 @@ export class Reports {
   /** Another may have written since. */
   begin(): void {
     this.#states.clear();
+    this.#refusedSinceMs.clear();
   }
 
   /** An answer may come after its profile has gone: that is found at the look after it. */
   forgetGone(profiles: readonly Profile[]): void {
     const uids = new Set(profiles.map(({ metadata }) => metadata.uid ?? ''));
     for (const uid of this.#states.keys()) if (!uids.has(uid)) this.#states.delete(uid);
+    for (const uid of this.#refusedSinceMs.keys()) if (!uids.has(uid)) this.#refusedSinceMs.delete(uid);
     this.#versions.keepOnly(uids);
   }
 
@@ -81,8 +88,36 @@ export class Reports {
     return this.#states.get(metadata.uid ?? '') ?? status?.rollout;
   }
 
+  /** Since when nothing follows from what it has come to, for that cannot be written down; undefined where it can, as far as is known. */
+  refusedSinceMs({ metadata }: Profile): number | undefined {
+    return this.#refusedSinceMs.get(metadata.uid ?? '');
+  }
+
   /** Throws a conflict where somebody else has written since: what is told is of what stands there, or is not written. */
   async report(profile: Profile, plan: ProfilePlan): Promise<Result> {
+    const { name, uid = '' } = profile.metadata;
+    try {
+      await this.#tell(profile, plan);
+    } catch (error) {
+      if (!(error instanceof ApiError) || PASSING.includes(error.status)) throw error;
+      this.#noteRefusal(uid);
+      // Too large for a status (etcd takes 1.5 MiB), or refused by a webhook: whoever deletes it is not to wait until that is otherwise.
+      const { requeueAfterMs } = await this.#letGo(profile);
+      if (requeueAfterMs !== undefined) this.#options.queue.addAfter(PROFILE + name, requeueAfterMs);
+      throw error;
+    }
+    this.#refusedSinceMs.delete(uid);
+    return this.#letGo(profile);
+  }
+
+  #noteRefusal(uid: string): void {
+    if (this.#refusedSinceMs.has(uid)) return;
+    this.#refusedSinceMs.set(uid, this.#options.clock.date().getTime());
+    // Nodes of others may wait for it.
+    this.#options.queue.add(PLAN);
+  }
+
+  async #tell(profile: Profile, plan: ProfilePlan): Promise<void> {
     const { world, client, events, clock } = this.#options;
     const { name, uid = '' } = profile.metadata;
     // First of all: what has no such mark may be gone before its nodes are.
@@ -101,7 +136,7 @@ export class Reports {
     const status = this.#rest.after(() => profileStatus(input));
     if (isSameStatus(profile.status, status)) {
       this.#writtenDown(profile, plan.course);
-      return this.#letGo(profile);
+      return;
     }
     const resourceVersion = this.#versions.newest(profile.metadata);
     const object: KubeObject & { status: ProfileStatus } = {
@@ -113,7 +148,6 @@ export class Reports {
     for (const { reason, message } of newTroubles(profile.status, status)) {
       await events.warn(profileSubject(name, uid), reason, message);
     }
-    return this.#letGo(profile);
   }
 
   /** A profile that is being deleted goes when no node has its configuration any more. */

@@ -6,7 +6,8 @@ import assert from 'node:assert/strict';
 import { join, resolve } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import type { Condition } from '../../api/v1alpha1/conditions.ts';
-import { apiVersion, profileLabel } from '../../api/v1alpha1/labels.ts';
+import { apiVersion, drainFinalizer, profileLabel } from '../../api/v1alpha1/labels.ts';
+import type { KubeObject } from '../../kube/resource.ts';
 import { eventually } from '../tools/eventually.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 import type { Daemon } from './daemon.ts';
@@ -165,6 +166,31 @@ test('many profiles full of patterns, and a Service that moves on and on, hold n
   }
   assert.doesNotMatch(operator.log, /not leading any more|KUBE_FENCED/);
   await cluster.kubectlOk('delete', 'ldp', ...some(24, (of) => `many-${of}`), '--wait=false');
+});
+
+test('a profile that leaves no room for a status is served and deleted like any other', async () => {
+  // A spec of that size is refused, and labels are bounded by what etcd takes alone.
+  const large = (name: string, count: number): object => {
+    const labels = Object.fromEntries(some(count, (at) => [`k${10_000 + at}`, 'x'.repeat(63)]));
+    return { apiVersion, kind: 'LocalDnsProfile', metadata: { name, labels }, spec: {} };
+  };
+  const profiles = `/apis/${apiVersion}/localdnsprofiles`;
+  let [most, tooMany] = [15_000, 20_000];
+  while (tooMany - most > 1) {
+    const count = (most + tooMany) >> 1;
+    const { status } = await cluster.post(profiles, large(`large-${count}`, count));
+    if (status === 201) most = count;
+    else tooMany = count;
+    if (status === 201) await cluster.kubectlOk('delete', `ldp/large-${count}`, '--wait=false');
+  }
+  // Room for a finalizer, and for the time of the deletion.
+  assert.equal((await cluster.post(profiles, large('large', most - 8))).status, 201);
+  await eventually('its status is refused', judgedMs, () => /request is too large/.test(operator.log));
+  const { metadata, status } = (await cluster.get<LocalDnsProfile & KubeObject>('ldp/large')) ?? {};
+  assert.deepEqual([metadata?.finalizers, status], [[drainFinalizer], undefined]);
+  await goodReaches(promptlyMs);
+  await cluster.kubectlOk('delete', 'ldp/large', '--wait=false');
+  await eventually('it is gone', 10_000, async () => (await cluster.get('ldp/large')) === undefined);
 });
 
 /** What does not get so far. */
