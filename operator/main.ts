@@ -60,7 +60,10 @@ async function listens(metrics: Metrics, { host, port }: OperatorOptions['metric
     return true;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    log.error({ code }, `cannot serve metrics on ${host}:${port} (${code}): choose another address with --metrics`);
+    log.error(
+      { code },
+      `cannot serve metrics on ${host ?? '[::]'}:${port} (${code}): choose another address with --metrics`,
+    );
     return false;
   }
 }

@@ -2,6 +2,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { type RolloutPhase, rolloutPhases } from '../api/v1alpha1/rollout-settings.ts';
+import type { MetricsAddress } from './options.ts';
 import type { Duty } from './profile/duty.ts';
 import type { Outcome } from './runtime/controller.ts';
 
@@ -166,8 +167,11 @@ export class Metrics {
     }
   }
 
-  /** Resolves with the port. Rejects with Node's error (EADDRINUSE and the like). */
-  listen({ host, port }: { readonly host: string; readonly port: number }): Promise<number> {
+  /**
+   * Resolves with the port. Rejects with Node's error (EADDRINUSE and the like). Without a host Node takes `::` for both families, whatever
+   * net.ipv6.bindv6only says, and 0.0.0.0 where the kernel has no IPv6.
+   */
+  listen({ host, port }: MetricsAddress): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
       this.#server.listen(port, host, () => resolve((this.#server.address() as AddressInfo).port));

@@ -12,7 +12,7 @@ test('without options the defaults of the documentation hold', () => {
     kubeconfig: undefined,
     clusterDnsService: undefined,
     networkPolicies: false,
-    metrics: { host: '0.0.0.0', port: 9354 },
+    metrics: { host: undefined, port: 9354 },
     namespace: 'localdns-system',
     lease: { durationMs: 15_000, renewDeadlineMs: 10_000, retryMs: 2_000 },
     writesPerSecond: 100,

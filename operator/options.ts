@@ -5,6 +5,12 @@ import type { ServiceName } from './profile/cluster-dns.ts';
 export type LogLevel = (typeof logLevels)[number];
 const logLevels = ['debug', 'info', 'warn', 'error'] as const;
 
+export interface MetricsAddress {
+  /** Undefined: every address that there is, of both families where the kernel knows both. */
+  readonly host: string | undefined;
+  readonly port: number;
+}
+
 export interface OperatorOptions {
   /** Undefined: KUBECONFIG, the pod's ServiceAccount, or ~/.kube/config. */
   readonly kubeconfig: string | undefined;
@@ -12,7 +18,7 @@ export interface OperatorOptions {
   readonly clusterDnsService: ServiceName | undefined;
   /** Whether NetworkPolicies that keep pods from the agents are looked for. */
   readonly networkPolicies: boolean;
-  readonly metrics: { readonly host: string; readonly port: number };
+  readonly metrics: MetricsAddress;
   /** Where the operator's own objects live. */
   readonly namespace: string;
   readonly lease: LeaseTiming;
@@ -35,7 +41,7 @@ Turns LocalDnsProfiles into one LocalDnsNode for each node they select, and repo
                                         k8s-app=kube-dns in kube-system)
   --check-network-policies              find NetworkPolicies that keep pods from the agents
   --metrics ADDRESS:PORT                where /metrics, /healthz and /readyz are served
-                                        (default: 0.0.0.0:9354)
+                                        (default: port 9354 of every address, IPv4 and IPv6)
   --namespace NAMESPACE                 where the operator's own objects live, the Lease among them
                                         (default: POD_NAMESPACE, else localdns-system)
   --lease-duration SECONDS              how long a Lease that nobody renews stands (default: 15)
@@ -67,7 +73,7 @@ export function parseOperatorOptions(argv: readonly string[], env: NodeJS.Proces
         kubeconfig: { type: 'string' },
         'cluster-dns-service': { type: 'string' },
         'check-network-policies': { type: 'boolean' },
-        metrics: { type: 'string', default: '0.0.0.0:9354' },
+        metrics: { type: 'string' },
         namespace: { type: 'string', default: env.POD_NAMESPACE || 'localdns-system' },
         'lease-duration': { type: 'string', default: `${defaultLeaseTiming.durationMs / 1000}` },
         'lease-renew-deadline': { type: 'string', default: `${defaultLeaseTiming.renewDeadlineMs / 1000}` },
@@ -92,7 +98,9 @@ export function parseOperatorOptions(argv: readonly string[], env: NodeJS.Proces
       message: `--cluster-dns-service ${service}: must be NAMESPACE/NAME, such as kube-system/kube-dns`,
     };
   }
-  const metrics = hostAndPort(text(values.metrics) ?? '');
+  const given = text(values.metrics);
+  // Kubelet asks a pod at its first address, which may be of either family: 0.0.0.0 would not be asked in a cluster of IPv6.
+  const metrics = given === undefined ? { host: undefined, port: 9_354 } : hostAndPort(given);
   if (metrics === undefined) {
     return {
       kind: 'error',
