@@ -1,4 +1,5 @@
 /** A TCP listener for tests, its clients, and a server that answers when the test says so. */
+import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterEach } from 'node:test';
 import type { Reply } from '../server/server.ts';
@@ -122,4 +123,29 @@ export async function bystander(port: number, address?: string): Promise<void> {
   const other = new Client(port, address);
   other.write(frame('b'));
   await other.until(() => other.frames.length === 1);
+}
+
+/** A connection on which one query has been answered. */
+export async function idle(port: number, address?: string): Promise<Client> {
+  const client = new Client(port, address);
+  client.write(frame('i'));
+  await client.until(() => client.frames.length === 1);
+  return client;
+}
+
+/** What has one octet is answered at once. */
+export const short = (serve: ServePacket): ServePacket => {
+  return (packet, reply) => (packet.length === 1 ? echo : serve)(packet, reply);
+};
+
+/** Longer than what the kernel takes of a few. */
+export const answer = 'x'.repeat(60_000);
+
+/** Asks for 60 MB on one connection and reads nothing. */
+export async function mute(port: number, address?: string): Promise<Client> {
+  const client = new Client(port, address);
+  await once(client.socket, 'connect');
+  client.socket.pause();
+  client.write(Buffer.concat(Array.from({ length: 1_000 }, () => frame('long'))));
+  return client;
 }

@@ -70,6 +70,8 @@ export class TcpConnection implements Sharer {
   #draining = false;
   /** We answer nothing more. */
   #finished = false;
+  /** Nor what is under way. */
+  #overfull = false;
   #corked = false;
   /** When something came from the client, or went to it. */
   #activeAtMs: number;
@@ -113,6 +115,7 @@ export class TcpConnection implements Sharer {
       this.#resume();
       this.#endIfDone();
     });
+    socket.on('finish', () => this.#chargeBacklog(0));
     socket.on('error', () => socket.destroy());
     socket.on('close', () => {
       this.#watch.cancel();
@@ -130,7 +133,8 @@ export class TcpConnection implements Sharer {
   }
 
   #cut(why: Mishap): void {
-    this.#tell(why);
+    // That has been told of.
+    if (!this.#overfull) this.#tell(why);
     this.#leave();
     this.#socket.destroy();
   }
@@ -157,8 +161,7 @@ export class TcpConnection implements Sharer {
 
   #chargeWaiting(more: number): void {
     this.#waiting += more;
-    this.client.waiting += more;
-    this.#load.all.waiting += more;
+    this.#load.wait(this, this.address, more);
   }
 
   /**
@@ -249,7 +252,7 @@ export class TcpConnection implements Sharer {
   /** To one of its queries. */
   answer(message: Buffer, length: number): void {
     this.#chargeWaiting(-1);
-    if (this.#socket.destroyed) {
+    if (!this.#keepsAnswers()) {
       this.#tell('unsent');
       return;
     }
@@ -267,11 +270,32 @@ export class TcpConnection implements Sharer {
     this.#chargeBacklog(this.#backlogBytes + frame.length);
   }
 
+  /** False where the next answer is lost. */
+  #keepsAnswers(): boolean {
+    if (this.#socket.destroyed || this.#overfull) return false;
+    if (this.#load.keeps(this.client, this.#backlogBytes)) return true;
+    // What has come in this turn has not been shown to the kernel yet: of a client that reads it takes some.
+    this.#handOver();
+    if (this.#corked) this.#socket.cork();
+    if (this.#load.keeps(this.client, this.#backlogBytes)) return true;
+    // What waits has its time to be read: whoever reads it knows by the end behind it that the rest is to be asked for anew.
+    this.#tell('unread');
+    this.#overfull = true;
+    this.finish();
+    this.#socket.end();
+    return false;
+  }
+
+  #handOver(): void {
+    this.#socket.uncork();
+    const { destroyed, writableNeedDrain, writableEnded, writableLength } = this.#socket;
+    // What the kernel has taken waits no more; for the rest there will be a `drain`, or a `finish` where our end stands behind it.
+    this.#chargeBacklog((writableNeedDrain || writableEnded) && !destroyed ? writableLength : 0);
+  }
+
   #flush(): void {
     this.#corked = false;
-    this.#socket.uncork();
-    // What the kernel has taken waits no more; for the rest there will be a `drain`.
-    this.#chargeBacklog(this.#socket.writableNeedDrain && !this.#socket.destroyed ? this.#socket.writableLength : 0);
+    this.#handOver();
     this.#resume();
     this.#endIfDone();
     // One look at the socket later: whoever sends several queries in a row has sent the next one by now.

@@ -1,25 +1,27 @@
 /** What clients may have under way, and who gives way where that is all. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { test } from 'node:test';
 import { FakeClock } from '../../test/fake/clock.ts';
 import { eventually } from '../../test/tools/eventually.ts';
 import type { ServePacket } from './listener.ts';
-import { bystander, Client, echo, frame, held, listen, longMs, mishaps, room, send } from './tcp-client.fake.ts';
+import {
+  answer,
+  bystander,
+  Client,
+  echo,
+  frame,
+  held,
+  idle,
+  listen,
+  longMs,
+  mishaps,
+  mute,
+  room,
+  send,
+  short,
+} from './tcp-client.fake.ts';
 import { kept } from './tcp-connection.ts';
 import { type TcpBounds, TcpLoad } from './tcp-load.ts';
-
-/** A connection on which one query has been answered. */
-async function idle(port: number, address?: string): Promise<Client> {
-  const client = new Client(port, address);
-  client.write(frame('i'));
-  await client.until(() => client.frames.length === 1);
-  return client;
-}
-
-const short = (serve: ReturnType<typeof held>['serve']): typeof serve => {
-  return (packet, reply) => (packet.length === 1 ? echo : serve)(packet, reply);
-};
 
 test('one client has no more than its bound of connections where something is under way on all of them, and others have theirs', async () => {
   const { serve, queries, until } = held();
@@ -120,19 +122,8 @@ test('queries that are dropped leave room for others', async () => {
   await until(6);
 });
 
-const answer = 'x'.repeat(60_000);
-
-/** Asks for 60 MB on one connection and reads nothing. */
 /** Without the answers that a connection has left. */
 const cuts = () => mishaps.filter((what) => what !== 'unsent');
-
-async function mute(port: number, address?: string): Promise<Client> {
-  const client = new Client(port, address);
-  await once(client.socket, 'connect');
-  client.socket.pause();
-  client.write(Buffer.concat(Array.from({ length: 1_000 }, () => frame('long'))));
-  return client;
-}
 
 for (const [whose, share] of [
   ['a client', { connection: 1e9, client: 200_000, all: 1e9 }],
@@ -237,7 +228,7 @@ test('who takes what waits within ten seconds has ten more for the rest', async 
 test('so has who takes some of it, and stops again', async () => {
   const clock = new FakeClock();
   const { serve, queries, until } = held();
-  const { port } = await listen(short(serve), {}, new TcpLoad({ maxWaiting: room }, clock));
+  const { port } = await listen(short(serve), {}, new TcpLoad({ maxWaiting: room, maxBacklogBytes: room }, clock));
   const client = await mute(port);
   await until(1_000);
   // What leaves later waits behind what left first, until that has been taken whole.
@@ -254,6 +245,30 @@ test('so has who takes some of it, and stops again', async () => {
   assert.deepEqual(mishaps, []);
   await clock.advance(1);
   assert.deepEqual(cuts(), ['unread']);
+});
+
+test('a client that closes all its connections has no more under way on new ones before what they left is over', async () => {
+  const { serve, queries, until } = held();
+  const load = new TcpLoad({ idleTimeoutMs: longMs, maxWaiting: { ...room, client: 4 } });
+  const { port } = await listen(short(serve), {}, load);
+  const many = Buffer.concat(Array.from({ length: 10 }, () => frame('query')));
+  const gone = new Client(port, '127.0.0.2');
+  gone.write(many);
+  await until(4);
+  gone.socket.resetAndDestroy();
+  while (load.clientAt('127.0.0.2').connections > 0) await bystander(port);
+  const next = new Client(port, '127.0.0.2');
+  next.write(many);
+  await until(5);
+  await bystander(port);
+  // One that has nothing under way is served all the same.
+  assert.equal(queries.length, 5);
+  next.socket.resetAndDestroy();
+  while (load.clientAt('127.0.0.2').connections > 0) await bystander(port);
+  const load1 = load.clientAt('127.0.0.2');
+  assert.equal(load1.waiting, 5);
+  for (const query of queries) send(query, 'late');
+  assert.notEqual(load.clientAt('127.0.0.2'), load1, 'nothing is remembered of who has nothing');
 });
 
 test('an idle connection has ten seconds from its last query', async () => {

@@ -36,6 +36,12 @@ const usualBounds: TcpBounds = {
   maxPartBytes: 8 << 20,
 };
 
+/**
+ * What was taken while there was room may find none: so many times the bounds on the backlog are kept for its answers. A client
+ * that reads has them long before, and what was answered as it was taken never gets there.
+ */
+const keptBacklogs = 2;
+
 /** Queries are shorter than this, but for those that are made to be long. */
 export const longPartBytes = 4_096;
 
@@ -115,7 +121,33 @@ export class TcpLoad {
   remove(connection: Sharer, address: string): void {
     if (!this.#connections.delete(connection)) return;
     connection.client.connections -= 1;
-    if (connection.client.connections === 0) this.#clients.delete(address);
+    this.#forgetIfGone(connection.client, address);
+  }
+
+  wait({ client }: Sharer, address: string, more: number): void {
+    client.waiting += more;
+    this.all.waiting += more;
+    if (client.connections === 0) this.#forgetIfGone(client, address);
+  }
+
+  /** What its connections have left under way is under way yet: whoever connects anew has no more for it. */
+  #forgetIfGone(client: Load, address: string): void {
+    if (client.connections === 0 && client.waiting === 0) this.#clients.delete(address);
+  }
+
+  /**
+   * Whether a further answer may wait, for a client on whose connection so many octets wait already. No client has more than half
+   * of what it leaves to all: some who do not read leave room for one that is merely slow.
+   */
+  keeps(client: Load, backlogBytes: number): boolean {
+    if (backlogBytes === 0) return true;
+    const { connection, client: share, all } = this.bounds.maxBacklogBytes;
+    const leftBytes = all * keptBacklogs - this.all.backlogBytes;
+    return (
+      backlogBytes <= connection * keptBacklogs &&
+      client.backlogBytes <= share * keptBacklogs &&
+      client.backlogBytes <= leftBytes / 2
+    );
   }
 
   use(): number {
