@@ -1,5 +1,5 @@
 /** How many queries one becomes, and the sockets that may be open for them. */
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, ok } from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { FakeClock } from '../../test/fake/clock.ts';
 import { query } from '../../test/fake/octets.ts';
@@ -137,7 +137,7 @@ suite('sockets over UDP', () => {
     const { ask, ended } = scene({ servers: 300, respond: () => {} });
     for (let number = 0; number < 3_000; number += 1) ask(`n${number}.example`, 'flood');
     const refusals = ended.length;
-    equal(refusals, 3_000 - (24_000 * 0.75) / 15);
+    equal(refusals, 3_000 - (24_000 * 0.75) / 9);
     for (let number = 0; number < 300; number += 1) ask(`m${number}.example`, `pod${number % 30}`);
     equal(ended.length, refusals);
   });
@@ -155,9 +155,34 @@ suite('sockets over UDP', () => {
     equal(ended.length, 2);
   });
 
+  for (const servers of [1, 2, 3, 5, 16]) {
+    test(`are claimed for as many as one query opens, and hardly more (${servers} servers)`, async () => {
+      const { clock, network, ask, asked, shares } = scene({ servers, reach: 16, respond: servFail });
+      // Servers that are known to be fast are waited for as shortly as can be.
+      ask('lame.example');
+      await clock.advance(1);
+      network.respond = () => {};
+      const before = asked();
+      ask('slow.example');
+      const claimed = shares.inFlight;
+      await clock.advance(1_999);
+      const open = asked() - before;
+      ok(open <= claimed && claimed <= open + 1, `${open} of ${claimed}`);
+    });
+  }
+
+  test('are for one query at least, however few there may be', () => {
+    const { ask, ended } = scene({ servers: 5, sockets: 2, respond: () => {} });
+    ask('a.example');
+    deepEqual(ended, []);
+    ask('b.example');
+    equal(ended.length, 1);
+  });
+
   test('are those of servers over UDP alone', () => {
     const { ask, ended } = scene({ servers: 1, sockets: 2, protocol: 'ForceTCP', respond: () => {} });
     ask('a.example');
+    ask('b.example');
     deepEqual(ended, []);
   });
 

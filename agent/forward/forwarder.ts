@@ -3,7 +3,7 @@ import { extendedError } from '../wire/edns.ts';
 import type { DetachedQuery } from '../wire/query.ts';
 import type { ClientShares } from './client-shares.ts';
 import { type Failed, notAsked, type Outcome, refused } from './outcome.ts';
-import { Race, type RaceTerms, socketsPerServer } from './race.ts';
+import { mostSockets, Race, type RaceTerms } from './race.ts';
 import type { Upstream } from './upstream.ts';
 import type { UpstreamPolicy } from './upstream-policy.ts';
 
@@ -40,7 +40,8 @@ export class Forwarder {
     this.#options = options;
     const { clock, destination, reach, shares, sockets, upstreams, fallBack } = options;
     const overUdp = [...upstreams, ...fallBack].filter(({ overTcp }) => !overTcp).length;
-    const socketsPerRace = Math.min(overUdp, reach) * socketsPerServer;
+    // Where there may be fewer than one query can need, it is asked all the same, and no other beside it.
+    const socketsPerRace = Math.min(mostSockets(Math.min(overUdp, reach)), sockets.bound);
     this.#terms = { clock, destination, shares, reach, sockets, socketsPerRace };
     this.#policy = options.policy();
     this.#fallBackPolicy = options.policy();

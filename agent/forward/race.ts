@@ -14,8 +14,14 @@ export const deadlineMs = 2_000;
 /** UDP loses packets: a server that has been asked already is asked again after this. */
 const repeatMs = 500;
 const udpRepeats = 2;
-/** Of one server, for one query over UDP: what is repeated has a socket of its own. */
-export const socketsPerServer = 1 + udpRepeats;
+
+/**
+ * That one query may have open over UDP, each for one server's turn or for a repeat. A turn that comes early, for another server
+ * has failed, has the place of that one's socket; so beside one for each server there are as many as repeats fit into the time.
+ */
+export function mostSockets(servers: number): number {
+  return servers + Math.min(servers * udpRepeats, Math.ceil(deadlineMs / repeatMs));
+}
 
 /** The same for all queries to one destination. */
 export interface RaceTerms {
