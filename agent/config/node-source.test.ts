@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, afterEach, beforeEach, suite, test } from 'node:test';
 import type { NodeHealth } from '../../api/v1alpha1/node.ts';
 import { revisionOf } from '../../api/v1alpha1/node-config.ts';
-import { FakeApiServer } from '../../kube/api-server.fake.ts';
+import { FakeApiServer, fail } from '../../kube/api-server.fake.ts';
 import { sampleBlock, sampleConfig } from '../../test/fake/node-config.ts';
 import { eventually } from '../../test/tools/eventually.ts';
 import type { Outcome } from '../channel.ts';
@@ -153,6 +153,25 @@ suite('the node as a source of configurations', () => {
     await eventually('the refusal', withinMs, () => conditions()[0] === 'ConfigApplied=False Refused');
     equal(offers.at(-1)?.config.clusterDomain, 'cluster.local');
     equal(conditions()[1], 'Serving=True ListenersAnswering');
+  });
+
+  test('writes its status no more once it is stopped, though what it wrote last has failed', async () => {
+    put(spec(usual));
+    const { source, said } = await start();
+    await eventually('the status', withinMs, () => status()?.appliedRevision === usual);
+    api.script = ({ subresource }, response) => {
+      if (subresource === 'status') fail(response, 500, 'InternalError', 'as scripted', {});
+      return subresource === 'status';
+    };
+    source.report({ listening: [], silent: 'does not answer' });
+    const complaints = () => said.filter((text) => text.startsWith('the status cannot be written')).length;
+    await eventually('a failure', withinMs, () => complaints() > 0);
+    await source.stop();
+    source.report({ listening });
+    const before = complaints();
+    // Were it to go on, it would have tried again after one second.
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    equal(complaints(), before);
   });
 
   test('puts its status right where somebody else has changed it', async () => {

@@ -148,11 +148,14 @@ export class NodeSource implements ConfigSource {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#trial.stop();
+    // What cannot be written any more would be tried again for as long as the process lives.
+    this.#following?.status.forget();
     await Promise.all([this.#following?.store.stop(), this.#clusterDns?.stop()]);
     this.#following?.client.close();
   }
 
   report(outcome: Outcome): void {
+    if (this.#stopped) return;
     this.#outcome = outcome;
     if (this.#withdrawal !== undefined) this.#reportWithdrawal(this.#withdrawal, outcome);
     const current = this.#current;
