@@ -125,7 +125,7 @@ export const rolloutStatus = z
     silent: withKeywords(z.array(z.string().max(253)).max(maxSilent), {
       listType: 'set',
       description:
-        'Nodes that have gone away, fallen silent or stopped serving while they tried the target. At most 50 of them.',
+        'Nodes that have failed, gone away, fallen silent or stopped serving while they tried the target. At most 50 of them.',
     }).optional(),
     gone: count()
       .optional()
@@ -136,6 +136,9 @@ export const rolloutStatus = z
     startedAt: withKeywords(z.string(), { format: 'date-time' })
       .optional()
       .describe('When the rollout of the target began.'),
+    stoppedAt: withKeywords(z.string(), { format: 'date-time' })
+      .optional()
+      .describe('Since when it gives nodes nothing by itself: it is paused, or has failed.'),
   })
   .describe('How far the newest revision has come.');
 

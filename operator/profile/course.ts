@@ -7,8 +7,9 @@ import { isOfPast, type NodeFacts, placeOf, type TrialTerms, type WrittenFacts }
 import type { ClusterFacts, Judge, Verdict } from './judge.ts';
 import type { World } from './plan.ts';
 import type { Intent } from './revisions.ts';
-import { planRollout, type RolloutState, type RolloutStep } from './rollout.ts';
+import { planRollout, type RolloutStep } from './rollout.ts';
 import { attemptOf, isHeard, type RolloutNode } from './rollout-node.ts';
+import type { RolloutState } from './rollout-state.ts';
 import { sighting } from './sightings.ts';
 import { APPLY_MS, type Standing, standingOf } from './trial.ts';
 import { isReadable, type Renderings, renderingFor } from './versions.ts';
@@ -116,7 +117,8 @@ function whyLost(name: string, renderings: Map<string, Renderings | undefined>, 
 export function isSameState(a: RolloutState, b: RolloutState | undefined): boolean {
   const isSame = a.phase === b?.phase && a.target === b.target && a.good === b.good;
   if (!isDeepStrictEqual(a.silent, b?.silent) || a.gone !== b?.gone || a.goneAt !== b?.goneAt) return false;
-  return isSame && a.reason === b.reason && a.startedAt === b.startedAt && attemptOf(a) === attemptOf(b);
+  const isAsLong = a.startedAt === b?.startedAt && a.stoppedAt === b?.stoppedAt;
+  return isSame && isAsLong && a.reason === b.reason && attemptOf(a) === attemptOf(b);
 }
 
 function idle({ target, good, attempt }: RolloutState): Course {

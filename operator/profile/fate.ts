@@ -65,7 +65,7 @@ export function stepOf(plan: Told, isPaused = false): Verdict | undefined {
 export function fateOf(course: Course | undefined): string {
   const { phase, target, good, reason, message } = course?.state ?? {};
   const loss = course?.goodLost === undefined ? '' : `, for ${good}, the last good one, ${course.goodLost}`;
-  const isKept = phase === 'Halted' || loss !== '';
+  const isKept = phase === 'Halted' || phase === 'Paused' || loss !== '';
   const fate = isKept ? `Nodes keep what they have${loss}` : `Nodes return to ${good}`;
   return `${target} failed: ${reason}: ${cut(message ?? '', maxRolloutMessage)}. ${fate}. Edit the profile, or set rollout.paused to true and back to false to try it again.`;
 }

@@ -68,7 +68,7 @@ function prospectsOf(
   if (refusedMs === undefined && goesOn(heir, plan.course, nowMs)) return { is: 'rolling' };
   const deletedAtMs = Date.parse(profile.metadata.deletionTimestamp ?? '');
   // By the times that stand there, whatever our clock says: the same at each look, and to each operator.
-  const untilMs = Math.max(deletedAtMs, refusedMs ?? stoppedAtMs(heir, plan.course, nowMs)) + WITHDRAW_MS;
+  const untilMs = Math.max(deletedAtMs, refusedMs ?? stoppedAtMs(plan.course)) + WITHDRAW_MS;
   return nowMs < untilMs ? { is: 'idle', untilMs } : undefined;
 }
 
@@ -84,19 +84,9 @@ function goesOn({ spec }: LocalDnsProfile, course: Course | undefined, nowMs: nu
   return isOpen && !spec.rollout?.paused && isAwaited;
 }
 
-/** When its rollout was paused, or ended: it was waited for until then. */
-function stoppedAtMs({ spec, status }: LocalDnsProfile, course: Course | undefined, nowMs: number): number {
-  const { phase, reason } = course?.state ?? {};
-  const hasFailedLate = phase === 'Done' && reason !== undefined;
-  // What is over stays so in a pause.
-  const isPaused = phase === 'Done' && spec.rollout?.paused === true;
-  if (phase === undefined || !(hasFailedLate || isPaused || stopped.includes(phase))) return 0;
-  // It was written down a moment ago, and is not heard of yet.
-  if (status?.rollout?.phase !== phase || (hasFailedLate && status.rollout.reason === undefined)) return nowMs;
-  const told = hasFailedLate ? 'Degraded' : 'Progressing';
-  const condition = status.conditions?.find(({ type }) => type === told);
-  return Date.parse(condition?.lastTransitionTime ?? '') || 0;
+/** When its rollout was paused, or failed: it was waited for until then. */
+function stoppedAtMs(course: Course | undefined): number {
+  return Date.parse(course?.state.stoppedAt ?? '') || 0;
 }
 
 const stepping: readonly RolloutPhase[] = ['Canary', 'Batch', 'RollingBack'];
-const stopped: readonly RolloutPhase[] = ['Paused', 'Halted', 'RolledBack'];

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { LocalDnsProfile, ProfileSpec } from '../../api/v1alpha1/profile.ts';
+import type { LocalDnsProfile, ProfileSpec, ProfileStatus } from '../../api/v1alpha1/profile.ts';
 import type { ServiceTarget } from '../../api/v1alpha1/profile-parts.ts';
 import type { RolloutPhase } from '../../api/v1alpha1/rollout-settings.ts';
 import { isSameState } from './course.ts';
@@ -8,7 +8,7 @@ import { type NodeFacts, nodeFacts, type WrittenFacts } from './facts.ts';
 import { type ClusterFacts, maxConfigBytes, rememberingJudge } from './judge.ts';
 import { makePlan, type Plan, type World } from './plan.ts';
 import { intentOf, type RevisionFacts, revisionFacts, revisionName } from './revisions.ts';
-import type { RolloutState } from './rollout.ts';
+import type { RolloutState } from './rollout-state.ts';
 import type { Sighting } from './sightings.ts';
 
 const clusterDns = { namespace: 'kube-system', service: 'kube-dns', addresses: ['10.96.0.10'] };
@@ -586,7 +586,8 @@ function inherited(nodes: NodeFacts[], afterMs: number, others: LocalDnsProfile[
   leaving.metadata.deletionTimestamp = deletedAt;
   const nowMs = deletedAtMs + afterMs;
   const written = (name: string) => ({ ...carrying('p-1'), name });
-  const outcome = plan([leaving, ...others], nodes, { written, nowMs, ...more });
+  const told = others.some(({ status }) => status !== undefined) ? { state: toldState } : {};
+  const outcome = plan([leaving, ...others], nodes, { written, nowMs, ...told, ...more });
   const heirs = outcome.profiles.get('p')?.heirs.map(({ profile, nodes, is, untilMs }) => {
     return [profile, nodes.join(), untilMs === undefined ? is : untilMs - deletedAtMs];
   });
@@ -599,22 +600,22 @@ test('what was of a deleted profile is taken from a node at once where nobody is
   assert.deepEqual(kinds(kept), { n: 'keep' });
 });
 
+const toldState = ({ status }: LocalDnsProfile): RolloutState | undefined => status?.rollout;
+
 /** One whose rollout has come to that so long after the deletion, as it stands in its status. */
-function heirIn(
-  phase: RolloutPhase,
-  progressing: 'True' | 'False',
-  afterMs: number,
-  spec: ProfileSpec,
-): LocalDnsProfile {
-  const lastTransitionTime = new Date(deletedAtMs + afterMs).toISOString();
-  const condition = { type: 'Progressing', status: progressing, reason: 'R', message: '', lastTransitionTime };
-  const status = { rollout: { phase, target: '' }, conditions: [condition] };
-  return { ...profile('heir', { nodeSelector: {}, ...spec }), status };
+function heirIn(phase: RolloutPhase, afterMs: number, spec: ProfileSpec, more: Partial<RolloutState> = {}) {
+  const heir = profile('heir', { nodeSelector: {}, ...spec });
+  const stoppedAt = new Date(deletedAtMs + afterMs).toISOString();
+  const target = revisionName(heir, {});
+  return {
+    ...heir,
+    status: { rollout: { phase, target, startedAt: 's', attempt: 1, stoppedAt, ...more } } as ProfileStatus,
+  };
 }
 const paused: ProfileSpec = { rollout: { paused: true } };
 
 for (const [title, heir] of [
-  ['is paused', heirIn('Paused', 'False', -1e9, paused)],
+  ['is paused', heirIn('Paused', -1e9, paused)],
   [
     'was never accepted',
     profile('heir', { nodeSelector: {}, kubeDNSOverrides: { '.': { forwardDestination: 'no' } } }),
@@ -639,37 +640,38 @@ test('so it waits for one whose last accepted revision cannot be served: nobody 
 });
 
 test('the minute begins when the rollout is paused that the node waited for', () => {
-  const heir = heirIn('Paused', 'False', 1e9, paused);
+  const heir = heirIn('Paused', 1e9, paused);
   const awaited = { kind: 'keep', heirs: [['heir', 'n', 1e9 + 60_000]] };
   assert.deepEqual(inherited([node('n')], 1e9 + 59_000, [heir]), awaited);
   assert.deepEqual(inherited([node('n')], 1e9 + 60_000, [heir]), { kind: 'unserve', heirs: [] });
 });
 
 test('or when it is over: the same for an operator that begins then', () => {
-  const heir = heirIn('Halted', 'False', 1e9, {});
-  const state = (): RolloutState => ({ phase: 'Halted', target: revisionName(heir, {}), startedAt: 's', reason: 'R' });
+  const heir = heirIn('Halted', 1e9, {}, { reason: 'R' });
   const awaited = { kind: 'keep', heirs: [['heir', 'n', 1e9 + 60_000]] };
-  assert.deepEqual(inherited([node('n')], 1e9 + 59_000, [heir], { state }), awaited);
-  assert.deepEqual(inherited([node('n')], 1e9 + 60_000, [heir], { state }), { kind: 'unserve', heirs: [] });
+  assert.deepEqual(inherited([node('n')], 1e9 + 59_000, [heir]), awaited);
+  assert.deepEqual(inherited([node('n')], 1e9 + 60_000, [heir]), { kind: 'unserve', heirs: [] });
 });
 
 test('or when one is paused whose rollout was over, and that took over one after the other', () => {
-  const heir = heirIn('Done', 'False', 1e9, paused);
-  const target = revisionName(heir, {});
-  const state = (): RolloutState => ({ phase: 'Done', target, good: target, startedAt: 's' });
+  const good = revisionName(profile('heir', {}), {});
+  const heir = heirIn('Done', 1e9, paused, { good });
   const awaited = { kind: 'keep', heirs: [['heir', 'n', 1e9 + 60_000]] };
-  assert.deepEqual(inherited([node('n')], 1e9 + 59_000, [heir], { state }), awaited);
-  assert.deepEqual(inherited([node('n')], 1e9 + 60_000, [heir], { state }), { kind: 'unserve', heirs: [] });
+  assert.deepEqual(inherited([node('n')], 1e9 + 59_000, [heir]), awaited);
+  assert.deepEqual(inherited([node('n')], 1e9 + 60_000, [heir]), { kind: 'unserve', heirs: [] });
 });
 
-test('until that is heard of which was written down a moment ago, it is of this moment', () => {
-  const heir = heirIn('Batch', 'True', 0, paused);
-  const awaited = { kind: 'keep', heirs: [['heir', 'n', 1e9 + 60_000]] };
-  assert.deepEqual(inherited([node('n')], 1e9, [heir]), awaited);
+test('a pause that is not written down yet is of this moment, whatever stopped it before', () => {
+  const good = 'before';
+  for (const heir of [
+    heirIn('Batch', -1e9, paused, { good }),
+    heirIn('RolledBack', -1e9, paused, { good, reason: 'R' }),
+  ])
+    assert.deepEqual(inherited([node('n')], 1e9, [heir]), { kind: 'keep', heirs: [['heir', 'n', 'rolling']] });
 });
 
 test('to an operator whose clock is behind, the moment until which is waited stays the same', () => {
-  const heir = heirIn('Paused', 'False', -1e9, paused);
+  const heir = heirIn('Paused', -1e9, paused);
   const awaited = { kind: 'keep', heirs: [['heir', 'n', 60_000]] };
   for (const afterMs of [-300_000, -299_000, -1, 1]) assert.deepEqual(inherited([node('n')], afterMs, [heir]), awaited);
 });
@@ -722,21 +724,13 @@ function second(
   state: Partial<RolloutState>,
   more: Partial<WrittenFacts> = {},
   rollout: ProfileSpec['rollout'] = {},
-  {
-    configVersions,
-    isTold = true,
-    isAway = false,
-  }: { configVersions?: number[]; isTold?: boolean; isAway?: boolean } = {},
+  { configVersions, isAway = false }: { configVersions?: number[]; isAway?: boolean } = {},
 ) {
-  const one = heirIn(state.phase ?? 'Done', 'False', -1e9, { rollout: { maxUnavailable: 1, ...rollout } });
-  const target = revisionName(one, {});
+  const heir = heirIn(state.phase ?? 'Done', -1e9, { rollout: { maxUnavailable: 1, ...rollout } });
+  const target = revisionName(heir, {});
   const begunMs = deletedAtMs + afterMs;
-  const status = { reason: 'R', message: '', lastTransitionTime: new Date(deletedAtMs + 1e9).toISOString() };
-  const conditions = [...(one.status?.conditions ?? []), { type: 'Degraded', status: 'True' as const, ...status }];
-  const heir = {
-    ...one,
-    status: { rollout: { phase: 'Done' as const, target, ...(isTold && { reason: 'R' }) }, conditions },
-  };
+  const stoppedAt = new Date(deletedAtMs + 1e9).toISOString();
+  const isStopped = state.reason !== undefined || rollout?.paused === true;
   const trial = { soakSeconds: 5, probes: [], attempt: 1, served: true, late: true };
   const taken = { ...carrying(target), profile: 'heir', trial, writtenAtMs: begunMs, ...more };
   taken.report = { ...taken.report, measures: true };
@@ -746,7 +740,7 @@ function second(
   return inherited([node('n'), node('m'), ...(isAway ? [away] : [])], afterMs, [heir], {
     written: (name) => (name === 'm' ? { ...taken, name } : name === 'n' ? { ...other, name } : undefined),
     sighting: (name) => (name === 'm' ? { ...seen, sinceMs: begunMs, heardMs: begunMs } : undefined),
-    state: () => ({ phase: 'Done', target, good: target, startedAt: 's', ...state }),
+    state: () => ({ phase: 'Done', target, good: target, startedAt: 's', ...(isStopped && { stoppedAt }), ...state }),
   }).heirs;
 }
 
@@ -755,7 +749,7 @@ test('a node of a deleted profile waits for its turn where the rollout is over, 
   // By what it had failed with it takes over nobody, and by what is good it does.
   const back = { phase: 'RolledBack', target: revisionName(profile('heir', {}), {}), reason: 'R' } as const;
   assert.deepEqual(second(1e9, { ...back, good: revisionName(profile('heir', {}), {}) }), [['heir', 'n', 'rolling']]);
-  assert.deepEqual(second(1e9, {}, {}, { paused: true }), []);
+  assert.deepEqual(second(1e9 + 60_000, {}, {}, { paused: true }), []);
 });
 
 test('it does not wait until what went late is forgotten', () => {
@@ -773,8 +767,8 @@ test('where one that came late has failed it waits a minute from then on', () =>
   assert.deepEqual(second(1e9 + 60_000, failed, refused), []);
   // That another comes back may change something, and not for this one.
   assert.deepEqual(second(1e9 + 60_000, failed, refused, {}, { isAway: true }), []);
-  // Of that the status says nothing yet.
-  assert.deepEqual(second(2e9, failed, refused, {}, { isTold: false }), [['heir', 'n', 2e9 + 60_000]]);
+  // That is not written down yet.
+  assert.deepEqual(second(2e9, { silent: ['m'] }, refused), [['heir', 'n', 'rolling']]);
 });
 
 test('a node of a deleted profile does not wait for a rollout in which nothing moves any more', () => {

@@ -8,7 +8,7 @@ import type { NodeFacts, WrittenFacts } from './facts.ts';
 import { type Heir, heirsOf } from './heirs.ts';
 import { type ClusterFacts, type Judge, judge } from './judge.ts';
 import type { RevisionFacts } from './revisions.ts';
-import type { RolloutState } from './rollout.ts';
+import type { RolloutState } from './rollout-state.ts';
 import { type Conflict, isLeaving, select } from './select.ts';
 import type { Sighting } from './sightings.ts';
 import { type Misfit, misfit, type Renderings, renderingFor } from './versions.ts';

@@ -215,16 +215,15 @@ test('a profile that is deleted waits a minute for one that gives its nodes noth
   const { metadata } = server.get('localdnsprofiles', 'high') ?? assert.fail();
   // Both a minute ago, or nearly so.
   const low = server.get('localdnsprofiles', 'low') ?? assert.fail();
-  const conditions = statusOf('low')?.conditions?.map((known) => ({
-    ...known,
-    lastTransitionTime: '2026-01-01T00:00:00Z',
-  }));
-  server.put('localdnsprofiles', { ...low, status: { ...statusOf('low'), conditions } });
+  await stopOperator();
+  const rollout = { ...statusOf('low')?.rollout, stoppedAt: '2026-01-01T00:00:00Z' };
+  server.put('localdnsprofiles', { ...low, status: { ...statusOf('low'), rollout } });
   const deletionTimestamp = new Date(Date.now() - 59_000).toISOString();
   server.put('localdnsprofiles', {
     ...(server.get('localdnsprofiles', 'high') ?? assert.fail()),
     metadata: { ...metadata, deletionTimestamp },
   });
+  await startOperator();
   await until(() => server.get('localdnsprofiles', 'high') === undefined && configured('n1') === undefined);
 });
 

@@ -13,7 +13,7 @@ import { NewestVersions } from './newest-versions.ts';
 import type { ProfilePlan } from './plan.ts';
 import { Rest } from './rest.ts';
 import { Revisions } from './revisions.ts';
-import type { RolloutState } from './rollout.ts';
+import type { RolloutState } from './rollout-state.ts';
 import { isLeaving } from './select.ts';
 import { isSameStatus, newTroubles, profileStatus, type StatusInput } from './status.ts';
 import { isHeld, staysForMs } from './withdrawal.ts';

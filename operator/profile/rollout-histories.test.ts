@@ -201,11 +201,12 @@ test(`over ${histories} edits what is good gets through: past the sick, through 
 test(`over ${histories} edits what takes nodes down, or keeps them from serving, does so to few`, () => {
   for (let at = 0; at < histories; at += 1) {
     const random = new Random(seedOfRun() + at);
-    const fleet = established(random, 4 + random.below(30));
+    const fleet = established(random, random.once(3) ? 1 + random.below(3) : 4 + random.below(30));
     fleet.settings = { ...fleet.settings, autoRollback: true };
     fleet.faults = random.pick([['downs'], ['later'], ['unable'], ['downs', 'unable']] as const);
     fleet.edit('r1', random.pick([100, 100, 60]));
     fleet.repairsMs = random.pick([undefined, 10_000, 60_000, 240_000, 400_000]);
+    fleet.gapMs = random.pick([0, 0, 20_000, AWAY_MS]);
     // What happens while no operator looks is not known: that a machine falls, and is replaced at once.
     fleet.deadliness = fleet.repairsMs === 10_000 ? 0 : random.pick([0, 0, 5]);
     // While most nodes are away for a moment nothing is learned from those that are there.

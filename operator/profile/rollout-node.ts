@@ -128,11 +128,15 @@ export function isUnserved({ carries, isServedByOther }: RolloutNode): boolean {
 /** What its trial shall say of it, before it is given: undefined where that goes without saying. */
 export function servedMark(
   node: RolloutNode,
-  { isFirst, isGoodLost }: { readonly isFirst: boolean; readonly isGoodLost: boolean },
+  {
+    isFirst,
+    isGoodLost,
+    isLate,
+  }: { readonly isFirst: boolean; readonly isGoodLost: boolean; readonly isLate: boolean },
 ): boolean | undefined {
   if (isFirst) return node.wasServed === true || isHeard(node) || undefined;
   if (isHeard(node)) return node.isServedByOther === true || undefined;
-  return node.wasServed === false || (isGoodLost && isUnserved(node)) ? false : undefined;
+  return node.wasServed === false || ((isGoodLost || isLate) && isUnserved(node)) ? false : undefined;
 }
 
 /** What it has found out stays found out, though it may be down by now. */

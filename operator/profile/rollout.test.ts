@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { defaultedRollout } from '../../api/v1alpha1/rollout-settings.ts';
-import { planRollout, type RolloutState } from './rollout.ts';
+import { planRollout } from './rollout.ts';
 import type { RolloutNode } from './rollout-node.ts';
+import type { RolloutState } from './rollout-state.ts';
 import type { Standing } from './trial.ts';
 
 const settled: Standing = { kind: 'settled' };
@@ -547,8 +548,100 @@ const cases: Case[] = [
     ],
     before: over,
     phase: 'Done',
-    give: ['k=new'],
+    give: ['k=new?'],
     reason: 'ProbeFailed',
+  },
+  {
+    title:
+      'nor does it go to any number of those that nobody serves: they try it where there is room beside who has failed',
+    nodes: [...many(18, 'new'), at('w', 'new', { standing: bad, isLate: true }), ...many(40, undefined, {}, 30)],
+    before: over,
+    settings: { maxUnavailable: 3 },
+    phase: 'Done',
+    give: ['n0030=new?', 'n0031=new?'],
+    reason: 'ProbeFailed',
+  },
+  {
+    title: 'and beside machines that are gone by it',
+    nodes: [...many(18, 'new'), ...many(4, undefined, {}, 30)],
+    before: { ...over, reason: 'NodesSilent', gone: 1, goneAt: '1970-01-01T00:00:00Z' },
+    settings: { maxUnavailable: 1 },
+    phase: 'Done',
+    give: [],
+    reason: 'NodesSilent',
+  },
+  {
+    title: 'in a pause nobody is given what has failed so',
+    nodes: [...many(18, 'new'), at('w', 'new', { standing: bad, isLate: true }), at('k', undefined)],
+    before: { ...over, reason: 'ProbeFailed', message: 'm' },
+    settings: { paused: true },
+    phase: 'Paused',
+    give: [],
+    reason: 'ProbeFailed',
+  },
+  {
+    title: 'in a pause as many join at a time as may be out',
+    nodes: [
+      ...many(3, 'new'),
+      at('c', 'new', { standing: pending, isServing: false, isJudged: false }),
+      ...many(9, undefined, {}, 30),
+    ],
+    before: over,
+    settings: { paused: true, maxUnavailable: 3 },
+    phase: 'Done',
+    give: ['n0030=new', 'n0031=new'],
+  },
+  {
+    title: 'and who went away by it keeps its place for as long as it may come back',
+    nodes: [
+      at('a', 'new', { ...away, isJudged: false }),
+      at('b', 'new', { ...away, awaySinceMs: -400_000, isJudged: false }),
+      ...many(9, undefined, {}, 30),
+    ],
+    before: over,
+    settings: { paused: true, maxUnavailable: 2 },
+    phase: 'Done',
+    give: ['n0030=new'],
+  },
+  {
+    title: 'so it is where the rollout has halted',
+    nodes: [
+      at('a', 'new', { standing: bad }),
+      at('c', 'old', { standing: pending, isServing: false }),
+      ...many(9, undefined, {}, 30),
+    ],
+    before: halted,
+    settings: { autoRollback: false, maxUnavailable: 2 },
+    phase: 'Halted',
+    give: ['n0030=old'],
+    reason: 'ProbeFailed',
+  },
+  {
+    title: 'and where it was rolled back',
+    nodes: [at('b', 'old'), at('c', 'old', { standing: pending, isServing: false }), ...many(9, undefined, {}, 30)],
+    before: { ...rollingBack, phase: 'RolledBack' },
+    settings: { maxUnavailable: 2 },
+    phase: 'RolledBack',
+    give: ['n0030=old'],
+    reason: 'ProbeFailed',
+  },
+  {
+    title: 'a pause does not hide why it has failed',
+    nodes: [at('a', 'new', { standing: bad }), at('b', 'old')],
+    before: rollingBack,
+    settings: { paused: true },
+    phase: 'Paused',
+    give: [],
+    reason: 'ProbeFailed',
+  },
+  {
+    title: 'a pool that was empty for a moment has not forgotten what the revision did to the machine before',
+    nodes: [at('b', undefined)],
+    before: { phase: 'Idle', target: 'new', good: 'old', attempt: 2, gone: 1, goneAt: '1970-01-01T00:00:00Z' },
+    settings: { maxUnavailable: 1 },
+    phase: 'RollingBack',
+    give: ['b=old'],
+    reason: 'NodesSilent',
   },
   {
     title: 'a proven node that stops says nothing about them',
@@ -1529,6 +1622,15 @@ const cases: Case[] = [
     give: ['x=old'],
   },
   {
+    title: 'as many of them at a time as may be out',
+    nodes: [at('a', 'old'), ...many(4, undefined)],
+    before: canary,
+    settings: { maxUnavailable: 3 },
+    isTargetLost: true,
+    phase: 'Idle',
+    give: ['n0000=old', 'n0001=old', 'n0002=old'],
+  },
+  {
     title: 'nor is it where an edit went back to it',
     nodes: [at('a', 'new'), at('x', undefined)],
     before: { ...batch, target: 'old' },
@@ -1811,4 +1913,43 @@ test('it counts who has the target, and who is on trial', () => {
     nowMs: 0,
   });
   assert.deepEqual([updated, onTrial, unproven], [2, 1, ['a']]);
+});
+
+test('where nobody is left who was given it, what it did to them stands, and the attempt is the same when others come', () => {
+  const before: RolloutState = { ...canary, attempt: 2, silent: ['a'] };
+  const look = (nodes: RolloutNode[], known: RolloutState, target = 'new'): RolloutState =>
+    planRollout({ target, settings: defaultedRollout(), nodes, before: known, nowMs: 5_000 }).state;
+  const idle = look([], before);
+  const lost = { gone: 1, goneAt: '1970-01-01T00:00:05Z' };
+  assert.deepEqual(idle, { phase: 'Idle', target: 'new', good: 'old', attempt: 2, ...lost });
+  assert.deepEqual(look([], idle), idle);
+  assert.deepEqual([look([at('b', 'old')], idle).phase, look([at('b', 'old')], idle).attempt], ['RolledBack', 2]);
+  // Of another target that says nothing.
+  const other = look([at('b', 'old')], idle, 'other');
+  assert.deepEqual([other.phase, other.gone, other.attempt], ['Canary', undefined, 3]);
+});
+
+test('since when it gives nothing is told by what stops it', () => {
+  const look = (before: RolloutState, paused: boolean, nowMs: number): RolloutState =>
+    planRollout({ target: 'new', settings: defaultedRollout({ paused }), nodes: many(3, 'new'), before, nowMs }).state;
+  assert.equal(look(over, false, 1_000).stoppedAt, undefined);
+  const stopped = look(over, true, 1_000);
+  assert.deepEqual([stopped.phase, stopped.stoppedAt], ['Done', '1970-01-01T00:00:01Z']);
+  assert.equal(look(stopped, true, 9_000).stoppedAt, '1970-01-01T00:00:01Z');
+  assert.equal(look(stopped, false, 9_000).stoppedAt, undefined);
+  const back: RolloutState = { ...rollingBack, phase: 'RolledBack', stoppedAt: '1970-01-01T00:00:01Z' };
+  assert.equal(look(back, false, 9_000).stoppedAt, '1970-01-01T00:00:01Z');
+  assert.equal(look(back, true, 9_000).stoppedAt, '1970-01-01T00:00:09Z');
+});
+
+test('who comes late has proved nothing before it has told, nor where it has failed', () => {
+  const late = { isLate: true };
+  const nodes = [
+    ...many(8, 'new', { standing: bad }),
+    at('a', 'new', { ...late, standing: pending }),
+    at('b', 'new', { ...late, standing: bad }),
+    at('c', 'new', late),
+  ];
+  const { unproven } = planRollout({ target: 'new', settings: defaultedRollout(), nodes, before: over, nowMs: 0 });
+  assert.deepEqual(unproven, ['a', 'b']);
 });

@@ -7,10 +7,9 @@
  */
 import { timestamp } from '../../api/v1alpha1/conditions.ts';
 import { allowedUnavailable, type DefaultedRollout, type RolloutPhase } from '../../api/v1alpha1/rollout-settings.ts';
-import { type Evidence, evidenceOf, failureOf, forgottenAtMs } from './failure.ts';
+import { evidenceOf, failureOf, forgottenAtMs } from './failure.ts';
 import {
   afterwards,
-  attemptOf,
   hasProved,
   hasProvedSame,
   isHeard,
@@ -23,21 +22,10 @@ import {
   type TriedNode,
   tried,
 } from './rollout-node.ts';
+import { attemptAfter, FAILED, failedLate, idleState, type RolloutState, stopped, whyOf } from './rollout-state.ts';
 import { spread } from './spread.ts';
 import { AWAY_MS, NOT_SERVING_MS } from './trial.ts';
 import { choose, isFoundBad } from './turns.ts';
-
-/** What of a rollout cannot be read off the nodes. */
-export interface RolloutState extends Evidence {
-  readonly phase: RolloutPhase;
-  readonly target?: string | undefined;
-  readonly good?: string | undefined;
-  readonly reason?: string | undefined;
-  readonly message?: string | undefined;
-  readonly startedAt?: string | undefined;
-  /** Counts the rollouts: one of a new target, and one that is tried anew after it had failed. */
-  readonly attempt?: number | undefined;
-}
 
 export interface RolloutInput {
   readonly target: string;
@@ -76,8 +64,6 @@ export interface RolloutStep {
   readonly unproven: readonly string[];
 }
 
-const FAILED: readonly RolloutPhase[] = ['Halted', 'RollingBack', 'RolledBack'];
-
 export function planRollout(input: RolloutInput): RolloutStep {
   const { target, settings, before, isTargetLost = false, nowMs } = input;
   const allowed = allowedUnavailable(settings.maxUnavailable, input.nodes.length);
@@ -85,8 +71,10 @@ export function planRollout(input: RolloutInput): RolloutStep {
   /** Whom nobody serves, and who returns, can be given that. */
   const way = input.isGoodLost ? undefined : good;
   const last = before?.target === target && before.phase !== 'Idle' ? before : undefined;
-  const attempt = attemptAfter(last, before, settings.paused);
-  const silent = new Set(last?.silent);
+  /** An attempt goes on where there was nobody for a while who could be given the target. */
+  const past = before?.target === target ? before : undefined;
+  const attempt = attemptAfter(last, input);
+  const silent = new Set(past?.silent);
   let forgotten = 0;
   const mayForget = () => {
     forgotten += 1;
@@ -97,13 +85,14 @@ export function planRollout(input: RolloutInput): RolloutStep {
   const startedAt = last?.startedAt ?? timestamp(nowMs);
   const isPending = (node: TriedNode): boolean => isTrying(node, target) && node.standing.kind === 'pending';
   const step = (phase: RolloutPhase, give: readonly Given[], more: Partial<RolloutState> = {}): RolloutStep => ({
-    state: { phase, target, attempt, startedAt, ...(good === undefined ? {} : { good }), ...more },
+    state: stopped({ phase, target, attempt, startedAt, ...(good === undefined ? {} : { good }), ...more }, input),
     give: marked(give, nodes, { good, way }),
     lookAgainAtMs: earliest(nodes, nowMs, forgottenAtMs(evidence)),
     updated: count(nodes, ({ carries }) => carries === target),
     onTrial: count(nodes, isPending),
-    unproven:
-      target === good ? [] : nodes.filter((node) => isTrying(node, target) && !hasProved(node)).map(({ name }) => name),
+    unproven: (target === good && !isAfterwards ? [] : seen)
+      .filter((node) => isTrying(node, target) && !hasProved(node))
+      .map(({ name }) => name),
   });
 
   const known = last !== undefined && FAILED.includes(last.phase) ? last : undefined;
@@ -113,16 +102,22 @@ export function planRollout(input: RolloutInput): RolloutStep {
   const seen = isAfterwards ? afterwards(nodes) : nodes;
   const isFirst = good === undefined;
   const evidence =
-    isOpen || isAfterwards ? evidenceOf(last, seen, { target, isFirst, isOver: isAfterwards, nowMs }) : {};
+    isOpen || isAfterwards ? evidenceOf(past, seen, { target, isFirst, isOver: isAfterwards, nowMs }) : {};
   const { gone = 0 } = evidence;
+  const idle = (give: readonly Given[]) => ({
+    ...step('Idle', give),
+    state: { ...idleState(target, before), ...evidence },
+  });
+  const room = allowed - count(nodes, (node) => isComing(node, good, nowMs));
   if (settings.paused) {
     // What is over stays so: that those who come late are to try it must not be forgotten.
     const isDone = last?.phase === 'Done' && last.reason === undefined;
-    const hasFailedLate = isAfterwards && !isDone;
-    return step(isDone ? 'Done' : 'Paused', newcomers(nodes, way), hasFailedLate ? whyOf(last) : evidence);
+    const hasFailed = last !== undefined && last.reason !== undefined;
+    // What has failed on those who came late is good for nobody else before it is tried anew.
+    const joining = isAfterwards && hasFailed ? [] : newcomers(nodes, way, room);
+    return step(isDone ? 'Done' : 'Paused', joining, hasFailed ? whyOf(last) : evidence);
   }
-  if (nodes.length === 0 && known === undefined && last?.phase !== 'Done')
-    return { ...step('Idle', []), state: idleState(target, before) };
+  if (nodes.length === 0 && known === undefined && last?.phase !== 'Done') return idle([]);
   const { nodes: canaries } = settings.canary;
   const common = { target, isFirst, allowed, gone, nowMs };
   if (isAfterwards) {
@@ -132,23 +127,23 @@ export function planRollout(input: RolloutInput): RolloutStep {
     // Who has proved it in the rollout says nothing about it any more.
     const ends = { bearable: allowed, stoppable: Number.POSITIVE_INFINITY };
     const late = failureOf(seen, { ...common, ...ends }) ?? (seen.some(isUndecided) ? failedLate(last) : undefined);
-    if (late !== undefined) return step('Done', newcomers(nodes, way), { ...whyOf(late), ...evidence });
-    return step('Done', isTargetLost ? [] : follow(seen, target, allowed, gone), evidence);
+    const hasFailed = late !== undefined;
+    const give = isTargetLost ? [] : follow(seen, target, { allowed, gone, hasFailed });
+    return step('Done', give, hasFailed ? { ...whyOf(late), ...evidence } : evidence);
   }
   // So many that fall silent end it: the canary is not followed by another.
   const bearable = last?.phase === 'Batch' || canaries === 0 ? allowed : Math.min(canaries, allowed);
   const failure = known ?? (isOpen ? failureOf(nodes, { ...common, bearable, stoppable: allowed }) : undefined);
   if (failure !== undefined) {
     const isBack = known?.phase === 'RolledBack';
-    if (isFirst || !settings.autoRollback) return step('Halted', newcomers(nodes, way), whyOf(failure));
-    const { give, isOver } = move(nodes, good, allowed);
+    if (isFirst || !settings.autoRollback) return step('Halted', newcomers(nodes, way, room), whyOf(failure));
+    const { give, isOver } = move(nodes, good, allowed, room);
     // Where all have returned there is nothing to halt.
     if (way === undefined) return step(isBack && give.length === 0 ? 'RolledBack' : 'Halted', [], whyOf(failure));
     return step(isOver || isBack ? 'RolledBack' : 'RollingBack', give, whyOf(failure));
   }
   // What nobody can be given is not on its way, unless somebody is still to tell what he makes of it: once all have told, a silence is no news.
-  if (isTargetLost && (before?.phase === 'Idle' || !nodes.some(isPending)))
-    return { ...step('Idle', newcomers(nodes, way)), state: idleState(target, before) };
+  if (isTargetLost && (before?.phase === 'Idle' || !nodes.some(isPending))) return idle(newcomers(nodes, way, room));
   if (target === good) {
     // What it was before, by an edit: no trial is needed. Those that never had it come when that is over.
     const own = nodes.filter(({ isServedByOther }) => !isServedByOther);
@@ -160,34 +155,20 @@ export function planRollout(input: RolloutInput): RolloutStep {
   return phase === 'Done' ? step(phase, give, { good: target }) : step(phase, give, evidence);
 }
 
-/** A pause after a failure ends with another attempt. */
-function attemptAfter(last: RolloutState | undefined, before: RolloutState | undefined, isPaused: boolean): number {
-  if (last === undefined) return (before?.attempt ?? 0) + 1;
-  const isAnew = isPaused && (FAILED.includes(last.phase) || failedLate(last) !== undefined);
-  return attemptOf(last) + Number(isAnew);
-}
-
-/** Those that came late have failed with it; undefined where they have not. */
-function failedLate(last: RolloutState): RolloutState | undefined {
-  return last.phase === 'Done' && last.reason !== undefined ? last : undefined;
-}
-
-function whyOf({
-  reason,
-  message,
-}: Pick<RolloutState, 'reason' | 'message'>): Pick<RolloutState, 'reason' | 'message'> {
-  return reason === undefined ? {} : { reason, message };
-}
-
-function idleState(target: string, before: RolloutState | undefined): RolloutState {
-  const { good, attempt } = before ?? {};
-  return { phase: 'Idle', target, ...(good !== undefined && { good }), ...(attempt !== undefined && { attempt }) };
-}
-
 /** The nodes that nobody serves yet are served by what is known to be good, whatever else goes on. */
-function newcomers(nodes: readonly RolloutNode[], good: string | undefined): Given[] {
-  if (good === undefined) return [];
-  return nodes.filter(isUnserved).map(({ name }) => ({ node: name, revision: good, isTrial: false }));
+function newcomers(nodes: readonly RolloutNode[], good: string | undefined, room = Number.POSITIVE_INFINITY): Given[] {
+  if (good === undefined || room <= 0) return [];
+  const joining = nodes.filter(isUnserved).map(({ name }) => ({ node: name, revision: good, isTrial: false }));
+  return joining.slice(0, room);
+}
+
+/**
+ * It was given what is good, and it is not known yet that it serves by it. A profile that takes over nobody may be given many nodes at once
+ * where another one that served them is deleted: nobody watches how they fare, so that they come some at a time.
+ */
+function isComing({ carries, isJudged, standing, awaySinceMs }: RolloutNode, good: string | undefined, nowMs: number) {
+  if (carries !== good || isJudged) return false;
+  return awaySinceMs === undefined ? standing.kind === 'pending' : nowMs < awaySinceMs + AWAY_MS;
 }
 
 /** Each trial with what stands in it of the time before, by which its node is judged. */
@@ -200,7 +181,8 @@ function marked(
   const known = new Map(nodes.map((node) => [node.name, node]));
   return give.map((given) => {
     const node = given.isTrial ? known.get(given.node) : undefined;
-    const wasServed = node && servedMark(node, { isFirst: good === undefined, isGoodLost: way === undefined });
+    const { isLate = false } = given;
+    const wasServed = node && servedMark(node, { isFirst: good === undefined, isGoodLost: way === undefined, isLate });
     return wasServed === undefined ? given : { ...given, wasServed };
   });
 }
@@ -209,8 +191,8 @@ function marked(
  * Everybody to a revision that is known to be good: those that serve nothing at once, the others some at a time. Whom another profile serves
  * comes last, and on trial, where there is room beside those that are ill: it never had that, which must not put out one after the other.
  */
-function move(nodes: readonly TriedNode[], to: string, allowed: number): { give: Given[]; isOver: boolean } {
-  const give = newcomers(nodes, to);
+function move(nodes: readonly TriedNode[], to: string, allowed: number, room?: number) {
+  const give = newcomers(nodes, to, room);
   const [serving, strangers]: [TriedNode[], TriedNode[]] = [[], []];
   let disturbed = 0;
   let unwell = 0;
@@ -335,9 +317,16 @@ function advance(
   return { phase: isCanary ? 'Canary' : 'Batch', give };
 }
 
-/** Those that come when the rollout is over: they are judged by what they make of it, and hold up each other alone. */
-function follow(nodes: readonly TriedNode[], target: string, allowed: number, gone: number): Given[] {
-  const give = newcomers(nodes, target);
+/**
+ * Those that come when the rollout is over: they are judged by what they make of it, and hold up each other alone. Once it has failed on one
+ * of them the others keep what they have, and who has nothing tries it as well.
+ */
+function follow(
+  nodes: readonly TriedNode[],
+  target: string,
+  { allowed, gone, hasFailed }: { readonly allowed: number; readonly gone: number; readonly hasFailed: boolean },
+): Given[] {
+  const give = hasFailed ? [] : newcomers(nodes, target);
   const late: TriedNode[] = [];
   // What is gone keeps its place.
   let trying = gone;
@@ -345,13 +334,14 @@ function follow(nodes: readonly TriedNode[], target: string, allowed: number, go
   for (const node of nodes) {
     trying += Number(isTrying(node, target) && !node.hasJoined && !node.isStale && !hasProved(node));
     disturbed += Number(node.isDisturbed && (node.isReachable || isTrying(node, target)));
-    if (!node.isReachable || isUnserved(node) || (node.carries === target && !node.isStale)) continue;
+    if (!node.isReachable || isUnserved(node) !== hasFailed || (node.carries === target && !node.isStale)) continue;
     if (node.isSame) give.push({ node: node.name, revision: target, isTrial: false });
     else late.push(node);
   }
   const had = nodes.filter(({ carries }) => carries === target);
   for (const node of choose(late, target, allowed - trying, allowed - disturbed, had)) {
-    give.push({ node: node.name, revision: target, isTrial: node.isStale || isHeard(node), isLate: true });
+    const isTrial = hasFailed || node.isStale || isHeard(node);
+    give.push({ node: node.name, revision: target, isTrial, isLate: true });
   }
   return give;
 }

@@ -8,7 +8,7 @@ import type { Course } from './course.ts';
 import { type AgentReport, type NodeFacts, writtenFacts } from './facts.ts';
 import type { Heir } from './heirs.ts';
 import type { ProfilePlan } from './plan.ts';
-import type { RolloutState } from './rollout.ts';
+import type { RolloutState } from './rollout-state.ts';
 import { isSameStatus, newTroubles, profileStatus, type StatusInput } from './status.ts';
 
 interface Scene extends Partial<Omit<StatusInput, 'plan'>> {
@@ -582,6 +582,17 @@ test('that a revision failed where it came late is told, and that it is not give
   const { status: is, reason, message: said } = condition(told, 'Degraded');
   assert.deepEqual([is, reason, said], ['True', 'LateNodesFailed', message]);
   assert.deepEqual([told.rollout?.phase, told.rollout?.reason], ['Done', 'ProbeFailed']);
+});
+
+test('a pause makes nothing better of what has failed', () => {
+  const look = (state: Course) => condition(status({ plan: { course: state } }), 'Degraded');
+  const failed = look(course('Paused', why));
+  const fate = `p-new failed: ProbeFailed: a: x.example: SERVFAIL. Nodes keep what they have. ${again}`;
+  assert.deepEqual([failed.status, failed.reason, failed.message], ['True', 'RolloutFailed', fate]);
+  const late = course('Paused', why);
+  const lateToo = look({ ...late, state: { ...late.state, good: late.state.target } });
+  assert.deepEqual([lateToo.status, lateToo.reason], ['True', 'LateNodesFailed']);
+  assert.equal(look(course('Paused')).status, 'False');
 });
 
 test('that a rollout is paused is said where it is over, too: those that come late wait', () => {

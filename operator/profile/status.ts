@@ -282,8 +282,11 @@ function degraded(
   if (failedPhases[plan.course?.state.phase ?? 'Done'] !== undefined) {
     return { status: 'True', reason: reasons.rolloutFailed, message: fateOf(plan.course) };
   }
-  const { phase, reason, message = '', target } = plan.course?.state ?? {};
-  if (phase === 'Done' && reason !== undefined) {
+  const { phase, reason, message = '', target, good } = plan.course?.state ?? {};
+  // In a pause as well: what has failed is no better for it.
+  if (phase === 'Paused' && reason !== undefined && target !== good)
+    return { status: 'True', reason: reasons.rolloutFailed, message: fateOf(plan.course) };
+  if ((phase === 'Done' || phase === 'Paused') && reason !== undefined) {
     const fate = `Nodes that come late do not get it any more and keep what they have`;
     const remedy = 'Edit the profile, or set rollout.paused to true and back to false to try it again.';
     const why = `${target} failed on nodes that came late: ${reason}: ${cut(message, maxRolloutMessage)}`;

@@ -10,7 +10,7 @@ import { type ClusterFacts, judge, maxConfigBytes, rememberingJudge } from './ju
 import { makePlan, type Plan } from './plan.ts';
 import { renderNodeConfig } from './render.ts';
 import { intentOf, revisionName } from './revisions.ts';
-import type { RolloutState } from './rollout.ts';
+import type { RolloutState } from './rollout-state.ts';
 import { profileStatus } from './status.ts';
 import { configsOf, misfit, type Renderer, type Renderers, render, renderers } from './versions.ts';
 

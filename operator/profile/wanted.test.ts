@@ -5,7 +5,7 @@ import type { ServiceTarget } from '../../api/v1alpha1/profile-parts.ts';
 import type { RolloutPhase } from '../../api/v1alpha1/rollout-settings.ts';
 import { type ClusterFacts, judge } from './judge.ts';
 import { type Intent, intentOf, type RevisionFacts, revisionFacts, revisionName } from './revisions.ts';
-import type { RolloutState } from './rollout.ts';
+import type { RolloutState } from './rollout-state.ts';
 import { rememberingNames, type Wanted, wantedOf } from './wanted.ts';
 
 type Redirect = NonNullable<ProfileSpec['redirects']>[number];

@@ -7,7 +7,7 @@ import type { LocalDnsProfile, ProfileSpec } from '../../api/v1alpha1/profile.ts
 import type { RolloutPhase } from '../../api/v1alpha1/rollout-settings.ts';
 import type { Verdict } from './judge.ts';
 import { type Intent, intentOf, type RevisionFacts, revisionName } from './revisions.ts';
-import type { RolloutState } from './rollout.ts';
+import type { RolloutState } from './rollout-state.ts';
 
 export interface Wanted {
   readonly name: string;

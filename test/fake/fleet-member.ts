@@ -1,8 +1,9 @@
 /** A node of a fleet: what it is, and what becomes of it. */
 import type { NodeHealth } from '../../api/v1alpha1/node.ts';
 import type { TrialTerms, WrittenFacts } from '../../operator/profile/facts.ts';
-import type { Given, RolloutState } from '../../operator/profile/rollout.ts';
+import type { Given } from '../../operator/profile/rollout.ts';
 import type { RolloutNode } from '../../operator/profile/rollout-node.ts';
+import type { RolloutState } from '../../operator/profile/rollout-state.ts';
 import type { Sighting } from '../../operator/profile/sightings.ts';
 import { AWAY_MS, type Standing, standingOf } from '../../operator/profile/trial.ts';
 import type { Random } from '../fuzz/random.ts';

@@ -1,6 +1,7 @@
 /** What a rollout promises of a fleet. */
 import type { DefaultedRollout } from '../../api/v1alpha1/rollout-settings.ts';
-import type { Given, RolloutState } from '../../operator/profile/rollout.ts';
+import type { Given } from '../../operator/profile/rollout.ts';
+import type { RolloutState } from '../../operator/profile/rollout-state.ts';
 import type { Standing } from '../../operator/profile/trial.ts';
 import { carries, isOnTrial, isOut, isPast, isServing, type Member, type Outcome } from './fleet-member.ts';
 
@@ -15,7 +16,7 @@ export interface Looked {
   readonly failed: string | undefined;
   readonly isGoodLost: boolean;
   readonly hurt: number;
-  readonly killed: number;
+  readonly killed: readonly number[];
   /** So many may have followed before the first is found out. */
   readonly batches: number;
   readonly nowMs: number;
@@ -35,6 +36,9 @@ export function broken(give: readonly Given[], fleet: Looked): string[] {
   const bounds = members.map((member) => (fleet.isGood(member) ? 0 : member.givenUnder));
   // Of machines that are removed nobody who was given something before is taken back.
   const allowed = Math.max(fleet.allowed, ...bounds);
+  const lost = fleet.hurt + fleet.killed.length;
+  // Where a fleet shrinks as machines are lost.
+  const lostUnder = Math.max(allowed, ...fleet.killed) * fleet.batches;
   const given = new Map(give.map((gift) => [gift.node, gift]));
   const isPending = (member: Member): boolean => isOnTrial(member, fleet.standing(member));
   const isUnproven = (member: Member): boolean => {
@@ -65,8 +69,7 @@ export function broken(give: readonly Given[], fleet: Looked): string[] {
     return fleet.isSame(member, gift) && !gift.isTrial ? isOutNow(member) : mayGoOut(member);
   }).length;
   if (after > Math.max(allowed, before)) offences.push(`${after} unavailable, ${allowed} allowed`);
-  if (fleet.hurt + fleet.killed > allowed * fleet.batches)
-    offences.push(`${fleet.hurt} hurt, ${fleet.killed} killed, ${allowed} allowed`);
+  if (lost > lostUnder) offences.push(`${fleet.hurt} hurt, ${fleet.killed.length} killed, ${allowed} allowed`);
 
   const trials = give.filter(({ isTrial, hasJoined }) => isTrial && !hasJoined);
   if (trials.length > allowed) offences.push(`${trials.length} on trial at once, ${allowed} allowed`);

@@ -7,8 +7,9 @@ import {
 } from '../../api/v1alpha1/rollout-settings.ts';
 import { isSameState } from '../../operator/profile/course.ts';
 import type { WrittenFacts } from '../../operator/profile/facts.ts';
-import { type Given, planRollout, type RolloutState } from '../../operator/profile/rollout.ts';
+import { type Given, planRollout } from '../../operator/profile/rollout.ts';
 import type { RolloutNode } from '../../operator/profile/rollout-node.ts';
+import type { RolloutState } from '../../operator/profile/rollout-state.ts';
 import { Sightings } from '../../operator/profile/sightings.ts';
 import type { Random } from '../fuzz/random.ts';
 import {
@@ -56,6 +57,8 @@ export class Fleet {
   lost: string | undefined;
   /** After so long a machine that is down is replaced by another. */
   repairsMs: number | undefined;
+  /** That one comes so long after it is gone. */
+  gapMs = 0;
   /** Revisions that mean the same as another, as where an edit says what was the default anyway. */
   readonly same = new Map<string, string>();
   nowMs = 1_000_000;
@@ -67,7 +70,8 @@ export class Fleet {
   #facts = 0;
   #failed: string | undefined;
   #lookAgainAtMs: number | undefined;
-  readonly #killedAtMs: number[] = [];
+  readonly #killed: { readonly atMs: number; readonly givenUnder: number }[] = [];
+  readonly #joinsAtMs: number[] = [];
 
   constructor(random: Random, size: number) {
     this.#random = random;
@@ -188,19 +192,25 @@ export class Fleet {
   /** Time passes at the nodes. */
   tick(): void {
     this.nowMs += TICK_MS;
+    for (const atMs of this.#joinsAtMs.splice(0)) {
+      if (this.nowMs < atMs) this.#joinsAtMs.push(atMs);
+      else this.join();
+    }
     for (const member of [...this.members]) {
       if (this.nowMs >= member.backAtMs) this.comeBack(member);
       this.#live(member);
       const isRepaired = this.repairsMs !== undefined && member.isDown && member.awaySinceMs !== undefined;
       if (!isRepaired || this.nowMs - (member.awaySinceMs ?? 0) < (this.repairsMs ?? 0)) continue;
-      if (member.wasServing) this.#killedAtMs.push(this.nowMs);
+      if (member.wasServing) this.#killed.push({ atMs: this.nowMs, givenUnder: member.givenUnder });
       this.remove(member);
-      this.join();
+      if (this.gapMs === 0) this.join();
+      else this.#joinsAtMs.push(this.nowMs + this.gapMs);
     }
   }
 
   /** To when something is due, where nothing can happen before. False where nothing is. */
   skip(): boolean {
+    if (this.#joinsAtMs.length > 0) return true;
     if (this.members.some((member) => isBusy(member, this.#outcome(member), this.nowMs))) return true;
     if (this.#lookAgainAtMs === undefined) return false;
     while (this.nowMs + TICK_MS < this.#lookAgainAtMs) this.nowMs += TICK_MS;
@@ -253,9 +263,9 @@ export class Fleet {
     return allowedUnavailable(this.settings.maxUnavailable, this.members.length);
   }
 
-  /** Machines that a revision took down within a day, and that are not there any more. */
-  get killed(): number {
-    return this.#killedAtMs.filter((ms) => ms > this.nowMs - 86_400_000).length;
+  /** Machines that a revision took down within a day, and that are not there any more: of how many it was allowed when each was given it. */
+  get killed(): readonly number[] {
+    return this.#killed.filter(({ atMs }) => atMs > this.nowMs - 86_400_000).map(({ givenUnder }) => givenUnder);
   }
 
   #give(given: Given): void {
