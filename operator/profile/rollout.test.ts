@@ -539,6 +539,16 @@ const cases: Case[] = [
     give: ['k=new', 'x=new?'],
   },
   {
+    title: 'where nobody has proved it, who joined is waited for',
+    nodes: [
+      at('a', 'new', { standing: lost, isServing: false, isJudged: false }),
+      at('j', 'new', { standing: pending, isServing: false, hasJoined: true }),
+    ],
+    before: batch,
+    phase: 'Batch',
+    give: [],
+  },
+  {
     title: 'where one of them fails the others keep what they have, and it says so',
     nodes: [
       ...many(18, 'new'),
@@ -590,6 +600,14 @@ const cases: Case[] = [
     settings: { paused: true, maxUnavailable: 3 },
     phase: 'Done',
     give: ['n0030=new', 'n0031=new'],
+  },
+  {
+    title: 'whatever is on trial',
+    nodes: [at('a', 'new', { standing: pending }), at('b', 'old'), at('k', undefined)],
+    before: canary,
+    settings: { paused: true, maxUnavailable: 1 },
+    phase: 'Paused',
+    give: ['k=old'],
   },
   {
     title: 'and who went away by it keeps its place for as long as it may come back',
@@ -1940,6 +1958,15 @@ test('since when it gives nothing is told by what stops it', () => {
   const back: RolloutState = { ...rollingBack, phase: 'RolledBack', stoppedAt: '1970-01-01T00:00:01Z' };
   assert.equal(look(back, false, 9_000).stoppedAt, '1970-01-01T00:00:01Z');
   assert.equal(look(back, true, 9_000).stoppedAt, '1970-01-01T00:00:09Z');
+  const nodes = [...many(3, 'new'), at('w', 'new', { standing: bad, isLate: true })];
+  const late = planRollout({ target: 'new', settings: defaultedRollout(), nodes, before: over, nowMs: 1_000 });
+  assert.equal(late.state.stoppedAt, '1970-01-01T00:00:01Z');
+});
+
+test('who tries what has failed late, and was served by nobody, has nothing to lose by it', () => {
+  const nodes = [...many(30, 'new'), at('w', 'new', { standing: bad, isLate: true }), at('k', undefined)];
+  const { give } = planRollout({ target: 'new', settings: defaultedRollout(), nodes, before: over, nowMs: 0 });
+  assert.deepEqual(give, [{ node: 'k', revision: 'new', isTrial: true, isLate: true, wasServed: false }]);
 });
 
 test('who comes late has proved nothing before it has told, nor where it has failed', () => {

@@ -166,8 +166,8 @@ function newcomers(nodes: readonly RolloutNode[], good: string | undefined, room
  * It was given what is good, and it is not known yet that it serves by it. A profile that takes over nobody may be given many nodes at once
  * where another one that served them is deleted: nobody watches how they fare, so that they come some at a time.
  */
-function isComing({ carries, isJudged, standing, awaySinceMs }: RolloutNode, good: string | undefined, nowMs: number) {
-  if (carries !== good || isJudged) return false;
+function isComing({ carries, standing, awaySinceMs }: RolloutNode, good: string | undefined, nowMs: number): boolean {
+  if (carries !== good) return false;
   return awaySinceMs === undefined ? standing.kind === 'pending' : nowMs < awaySinceMs + AWAY_MS;
 }
 
