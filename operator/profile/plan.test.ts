@@ -663,7 +663,10 @@ test('or when one is paused whose rollout was over, and that took over one after
 
 test('a pause that is not written down yet is of this moment, whatever stopped it before', () => {
   const good = 'before';
+  const target = revisionName(profile('heir', {}), {});
+  const over = heirIn('Done', 0, paused, { good: target, stoppedAt: undefined });
   for (const heir of [
+    over,
     heirIn('Batch', -1e9, paused, { good }),
     heirIn('RolledBack', -1e9, paused, { good, reason: 'R' }),
   ])
