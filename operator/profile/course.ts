@@ -56,6 +56,9 @@ export interface CourseInput {
   readonly wantedBy: WantedBy;
 }
 
+/** Of whom it is asked what a revision means, and in which cluster. */
+export type Meaning = Pick<CourseInput, 'world' | 'profile' | 'nodes' | 'judgeSpec'>;
+
 /** After the canary a revision is known to be no disaster: each batch is watched for a moment only. */
 const BATCH_SOAK_SECONDS = 10;
 
@@ -214,10 +217,10 @@ function give(
 }
 
 /** What a revision means now; undefined where it is not known, or could not be served. */
-function renderingsOf(
+export function renderingsOf(
   name: string,
   renderings: Map<string, Renderings | undefined>,
-  input: CourseInput,
+  input: Meaning,
 ): Renderings | undefined {
   if (renderings.has(name)) return renderings.get(name);
   const verdict = verdictOf(name, input);
@@ -227,7 +230,7 @@ function renderingsOf(
 }
 
 /** Undefined where the revision is not kept. */
-function verdictOf(name: string, input: CourseInput): Verdict | undefined {
+function verdictOf(name: string, input: Meaning): Verdict | undefined {
   const { world, profile, judgeSpec } = input;
   const specs = world.revision(name)?.specs;
   if (specs === undefined) return undefined;
@@ -245,7 +248,7 @@ function verdictOf(name: string, input: CourseInput): Verdict | undefined {
 function lastKnown(
   revision: string,
   errors: readonly FieldError[],
-  { world, profile, nodes }: CourseInput,
+  { world, profile, nodes }: Meaning,
 ): ClusterFacts['serviceTarget'] | undefined {
   const carried = nodes.flatMap(({ name }) => {
     const written = world.written(name);

@@ -7,6 +7,7 @@ import { type Course, courseOf, type Gift, hasCome } from './course.ts';
 import type { NodeFacts, WrittenFacts } from './facts.ts';
 import { type Heir, heirsOf } from './heirs.ts';
 import { type ClusterFacts, type Judge, judge } from './judge.ts';
+import { keptOf } from './kept.ts';
 import type { RevisionFacts } from './revisions.ts';
 import type { RolloutState } from './rollout-state.ts';
 import { type Conflict, isLeaving, select } from './select.ts';
@@ -25,6 +26,8 @@ export type Intent =
       readonly config: NodeConfig;
       /** It is moved to this revision now; undefined where it carries it already. */
       readonly gift: Gift | undefined;
+      /** Another is to serve it, and does not yet: it goes on with what it has, as that is to be now. */
+      readonly isKept?: boolean;
     }
   | { readonly kind: 'unserve' }
   /** Its turn has not come, or nobody can say what is right: what the node has stays. */
@@ -145,9 +148,13 @@ export function makePlan(
       course,
     });
   }
+  const byName = new Map(profiles.map((profile) => [profile.metadata.name, profile]));
+  const waiting = nodes.filter(({ name }) => intents.get(name)?.kind === 'keep');
+  const courses = (name: string) => plans.get(name)?.course;
+  const keeping = { world, profiles: byName, choices, courseOf: courses, judgeSpec };
+  for (const [name, intent] of keptOf(waiting, keeping)) intents.set(name, intent);
   const leaving = profiles.filter(isLeaving);
   const heldBy = Map.groupBy(leaving.length > 0 ? nodes : [], ({ name }) => world.written(name)?.profile);
-  const byName = new Map(profiles.map((profile) => [profile.metadata.name, profile]));
   const { refusedSinceMs = () => undefined, nowMs } = world;
   for (const profile of leaving) {
     const held = (heldBy.get(profile.metadata.name) ?? []).map(({ name }) => name);

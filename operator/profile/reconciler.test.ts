@@ -352,7 +352,7 @@ test('a label that names no profile keeps what the node had, and says so in one 
     [event?.reason, event?.regarding.kind, event?.metadata.namespace],
     ['ProfileNotFound', 'Node', 'default'],
   );
-  assert.match(event?.note ?? '', /localdns.dev\/profile=lost/);
+  assert.match(event?.note ?? '', /localdns.dev\/profile=lost .*: the node keeps what it had\./);
 });
 
 test('a profile that became invalid is not Accepted, gets an Event, and its nodes keep the last good configuration', async () => {

@@ -182,7 +182,7 @@ export class Reconciler {
     const intent = this.#intentFor(name);
 
     const missing = this.#plan?.missing.get(name);
-    const isKept = written !== undefined && intent.kind === 'keep';
+    const isKept = written !== undefined && intent.kind !== 'unserve';
     if (missing !== undefined && node !== undefined) await this.#warnMissing(node, missing, isKept);
     if (intent.kind === 'serve' && node !== undefined) {
       const due = this.#due(intent, node, written);
@@ -230,12 +230,17 @@ export class Reconciler {
   #intentFor(name: string): Intent {
     if (this.#plan === undefined) return { kind: 'keep' };
     const intent = this.#plan.intents.get(name) ?? { kind: 'unserve' };
+    if (intent.kind === 'unserve' || (intent.kind === 'serve' && !intent.isKept)) return intent;
     // What keeps what it has keeps neither half of a way out nor what was another's.
     const written = this.#options.world.written.get(name);
     const node = this.#options.world.nodes.get(name);
     const isOnItsWay = written?.withdrawnAtMs !== undefined;
     const isLeftOver = written !== undefined && node !== undefined && isOfPast(written, node);
-    return intent.kind === 'keep' && (isOnItsWay || isLeftOver) ? { kind: 'unserve' } : intent;
+    if (isOnItsWay || isLeftOver) return { kind: 'unserve' };
+    if (intent.kind === 'keep') return intent;
+    // Nor is it given back what it had, once what was on its way to it has come.
+    const isSame = written?.profile === intent.profile && written.profileRevision === intent.profileRevision;
+    return isSame ? intent : { kind: 'keep' };
   }
 
   #isAsPlanned(name: string): boolean {
