@@ -69,3 +69,16 @@ test('pointers that lead nowhere but to each other end the name', () => {
   const onwards = Buffer.of(0xc0, 2, 1, 0x61, 0);
   assert.equal(nameAt(onwards, 0), rootName);
 });
+
+test('a name is read in lower case, and on where a pointer leads to', () => {
+  assert.equal(nameAt(Buffer.of(1, 0x42, 0, 1, 0x41, 0xc0, 0), 3), `\x01a\x01b${rootName}`);
+});
+
+test('a name that pointers make too long ends before that', () => {
+  const rung = [60, ...Array<number>(60).fill(0x61)];
+  const ladder = Buffer.from([...rung, 0, ...[0, 62, 125, 188, 251].flatMap((below) => [...rung, 0xc0, below])]);
+  assert.deepEqual(
+    [62, 125, 188, 251].map((at) => nameAt(ladder, at).length),
+    [123, 184, 245, 245],
+  );
+});

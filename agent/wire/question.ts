@@ -29,8 +29,12 @@ const seed = randomInt(0x100000000);
 /** @param name octets of it, in lower case */
 export function hashName(name: Buffer, from: number, to: number): number {
   let hash = seed;
-  for (let at = from; at < to; at += 1) hash = Math.imul(hash ^ u8(name, at), 0x01000193);
+  for (let at = from; at < to; at += 1) hash = hashOctet(hash, u8(name, at));
   return hash;
+}
+
+export function hashOctet(hash: number, octet: number): number {
+  return Math.imul(hash ^ octet, 0x01000193);
 }
 
 /** What a type, or class and flags, make of the hash of a name. */
