@@ -10,6 +10,14 @@ const kinds = (manifests: Manifest[]) => new Set(manifests.map(({ kind }) => kin
 const byName = (manifests: Manifest[], kind: string, name: string) =>
   manifests.find((manifest) => manifest.kind === kind && manifest.metadata.name === name);
 
+/** The Job that Helm runs at this. */
+const jobAt = (event: string, manifests = standard): Manifest => {
+  const at = ({ kind, metadata }: Manifest) => kind === 'Job' && metadata.annotations?.['helm.sh/hook'] === event;
+  const [job, ...more] = manifests.filter(at);
+  ok(job !== undefined && more.length === 0, `one Job at ${event}`);
+  return job;
+};
+
 test('nothing is made that nobody asked for', withHelm, () => {
   for (const kind of ['ResourceQuota', 'PodMonitor', 'NetworkPolicy', 'LocalDnsProfile'])
     ok(!kinds(standard).has(kind), kind);
@@ -32,7 +40,7 @@ test(
       const quota = manifests.findIndex(({ kind }) => kind === 'ResourceQuota');
       const pods = manifests.filter(({ kind }) => ['Deployment', 'DaemonSet', 'Job'].includes(kind));
       const classes = new Set(pods.map((one) => podOf(one).pod.priorityClassName).filter((one) => one !== undefined));
-      ok(pods.length === 3 && quota < manifests.findIndex((one) => pods.includes(one)));
+      ok(pods.length === 4 && quota < manifests.findIndex((one) => pods.includes(one)));
       const values = manifests[quota]?.spec as
         | { scopeSelector: { matchExpressions: { values: string[] }[] } }
         | undefined;
@@ -264,7 +272,7 @@ test(
   () => {
     const flags = ['--set=operator.tolerations[0].operator=Exists', '--set=operator.nodeSelector.pool=system'];
     const manifests = render(...flags, '--set=image.pullSecrets[0].name=mine', '--set=operator.kubeApiQps=7');
-    const { metadata, spec } = only('Job', manifests);
+    const { metadata, spec } = jobAt('pre-delete', manifests);
     deepEqual(metadata.annotations, {
       'helm.sh/hook': 'pre-delete',
       'helm.sh/hook-delete-policy': 'before-hook-creation,hook-succeeded',
@@ -291,7 +299,7 @@ test(
   withHelm,
   () => {
     const manifests = render('--set=networkPolicy.enabled=true');
-    const { spec } = only('Job', manifests);
+    const { spec } = jobAt('pre-delete', manifests);
     const { labels = {} } = (spec.template as Manifest).metadata;
     for (const kind of ['Deployment', 'DaemonSet', 'PodDisruptionBudget', 'NetworkPolicy']) {
       const { selector, podSelector } = only(kind, manifests).spec as Record<
@@ -311,6 +319,17 @@ test(
     );
   },
 );
+
+test('a Job that cannot start is not there when nobody wants the uninstall any more', withHelm, () => {
+  const deadline = (...flags: string[]) => jobAt('pre-delete', render(...flags)).spec.activeDeadlineSeconds;
+  equal(deadline(), 900);
+  equal(deadline('--set=operator.kubeApiQps=10'), 3_600);
+  const { metadata, spec } = jobAt('pre-rollback');
+  const { name, namespace } = jobAt('pre-delete').metadata;
+  deepEqual([metadata.name, metadata.namespace], [name, namespace]);
+  equal(metadata.annotations?.['helm.sh/hook-delete-policy'], 'before-hook-creation,hook-succeeded');
+  deepEqual([spec.parallelism, spec.completions], [0, 0]);
+});
 
 test('nothing is withdrawn, and no right given for it, where somebody says so', withHelm, () => {
   const manifests = render('--set=uninstall.withdraw=false');

@@ -189,6 +189,34 @@ test('a withdrawal that fails fails the uninstall, and a rollback to the same re
   await isBare();
 });
 
+test('an uninstall whose Job never started does nothing to what was rolled back', async () => {
+  await kubelet.stop();
+  await install();
+  const noImage = (args: readonly string[]) => args.includes('--withdraw');
+  kubelet = new Kubelet(noImage);
+  await areServed();
+  const { code, stderr } = await cluster.helm('uninstall', 'localdns', '-n', system, '--timeout=5s');
+  assert.notEqual(code, 0);
+  assert.match(stderr, /timed out|deadline|not ready/);
+  assert.equal((await left()).length, 2, 'the Job and its pod wait for an image');
+
+  const back = await cluster.helm('rollback', 'localdns', '1', '-n', system);
+  assert.equal(back.code, 0, back.stderr);
+  await eventually('nothing of the uninstall is left', withinMs, async () => (await left()).length === 0);
+  await kubelet.stop();
+  kubelet = new Kubelet();
+  await areServed(2 * withinMs);
+  assert.equal(await replicas(), 2);
+  await uninstall();
+  await isBare();
+});
+
+/** Of the Job that withdraws. */
+async function left(): Promise<string[]> {
+  const args = ['-n', system, '-l', 'app.kubernetes.io/component=uninstall', '-o', 'name'];
+  return (await cluster.kubectlOk('get', 'jobs,pods', ...args)).split('\n').filter((line) => line !== '');
+}
+
 async function install(): Promise<void> {
   const { code, stderr } = await cluster.helm('install', ...release, '--create-namespace');
   assert.equal(code, 0, stderr);
