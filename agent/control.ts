@@ -114,8 +114,8 @@ export class Control implements ConfigSink {
       this.#resolvConf = new ResolvConf(
         path,
         (server) => this.#isOwn(server),
-        (servers) => {
-          this.log.info({ servers, path }, "the node's resolvers");
+        (servers, of) => {
+          this.log.info({ servers, path: of }, "the node's resolvers");
           this.#nodeDns = servers;
           this.#push();
         },

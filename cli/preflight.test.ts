@@ -1,9 +1,15 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { usualNames } from '../agent/datapath/names.ts';
+import { NamesFile } from '../agent/datapath/names-file.ts';
 import type { Finding } from '../agent/datapath/preflight/finding.ts';
 import { reasons } from '../api/v1alpha1/conditions.ts';
-import { conclusion } from './preflight.ts';
+import { defaultProfileSpec } from '../api/v1alpha1/profile-defaults.ts';
+import { renderNodeConfig } from '../operator/profile/render.ts';
+import { conclusion, wantedFor } from './preflight.ts';
 
 const service = '10.96.0.10';
 const own = ['169.254.10.11', 'fdcd:6c64:6e73::11'];
@@ -44,4 +50,16 @@ Not intercepted, so that queries keep the way that they take now: fdcd:6c64:6e73
   test('is not all where the Service address is not known', () => {
     assert.match(said([], { addresses: [] }), /\.\nNot judged: the address of the cluster DNS Service/);
   });
+});
+
+test('rules under the names of an agent that had others on this node are taken for ours', async () => {
+  const stateDir = mkdtempSync(join(tmpdir(), 'localdns-preflight-'));
+  const before = { ...usualNames, rulePriority: 17 };
+  await new NamesFile(stateDir).write([usualNames, before].map((names) => ({ names, starts: [1] })));
+  const config = renderNodeConfig(defaultProfileSpec({}), { namespace: '', service: '', addresses: [] });
+  const options = { listen: {}, nodeDns: [], resolvConf: undefined, names: usualNames, stateDir };
+  const { names, otherNames } = await wantedFor(config, options);
+  assert.deepEqual([names, otherNames], [usualNames, [before]]);
+  rmSync(stateDir, { recursive: true });
+  assert.deepEqual((await wantedFor(config, options)).otherNames, []);
 });

@@ -1,8 +1,9 @@
 /** `localdns agent --preflight`: what this node can and cannot do, for a person or a script; changes nothing. */
-import { readFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { LastGoodFile } from '../agent/config/last-good.ts';
-import { parseResolvConf, resolvConfPath } from '../agent/config/resolv-conf.ts';
+import { resolvConfPath, resolversIn, standardPath, standsIn } from '../agent/config/resolv-conf.ts';
 import { familyOf } from '../agent/datapath/family.ts';
+import { NamesFile } from '../agent/datapath/names-file.ts';
 import { planDatapath } from '../agent/datapath/plan.ts';
 import { caughtAddresses, type NodeFacts, type Wanted, wantedOf } from '../agent/datapath/preflight/facts.ts';
 import type { Finding } from '../agent/datapath/preflight/finding.ts';
@@ -49,7 +50,16 @@ function rendered(spec: ProfileSpec): NodeConfig {
   return renderNodeConfig(defaultProfileSpec(spec), { namespace: '', service: '', addresses: [] });
 }
 
-async function wantedFor(config: NodeConfig, { listen, nodeDns, resolvConf, names }: AgentOptions): Promise<Wanted> {
+export async function wantedFor(
+  config: NodeConfig,
+  {
+    listen,
+    nodeDns,
+    resolvConf,
+    names,
+    stateDir,
+  }: Pick<AgentOptions, 'listen' | 'nodeDns' | 'resolvConf' | 'names' | 'stateDir'>,
+): Promise<Wanted> {
   const plan = planDatapath(config, {
     clusterDns: [],
     nodeDns: nodeDns ?? (await resolvers(resolvConf)),
@@ -58,15 +68,19 @@ async function wantedFor(config: NodeConfig, { listen, nodeDns, resolvConf, name
     ipv6: true,
     barred: new Set(),
   });
-  return wantedOf(plan, listen, names);
+  // What stands under the names of an agent that had others is ours, too.
+  const standing = await new NamesFile(stateDir).read().catch(() => []);
+  const others = standing.map((each) => each.names).filter((each) => !isDeepStrictEqual(each, names));
+  return wantedOf(plan, listen, names, others);
 }
 
 async function resolvers(path: string | undefined): Promise<string[]> {
-  try {
-    return parseResolvConf(await readFile(path ?? (await resolvConfPath()), 'utf8'));
-  } catch {
-    return [];
-  }
+  const own = path ?? (await resolvConfPath());
+  const servers = await resolversIn(own);
+  if (servers !== undefined) return servers;
+  const copy = (await resolversIn(standardPath)) ?? [];
+  console.error(`${own} cannot be read${copy.length === 0 ? '' : `: ${standsIn(standardPath)}`}`);
+  return copy;
 }
 
 /** What it comes to, for a person who does not want to add up twenty lines. */

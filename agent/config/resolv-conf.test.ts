@@ -50,9 +50,11 @@ nameserver 192.0.2.2`;
 });
 
 suite("the node's resolvers", () => {
-  async function follow(text: string | undefined, own: string[] = []) {
+  async function follow(text: string | undefined, own: string[] = [], copy = '') {
     const path = join(mkdtempSync(join(folder, 'node-')), 'resolv.conf');
     if (text !== undefined) writeFileSync(path, text);
+    const instead = join(folder, 'instead');
+    writeFileSync(instead, copy);
     const lists: (readonly string[])[] = [];
     const troubles: string[] = [];
     let looks = 0;
@@ -64,6 +66,7 @@ suite("the node's resolvers", () => {
       },
       (servers) => lists.push(servers),
       (trouble) => troubles.push(trouble),
+      instead,
     );
     await resolvConf.start();
     const edit = async (contents: string | undefined) => {
@@ -83,6 +86,25 @@ suite("the node's resolvers", () => {
     await edit(undefined);
     match(troubles[1] ?? '', /cannot be read$/);
     deepEqual(lists, [['192.0.2.1:53'], ['192.0.2.2:53']]);
+    stop();
+  });
+
+  test('are those of the copy until the file can be read, and of the copy no more from then on', async () => {
+    const copy = 'nameserver 169.254.10.10\nnameserver 192.0.2.7\n';
+    const { lists, troubles, edit, stop } = await follow(undefined, ['169.254.10.10:53'], copy);
+    match(troubles[0] ?? '', /resolv\.conf cannot be read: until it can, .*instead stands in for it, .*copy/);
+    deepEqual([lists, troubles.length], [[['192.0.2.7:53']], 1]);
+    await edit('nameserver 192.0.2.1\n');
+    await edit(undefined);
+    match(troubles[1] ?? '', /resolv\.conf cannot be read$/);
+    deepEqual(lists, [['192.0.2.7:53'], ['192.0.2.1:53']]);
+    stop();
+  });
+
+  test('are none where neither can be used', async () => {
+    const { lists, troubles, stop } = await follow(undefined, ['169.254.10.10:53'], 'nameserver 169.254.10.10\n');
+    match(troubles[0] ?? '', /resolv\.conf cannot be read$/);
+    deepEqual(lists, []);
     stop();
   });
 
