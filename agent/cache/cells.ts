@@ -41,6 +41,8 @@ export class Cells {
   readonly octets: Buffer;
   readonly words: Int32Array;
   readonly times: Float64Array;
+  /** Of the answer that begins at each cell; 0 where none does. What stands in a cell itself may be octets of any message. */
+  readonly stamps: Int32Array;
   readonly count: number;
   taken = 0;
   #freed = 0;
@@ -52,6 +54,7 @@ export class Cells {
     this.octets = Buffer.from(memory);
     this.words = new Int32Array(memory);
     this.times = new Float64Array(memory);
+    this.stamps = new Int32Array(count + 1);
     this.count = count;
   }
 

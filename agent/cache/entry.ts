@@ -91,7 +91,7 @@ export class Entry {
 
   /** False once its place has been given to another answer, or to none. */
   get isThere(): boolean {
-    return this.#word(Word.stamp) === this.stamp;
+    return this.cells.stamps[this.first] === this.stamp;
   }
 
   /** Octets of {@link copyMessage}. */

@@ -244,3 +244,21 @@ test('what was collected and is dropped before anybody looks at it is not there,
   cache.resize(size * 4);
   assert.equal(firstLabelOf(collected.at(0)), '1');
 });
+
+test('octets of another answer are never taken for an answer that stood in their place', () => {
+  const cache = new ResponseCache(1 << 20);
+  const part = partOf(cache, 'aa');
+  part.store('gone');
+  const gone = part.lookup('gone') as Entry;
+  const collected = collectedOf(cache);
+  assert.ok(gone.isThere);
+  part.drop('gone');
+  // Its only cell becomes the last one of this, where the number that it was stored under stands all over.
+  const stamps = Buffer.from(new Int32Array(76).fill(gone.stamp).buffer);
+  part.store('long', Entry.of(stamps, { end: stamps.length, additionals: 0 }, 0, 60, 0));
+  const words = gone.cells.words.slice();
+  assert.equal(gone.isThere, false);
+  gone.refreshAfterMs = 1e6;
+  assert.deepEqual(gone.cells.words, words);
+  assert.equal(collected.at(0), undefined);
+});

@@ -59,7 +59,7 @@ export class Collected {
   /** Undefined for one that has been dropped since. */
   at(place: number): Entry | undefined {
     const entry = new Entry(this.#cells, this.#firsts[place] as number);
-    return entry.stamp === this.#stamps[place] ? entry : undefined;
+    return entry.isThere && entry.stamp === this.#stamps[place] ? entry : undefined;
   }
 }
 
@@ -69,12 +69,9 @@ class Held {
   readonly chains: Chains;
   readonly probation: Segment;
   readonly protected: Segment;
-  /** The stamp of the answer that begins at each cell; 0 where none does. What stands in a cell itself may be octets of any message. */
-  readonly #stamps: Int32Array;
 
   constructor(cells: Cells) {
     this.cells = cells;
-    this.#stamps = new Int32Array(cells.count + 1);
     this.chains = new Chains(cells);
     this.probation = new Segment(cells, 0);
     this.protected = new Segment(cells, protectedMark);
@@ -110,11 +107,11 @@ class Held {
 
   setStamp(first: number, stamp: number): void {
     this.setWord(first, Word.stamp, stamp);
-    this.#stamps[first] = stamp;
+    this.cells.stamps[first] = stamp;
   }
 
   has(first: number, stamp: number): boolean {
-    return stamp !== 0 && this.#stamps[first] === stamp;
+    return stamp !== 0 && this.cells.stamps[first] === stamp;
   }
 
   word(first: number, word: number): number {

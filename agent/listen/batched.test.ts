@@ -160,6 +160,26 @@ suite('datagrams in batches', { skip: hasBatches() ? false : 'no system calls fo
     return kernel;
   }
 
+  test('a socket that cannot be set up is closed', async () => {
+    const libc = loadLibc();
+    assert.ok(isLibc(libc));
+    const closed: number[] = [];
+    const getsockname = () => {
+      throw new Error('no name');
+    };
+    const close = (fd: number) => {
+      closed.push(fd);
+      libc.close(fd);
+    };
+    const at = { address: '127.0.0.1', port: 0 };
+    const broken = { ...libc, batches: new FakeKernel(), getsockname, close };
+    await assert.rejects(
+      openBatched(at, () => {}, undefined, broken),
+      /no name/,
+    );
+    assert.equal(closed.length, 1);
+  });
+
   test('a packet from port 0, where no answer can go, is not served', async () => {
     const [served, told]: string[][] = [[], []];
     const kernel = await withKernel(

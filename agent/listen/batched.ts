@@ -34,7 +34,13 @@ export async function openBatched(
   if (!isLibc(libc) || libc.batches === undefined) throw new Error('no batches can be had here: ask first');
   const datagrams = datagramsOf.get(libc.batches) ?? new Datagrams(libc.batches);
   datagramsOf.set(libc.batches, datagrams);
-  return new BatchedListener({ ...libc, batches: libc.batches }, openSocket(at, 'UDP'), at, { serve, tell }, datagrams);
+  const fd = openSocket(at, 'UDP');
+  try {
+    return new BatchedListener({ ...libc, batches: libc.batches }, fd, at, { serve, tell }, datagrams);
+  } catch (error) {
+    libc.close(fd);
+    throw error;
+  }
 }
 
 class BatchedReply implements Reply {

@@ -42,11 +42,18 @@ export class Resolution {
   readonly waiters: Waiter[];
   /** Next of those whose questions lead to the same place in {@link InFlight}. */
   chained: Resolution | undefined;
+  #kept: Entry | undefined;
 
   constructor(query: DetachedQuery, zone: Zone, known: Entry | undefined, waiters: Waiter[]) {
     this.query = query;
     this.zone = zone;
     this.known = known;
     this.waiters = waiters;
+  }
+
+  /** A copy of an expired answer for those who wait: its place may be given to another one. All share it, and it may be long. */
+  keep(stale: Entry): Entry {
+    if (this.#kept?.stamp !== stale.stamp) this.#kept = stale.copy();
+    return this.#kept;
   }
 }

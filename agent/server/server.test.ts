@@ -160,3 +160,17 @@ test('of those who wait for what another one has asked there are so many, and ea
   const again = Array.from({ length: 6_144 }, () => agent.ask(query('next'), false, '198.51.100.2'));
   equal(again.filter(({ answer }) => answer !== undefined).length, 0);
 });
+
+test('a bug in what one client is told costs those who wait with it nothing, and that one has an end, too', () => {
+  const agent = new FakeAgent();
+  let dropped = 0;
+  const send = () => {
+    throw new Error('a bug');
+  };
+  const first = agent.ask(query('same'));
+  agent.server.serve(query('same'), { overTcp: false, client: '198.51.100.9', send, drop: () => (dropped += 1) });
+  const last = agent.ask(query('same'));
+  agent.upstream.last.answer({ answers: ['same 60 A 192.0.2.7'] });
+  for (const { answer } of [first, last]) equal(answer && read(answer).rcode, 0);
+  deepEqual([dropped, agent.count('exceptions')], [1, 1]);
+});

@@ -27,7 +27,7 @@ import {
 } from './plan.ts';
 import { olderAtMs, Repeats } from './repeats.ts';
 import { Resolution, Waiter } from './resolution.ts';
-import type { ServerLog } from './server-log.ts';
+import { FailureLines, type ServerLog } from './server-log.ts';
 
 /** Where the answer to one packet goes. Exactly one of {@link Reply.send} and {@link Reply.drop} is called for each. */
 export interface Reply {
@@ -46,7 +46,6 @@ export interface Reply {
 
 /** Who is asked for once is not kept twice. */
 const usesOfRepeats = 2;
-const failureLogMs = 1_000;
 /** Some two kilobytes each. */
 const maxSharing = 8_192;
 const tooManyWait = refused('too many queries wait for answers that are on their way');
@@ -70,7 +69,7 @@ export class Server {
   readonly #repeats = new Repeats<Zone>();
   /** For the answer that is told to all who wait for it. */
   readonly #passing = passingCells();
-  readonly #failures = new WeakMap<Zone, { loggedAtMs: number; unlogged: number }>();
+  readonly #failures: FailureLines;
 
   constructor(plan: ListenerPlan, clock: Clock, counts: Float64Array, log: ServerLog) {
     this.#plan = plan;
@@ -78,6 +77,7 @@ export class Server {
     this.#clock = clock;
     this.#counts = counts;
     this.#log = log;
+    this.#failures = new FailureLines(log);
   }
 
   /** What comes next is served by `plan`; what is in flight ends on the old one. */
@@ -202,14 +202,16 @@ export class Server {
    */
   #wait(asked: Query, zone: Zone, reply: Reply, startedAtMs: number, stale?: Entry): void {
     const query = asked.detach();
-    const waiter = new Waiter(query, reply, startedAtMs, stale?.copy());
-    if (stale !== undefined) waiter.timer = this.#clock.after(clientTimerMs, () => this.#giveStale(waiter, zone));
     const shared = zone.inFlight.find(query);
+    const resolution = shared ?? new Resolution(query, zone, stale, []);
+    const waiter = new Waiter(query, reply, startedAtMs, stale && resolution.keep(stale));
+    if (stale !== undefined) waiter.timer = this.#clock.after(clientTimerMs, () => this.#giveStale(waiter, zone));
     if (shared !== undefined) {
       this.#share(shared, waiter, zone);
       return;
     }
-    this.#begin(new Resolution(query, zone, stale, [waiter]), reply.client);
+    resolution.waiters.push(waiter);
+    this.#begin(resolution, reply.client);
   }
 
   /** An equal question costs the servers nothing, but the memory of whoever waits: that has a bound, and each client its share. */
@@ -254,19 +256,25 @@ export class Server {
 
   #resolved(resolution: Resolution, outcome: Outcome): void {
     const { query, zone, known, waiters } = resolution;
+    let answer: Entry | Failed;
     try {
       const nowMs = this.#clock.nowMs();
       if (outcome.kind === 'broken') throw outcome.error;
-      if (outcome.kind === 'failed') {
-        this.#noteFailure(query, zone, outcome, known, nowMs);
-        for (const waiter of waiters) this.#tellFailure(waiter, zone, outcome);
-      } else {
-        const entry = this.#keepAnswer(query, zone, outcome, known, nowMs);
-        for (const waiter of waiters) this.#tell(waiter, zone, entry);
-      }
+      if (outcome.kind === 'failed') this.#noteFailure(query, zone, outcome, known, nowMs);
+      answer = outcome.kind === 'failed' ? outcome : this.#keepAnswer(query, zone, outcome, known, nowMs);
     } catch (error) {
       this.#failed(error);
       for (const waiter of waiters) if (this.#ends(waiter)) waiter.reply.drop();
+      return;
+    }
+    // What one of them meets costs the others nothing.
+    for (const waiter of waiters) {
+      try {
+        if (answer instanceof Entry) this.#tell(waiter, zone, answer);
+        else this.#tellFailure(waiter, zone, answer);
+      } catch (error) {
+        this.#exception(error, waiter.reply);
+      }
     }
   }
 
@@ -302,7 +310,7 @@ export class Server {
       else this.#rememberFailure(query, zone, failed.rcode, nowMs);
     }
     bump(zone.counts, failed.rcode === header.rcode.refused ? ZoneCount.refused : ZoneCount.failed);
-    this.#logFailure(query, zone, failed, nowMs);
+    this.#failures.tell(zone, query.name, failed.reason, nowMs);
   }
 
   /** Moves what the servers said into the cache, as far as it may be there. */
@@ -367,16 +375,6 @@ export class Server {
     const durationMs = this.#clock.nowMs() - startedAtMs;
     const isKept = this.#log.query({ client, overTcp, name, type, rcode, origin: from, durationMs });
     if (!isKept) this.#count(ListenerCount.unlogged);
-  }
-
-  #logFailure(query: PendingQuery, zone: Zone, { reason }: Failed, nowMs: number): void {
-    const state = this.#failures.get(zone) ?? { loggedAtMs: Number.NEGATIVE_INFINITY, unlogged: 0 };
-    this.#failures.set(zone, state);
-    state.unlogged += 1;
-    if (nowMs - state.loggedAtMs < failureLogMs) return;
-    this.#log.failure({ zone: zone.name, name: nameToText(query.name), reason, failures: state.unlogged });
-    state.loggedAtMs = nowMs;
-    state.unlogged = 0;
   }
 
   #count(what: number): void {
