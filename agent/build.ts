@@ -5,7 +5,7 @@ import { patternSet } from '../api/v1alpha1/pattern.ts';
 import { isWithin } from '../api/v1alpha1/zone.ts';
 import { blockIdentity, type Destinations, namedUpstream, rebindOf, sourceOf } from './block-source.ts';
 import { NxdomainCuts } from './cache/nxdomain-cuts.ts';
-import { prefixLength, type ResponseCache } from './cache/response-cache.ts';
+import { type CachePartition, prefixLength, type ResponseCache } from './cache/response-cache.ts';
 import { SnapshotReader, writeSnapshot } from './cache/snapshot.ts';
 import type { Clock } from './clock.ts';
 import { Budget, type BudgetBounds } from './forward/budget.ts';
@@ -25,7 +25,7 @@ import { privateReverse } from './policy/private-reverse.ts';
 import { probe } from './policy/probe.ts';
 import { RebindProtection } from './policy/rebind.ts';
 import { redirects } from './policy/redirects.ts';
-import { SearchPathRelief } from './policy/search-path-relief.ts';
+import { SearchPathRelief, type WhyAsked } from './policy/search-path-relief.ts';
 import { SearchPathRulings } from './policy/search-path-rulings.ts';
 import { singleLabels } from './policy/single-labels.ts';
 import { specialNames } from './policy/special-names.ts';
@@ -150,7 +150,8 @@ export class Builder {
       const blockId = blockIdentity(listener, block, config);
       const prefix = this.#prefix(blockId, used.identities);
       const source = sourceOf(listener, block, config);
-      const searchPath = this.#relief(source, config, block, counts, used.rulings);
+      const cache = this.#cache.partition(prefix);
+      const searchPath = this.#relief(source, cache, config, block, counts, used.rulings);
       this.#reliefs.set(prefix, searchPath);
       const over = (transport: 'tcp' | 'udp') =>
         asked.servers.map((server) => this.#upstream(server, asked, transport, used));
@@ -158,7 +159,7 @@ export class Builder {
         block.zone,
         {
           name: block.zone,
-          cache: this.#cache.partition(prefix),
+          cache,
           cuts: new NxdomainCuts(nameFromText(block.zone)),
           bounds: {
             maxTtlSeconds: block.cacheDurationInSeconds,
@@ -250,6 +251,7 @@ export class Builder {
   /** For blocks of the cluster domain and below it, whose names the specification is about. */
   #relief(
     source: unknown[],
+    { hasName }: CachePartition,
     { searchPath, clusterDomain }: NodeConfig,
     { zone }: ServerBlockConfig,
     counts: Float64Array,
@@ -261,11 +263,13 @@ export class Builder {
     used.add(key);
     const rulings = this.#rulings.get(key) ?? new SearchPathRulings(() => bump(counts, ZoneCount.searchPathForgotten));
     this.#rulings.set(key, rulings);
-    return new SearchPathRelief(nameFromText(clusterDomain), searchPath, rulings, () => this.#clock.nowMs(), {
+    const events = {
       saved: () => bump(counts, ZoneCount.searchPathSaved),
-      asked: (why) => bump(counts, askedPlaces[why]),
+      asked: (why: WhyAsked) => bump(counts, askedPlaces[why]),
       wrong: () => bump(counts, ZoneCount.searchPathWrong),
-    });
+    };
+    const nowMs = () => this.#clock.nowMs();
+    return new SearchPathRelief(nameFromText(clusterDomain), searchPath, rulings, nowMs, events, hasName);
   }
 
   #prefix(blockId: string, used: Set<string>): string {

@@ -2,7 +2,7 @@
  * A cached answer: the upstream's message in wire form, without OPT, in {@link Cells}. A hit copies it and patches id, flags, question
  * and TTLs; nothing is decoded again.
  */
-import { answerFlags, finishAnswer, maxMessageLength } from '../wire/answer.ts';
+import { answerFlags, finishAnswer, maxMessageLength, saysItExists } from '../wire/answer.ts';
 import { type EdnsAnswer, extendedError, type Origin, origin } from '../wire/edns.ts';
 import * as header from '../wire/header.ts';
 import { lowerCase, skipName } from '../wire/name.ts';
@@ -197,6 +197,10 @@ export class Entry {
     return this.#flags() & 0xf;
   }
 
+  get #answerCount(): number {
+    return u16(this.cells.octets, this.first * cellLength + headLength + 6);
+  }
+
   #flags(): number {
     return u16(this.cells.octets, this.first * cellLength + headLength + 2);
   }
@@ -232,7 +236,25 @@ export class Entry {
    * Whether it answers this question.
    * @param type what stands in the place of the question's own
    */
-  answers({ questionIn, questionAt, questionLength }: Question, type: number): boolean {
+  answers(asked: Question, type: number): boolean {
+    if (!this.#isAbout(asked)) return false;
+    const { octets } = this.cells;
+    const { questionIn, questionAt, questionLength } = asked;
+    const typeAndClass = (type << 16) | u16(questionIn, questionAt + questionLength - 2);
+    for (let shift = 24; shift >= 0; shift -= 8) {
+      if (u8(octets, place.at) !== ((typeAndClass >>> shift) & 0xff)) return false;
+      place.step();
+    }
+    return true;
+  }
+
+  /** Whether it says that this name exists, whatever its type and class. */
+  provesName(asked: Question): boolean {
+    return this.#isAbout(asked) && saysItExists(this.rcode, this.#answerCount);
+  }
+
+  /** The name alone; {@link place} is behind it then. */
+  #isAbout({ questionIn, questionAt, questionLength }: Question): boolean {
     const { octets } = this.cells;
     const nameLength = questionLength - fixedLength;
     place.begin(this.cells, this.first, header.headerLength);
@@ -240,11 +262,6 @@ export class Entry {
       const theirs = u8(octets, place.at);
       const ours = u8(questionIn, questionAt + at);
       if (theirs !== ours && lowerCase(theirs) !== lowerCase(ours)) return false;
-      place.step();
-    }
-    const typeAndClass = (type << 16) | u16(questionIn, questionAt + nameLength + 2);
-    for (let shift = 24; shift >= 0; shift -= 8) {
-      if (u8(octets, place.at) !== ((typeAndClass >>> shift) & 0xff)) return false;
       place.step();
     }
     return true;

@@ -7,7 +7,7 @@
  * Answers, and all that says where they are, stand in {@link Cells}, by the numbers of their first cells.
  */
 import { u16 } from '../wire/octets.ts';
-import { fixedLength, mixed, type Question } from '../wire/question.ts';
+import { fixedLength, mixed, nameHashes, type Question } from '../wire/question.ts';
 import { Cells, cellsOf, Word, wordsPerCell } from './cells.ts';
 import { Chains } from './chains.ts';
 import { chargeOfCell, Entry, flagsShift, maxCount, protectedMark, signMask, typeShift } from './entry.ts';
@@ -34,6 +34,8 @@ export interface CachePartition {
   use(first: number, stamp: number): boolean;
   /** Keeps a copy. */
   store(asked: Question, ofName: boolean, entry: Entry): void;
+  /** Whether any answer, fresh or not, says that the name exists; without counting as a use. */
+  hasName(asked: Question): boolean;
   drop(asked: Question, ofName: boolean): void;
 }
 
@@ -183,6 +185,7 @@ export class ResponseCache {
       lookup: (asked, ofName) => this.#lookup(this.#find(block, asked, ofName)),
       use: (first, stamp) => this.#use(first, stamp),
       store: (asked, ofName, entry) => void this.#store(block, asked, ofName, entry),
+      hasName: (asked) => this.#hasName(block, asked),
       drop: (asked, ofName) => {
         const first = this.#find(block, asked, ofName);
         if (first === 0) return;
@@ -248,6 +251,17 @@ export class ResponseCache {
       if (isAlike && new Entry(cells, first).answers(asked, type)) return first;
     }
     return 0;
+  }
+
+  #hasName(block: number, asked: Question): boolean {
+    const { chains, cells } = this.#held;
+    for (const nameHash of nameHashes(asked)) {
+      for (let first = chains.find(hashIn(block, { nameHash })); first !== 0; first = chains.next(first)) {
+        const isOfBlock = this.#held.word(first, Word.block) === block;
+        if (isOfBlock && new Entry(cells, first).provesName(asked)) return true;
+      }
+    }
+    return false;
   }
 
   #lookup(first: number): Entry | undefined {
@@ -364,7 +378,7 @@ export function blockOf(prefix: string): number {
 }
 
 /** The same name has another place for each block; in one, all that is known of a name is found at one place. */
-export function hashIn(block: number, { nameHash }: Question): number {
+export function hashIn(block: number, { nameHash }: Pick<Question, 'nameHash'>): number {
   return nameHash ^ mixed(block, 0);
 }
 

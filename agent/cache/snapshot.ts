@@ -13,6 +13,7 @@
  * it is a whole message and answers the question of its key. A snapshot with one octet wrong is not used at all.
  */
 import { crc32 } from 'node:zlib';
+import { saysItExists } from '../wire/answer.ts';
 import * as header from '../wire/header.ts';
 import { nameAt } from '../wire/name.ts';
 import { setU16, setU32, u8, u16, u32 } from '../wire/octets.ts';
@@ -222,7 +223,7 @@ export class SnapshotReader {
 
   #store({ prefix, asked, message, additionals, storedAtMs, ttlSeconds, staleSeconds }: Held): boolean {
     const walk = { end: message.length, additionals };
-    if (header.responseCode(message) === header.rcode.noError) {
+    if (saysItExists(header.responseCode(message), header.answerCount(message))) {
       const { questionIn, questionAt: at, questionLength } = asked;
       this.#exists(prefix, { name: nameAt(questionIn, at), class: u16(questionIn, at + questionLength - 2) });
     }

@@ -43,6 +43,31 @@ test('Spec: one of 64 is a sample', async () => {
   assert.deepEqual(asked(agent).slice(1), [0, 64, 128, 192].map(impossible));
 });
 
+test('Spec: a name that has an answer in the cache is asked about, also where the exception of its kind has ended', async () => {
+  const agent = agentWith('Spec', ['db.corp.cluster.local']);
+  await agent.answer(query('db.corp.cluster.local'));
+  await agent.clock.advance(24 * 3_600_000);
+  for (let number = 0; number <= 64; number += 1) await agent.answer(query(`n${number}.corp.cluster.local`));
+  agent.upstream.queries.length = 0;
+  await agent.answer(query('other.corp.cluster.local'));
+  assert.deepEqual(asked(agent), []);
+  assert.equal((await agent.answer(query('db.corp.cluster.local'))).rcode, 0);
+  assert.deepEqual(asked(agent), ['db.corp.cluster.local']);
+});
+
+test('Spec: a failure of the servers proves nothing', async () => {
+  const agent = agentWith('Spec');
+  await agent.answer(query('none.shop.svc.cluster.local'));
+  await agent.answer(query('none.cluster.local'));
+  const { answer } = agent.upstream;
+  agent.upstream.answer = ({ bytes }) => reply(bytes, { rcode: 2 });
+  await agent.answer(query(impossible(1)));
+  agent.upstream.answer = answer;
+  agent.upstream.queries.length = 0;
+  await agent.answer(query(impossible(2)));
+  assert.deepEqual(asked(agent), [impossible(2)]);
+});
+
 test('Spec: what can exist, and whoever wants proofs, is left to cluster DNS', async () => {
   const agent = agentWith('Spec');
   await agent.answer(query(impossible(1)));

@@ -1,8 +1,10 @@
 /** Saves cluster DNS the names that search paths make, as far as the specification rules them out; see ./search-path.ts. */
+import { saysItExists } from '../wire/answer.ts';
 import * as header from '../wire/header.ts';
 import { writeLocalAnswer } from '../wire/local-answer.ts';
 import { nameAt } from '../wire/name.ts';
 import { classIn, type PendingQuery } from '../wire/query.ts';
+import type { Question } from '../wire/question.ts';
 import type { RecordWalk } from '../wire/records.ts';
 import { soaOf } from '../wire/soa.ts';
 import { ruledOutBy } from './search-path.ts';
@@ -25,10 +27,12 @@ export class SearchPathRelief {
   readonly #rulings: SearchPathRulings;
   readonly #nowMs: () => number;
   readonly #events: SearchPathEvents;
+  readonly #isKnown: (asked: Question) => boolean;
 
   /**
    * @param domain the cluster's, in canonical wire form
    * @param rulings outlive the configuration
+   * @param isKnown whether an answer that says that the name exists is at hand
    */
   constructor(
     domain: string,
@@ -36,7 +40,9 @@ export class SearchPathRelief {
     rulings: SearchPathRulings,
     nowMs: () => number,
     events: SearchPathEvents,
+    isKnown: (asked: Question) => boolean,
   ) {
+    this.#isKnown = isKnown;
     this.#domain = domain;
     this.#mode = mode;
     this.#rulings = rulings;
@@ -50,7 +56,12 @@ export class SearchPathRelief {
     if (suffix === undefined) return 0;
     const { soa } = this.#rulings;
     // Who wants proofs (DO) gets them from the servers.
-    const verdict = query.dnssecOk ? 'dnssec' : this.#rulings.judge(suffix, this.#nowMs());
+    let verdict: WhyAsked | 'ruledOut' = query.dnssecOk ? 'dnssec' : this.#rulings.judge(suffix, this.#nowMs());
+    // Of what was learned before there were rulings, or from what has been forgotten since, the cache knows yet.
+    if (verdict === 'ruledOut' && this.#isKnown(query)) {
+      this.#rulings.refute(suffix, this.#nowMs());
+      verdict = 'exception';
+    }
     if (verdict !== 'ruledOut' || soa === undefined) {
       this.#events.asked(verdict === 'ruledOut' ? 'soa' : verdict);
       return 0;
@@ -70,8 +81,7 @@ export class SearchPathRelief {
     if (suffix === undefined) return undefined;
     const code = header.responseCode(message);
     if (code !== header.rcode.nxDomain && code !== header.rcode.noError) return undefined;
-    // Behind an alias it is about another name, and this one exists.
-    if (code === header.rcode.nxDomain && walk.answers === 0) {
+    if (!saysItExists(code, walk.answers)) {
       this.#rulings.deny(suffix);
       return undefined;
     }

@@ -157,8 +157,7 @@ export class Server {
       this.#local(cutPlace, reply, cut, zone);
       return;
     }
-    // A name that was there may be there yet, whatever became of others of its kind.
-    const relieved = entry?.rcode === header.rcode.noError ? 0 : (zone.searchPath?.answer(query, out, limit) ?? 0);
+    const relieved = zone.searchPath?.answer(query, out, limit) ?? 0;
     if (relieved > 0) {
       this.#local(reliefPlace, reply, relieved, zone);
       return;

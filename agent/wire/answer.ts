@@ -8,6 +8,11 @@ import { Accept, type PendingQuery } from './query.ts';
 /** RFC 1035 §4.2.2: what a TCP length can say. */
 export const maxMessageLength = 65535;
 
+/** What an answer says of the name that was asked for: behind an alias an NXDOMAIN is about another one. Other codes say nothing. */
+export function saysItExists(code: number, answers: number): boolean {
+  return code === header.rcode.noError || (code === header.rcode.nxDomain && answers > 0);
+}
+
 /** Longest answer that this client may get over this transport. */
 export function sizeLimit(query: PendingQuery, overTcp: boolean): number {
   if (overTcp) return maxMessageLength;

@@ -37,6 +37,15 @@ export function hashOctet(hash: number, octet: number): number {
   return Math.imul(hash ^ octet, 0x01000193);
 }
 
+/** The hashes of all but the type, with whatever flags. */
+export function nameHashes({ questionIn, questionAt, questionLength }: Question): number[] {
+  const fixedAt = questionAt + questionLength - fixedLength;
+  let hash = seed;
+  for (let at = questionAt; at < fixedAt; at += 1) hash = hashOctet(hash, lowerCase(u8(questionIn, at)));
+  const of = u16(questionIn, fixedAt + 2) << 2;
+  return [mixed(hash, of), mixed(hash, of | 1), mixed(hash, of | 2), mixed(hash, of | 3)];
+}
+
 /** What a type, or class and flags, make of the hash of a name. */
 export function mixed(hash: number, more: number): number {
   let mix = Math.imul(hash ^ more, 0x85ebca6b);
