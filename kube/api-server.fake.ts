@@ -242,8 +242,20 @@ export class FakeApiServer {
     return Object.fromEntries(Object.entries(old?.spec ?? {}).filter(([field]) => fields.includes(field)));
   }
 
-  #list(seen: Seen, objects: Stored[], response: ServerResponse): void {
-    const matching = objects.filter((object) => matches(object, seen.query));
+  #list(seen: Seen, now: Stored[], response: ServerResponse): void {
+    const asOf =
+      seen.query.get('resourceVersionMatch') === 'Exact' ? Number(seen.query.get('resourceVersion')) : undefined;
+    if (asOf !== undefined && asOf < this.#oldest) {
+      fail(response, 410, 'Expired', 'the resource version is too old', {});
+      return;
+    }
+    const objects = asOf === undefined ? now : this.#objectsAsOf(asOf, seen.plural);
+    const isAlone = seen.headers.accept?.startsWith('application/json;as=PartialObjectMetadataList;') ?? false;
+    const matching = objects
+      .filter((object) => matches(object, seen.query))
+      .map((object) => {
+        return isAlone ? { metadata: object.metadata } : object;
+      });
     const from = Number(seen.query.get('continue') ?? 0);
     const to = from + Number(seen.query.get('limit') ?? matching.length);
     const more = to < matching.length ? { continue: `${to}` } : {};
@@ -251,6 +263,16 @@ export class FakeApiServer {
       metadata: { resourceVersion: `${this.#version}`, ...more },
       items: matching.slice(from, to),
     });
+  }
+
+  #objectsAsOf(asOf: number, wanted: string): Stored[] {
+    const objects = new Map<string, Stored>();
+    for (const { version, plural, type, object } of this.#history) {
+      if (plural !== wanted || version > asOf) continue;
+      if (type === 'DELETED') objects.delete(keyOf(object));
+      else objects.set(keyOf(object), object);
+    }
+    return [...objects.values()];
   }
 
   #watch(seen: Seen, response: ServerResponse): void {
@@ -352,8 +374,10 @@ function keyOf({ metadata }: Stored): string {
 
 /** `key=value` and `key`, which is all that we ask for; of fields the name. */
 function matches(object: Stored, query: URLSearchParams): boolean {
-  const [, name] = query.get('fieldSelector')?.split('metadata.name=') ?? [];
-  if (name !== undefined && object.metadata.name !== name) return false;
+  for (const term of query.get('fieldSelector')?.split(',') ?? []) {
+    const [, name] = term.split('metadata.name=');
+    if (name !== undefined && object.metadata.name !== name) return false;
+  }
   const selector = query.get('labelSelector');
   if (selector === null) return true;
   const [label = '', value] = selector.split('=');

@@ -36,6 +36,10 @@ export interface ListQuery extends Scope {
   /** At most so many objects a page; the answer's `continue` asks for the next. */
   readonly limit?: number;
   readonly continue?: string | undefined;
+  /** Names, versions and the like, which are the smallest part of whole objects. */
+  readonly metadataAlone?: boolean;
+  /** As they were in this version of the list, which it has told a moment ago; as they are now where it is not given. */
+  readonly asOf?: string;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
 }
@@ -69,6 +73,7 @@ interface Where {
 const DEFAULT_TIMEOUT_MS = 15_000;
 /** The answer to it is JSON in any case: a server that knows no such form gives the whole object. */
 const METADATA_ALONE = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json';
+const LIST_OF_METADATA = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json';
 
 /**
  * The Kubernetes API in the verbs that we use. Every method rejects with a KubeError (see errors.ts for the codes) and
@@ -126,9 +131,11 @@ export class KubeClient {
 
   /** One page. The items of a list come without kind and apiVersion. */
   async list<T extends KubeObject>(resource: Resource, query: ListQuery): Promise<Page<T>> {
-    const { namespace, timeoutMs, signal, limit, ...rest } = query;
-    const path = withQuery(pathOf(resource, namespace), { ...rest, limit: limit?.toString() });
-    const answer = await this.#send('list', resource, { method: 'GET', path, timeoutMs, signal });
+    const { namespace, timeoutMs, signal, limit, metadataAlone, asOf, ...rest } = query;
+    const exact = asOf === undefined ? {} : { resourceVersion: asOf, resourceVersionMatch: 'Exact' };
+    const path = withQuery(pathOf(resource, namespace), { ...rest, ...exact, limit: limit?.toString() });
+    const form = metadataAlone ? { accept: LIST_OF_METADATA } : {};
+    const answer = await this.#send('list', resource, { method: 'GET', path, timeoutMs, signal, ...form });
     const what = `list ${resource.plural}`;
     const page = parseBody(await readBody(answer, timeoutMs), what) as {
       items?: readonly T[];

@@ -144,27 +144,175 @@ test('a list that was begun before does for nobody who asks afterwards', async (
   assert.ok(store.get('old'));
 });
 
-test('of many objects nothing is read anew where the watch proves that it is up to date', async () => {
-  store = follow({ manyObjects: 3 });
-  await synced();
-  const fresh = store.refresh();
-  await until(() => clock.pendingMs().includes(500));
-  server.bookmark();
-  await fresh;
-  const lists = server.requests('list', 'nodes').map(({ query }) => query.get('limit'));
-  assert.deepEqual(lists, ['250', '1']);
-});
-
-test('of many objects all are read anew where the watch brings nothing for half a second', async () => {
-  store = follow({ manyObjects: 3 });
+test('what is read anew is read by name and version, and whole only where that is another than the one known', async () => {
   silenceWatches();
   await started();
+  server.put('nodes', { metadata: { name: 'b', labels: { is: 'changed' } }, status: { beat: 1 } });
+  server.put('nodes', { metadata: { name: 'd' }, status: { beat: 2 } });
+  server.remove('nodes', 'a');
+  const { length } = server.requests('list', 'nodes');
+  await store.refresh();
+  assert.deepEqual(
+    [...store.list()].map(({ metadata, status }) => [metadata.name, metadata.labels?.is, status?.beat]).sort(),
+    [
+      ['b', 'changed', 1],
+      ['c', undefined, undefined],
+      ['d', undefined, 2],
+    ],
+  );
+  const [all, ...single] = server.requests('list', 'nodes').slice(length);
+  assert.match(all?.headers.accept ?? '', /^application\/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,/);
+  assert.deepEqual([...(all?.query ?? [])], []);
+  assert.deepEqual(single.map(({ query }) => query.get('fieldSelector')).sort(), [
+    'metadata.name=b',
+    'metadata.name=d',
+  ]);
+  assert.ok(single.every(({ headers }) => headers.accept === 'application/json'));
+  // What was read then is known.
+  await store.refresh();
+  assert.equal(server.requests('list', 'nodes').length, length + 4);
+});
+
+test('what has changed is read within what the store follows', async () => {
+  await store.stop();
+  for (const name of ['a', 'b']) server.put('nodes', { metadata: { name, labels: { is: 'mine' } } });
+  store = new Store({
+    ...{ client, resource: NODES, clock, labelSelector: 'is=mine', fieldSelector: 'metadata.name=a' },
+    keep: (object: Labelled) => object,
+  });
+  silenceWatches();
+  await started();
+  server.put('nodes', { metadata: { name: 'a', labels: { is: 'mine' } }, status: { beat: 1 } });
+  await store.refresh();
+  assert.deepEqual(
+    server.requests('list', 'nodes').map(({ query }) => [query.get('labelSelector'), query.get('fieldSelector')]),
+    [
+      ['is=mine', 'metadata.name=a'],
+      ['is=mine', 'metadata.name=a'],
+      ['is=mine', 'metadata.name=a,metadata.name=a'],
+    ],
+  );
+  assert.equal(store.get('a')?.status?.beat, 1);
+});
+
+test('where nothing has changed nothing is read whole, whatever of an object is kept, and whether it came by a list or a watch', async () => {
+  await store.stop();
+  store = new Store({
+    ...{ client, resource: NODES, clock },
+    keep: ({ metadata }: Labelled) => ({ metadata: { name: metadata.name } }),
+  });
+  await synced();
+  server.put('nodes', { metadata: { name: 'a' }, status: { beat: 1 } });
   server.put('nodes', { metadata: { name: 'd' } });
-  const fresh = store.refresh();
-  await until(() => clock.pendingMs().includes(500));
-  clock.advance(500);
-  await fresh;
-  assert.ok(store.get('d'));
+  await until(() => store.get('d') !== undefined);
+  await store.refresh();
+  assert.equal(server.requests('list', 'nodes').length, 2);
+  assert.equal(store.size, 4);
+});
+
+test('what changes while it is read anew is taken as it was in the list, and then told by the watch', async () => {
+  silenceWatches();
+  await started();
+  server.put('nodes', { metadata: { name: 'b' }, status: { beat: 1 } });
+  const beats: (number | undefined)[] = [];
+  store.onChange((_key, _old, now) => beats.push(now?.status?.beat));
+  server.script = ({ verb, query }) => {
+    if (verb === 'list' && query.has('fieldSelector')) {
+      server.script = () => false;
+      server.put('nodes', { metadata: { name: 'b' }, status: { beat: 2 } });
+      server.put('nodes', { metadata: { name: 'b' }, status: { beat: 3 } });
+    }
+    return false;
+  };
+  await store.refresh();
+  await until(() => beats.length === 3);
+  assert.deepEqual(beats, [1, 2, 3]);
+});
+
+test('all is read whole where what is read by name is of another version than was listed', async () => {
+  silenceWatches();
+  await started();
+  server.put('nodes', { metadata: { name: 'b' }, status: { beat: 1 } });
+  server.script = ({ verb, query }, response) => {
+    if (verb !== 'list' || !query.has('fieldSelector')) return false;
+    reply(response, 200, { metadata: {}, items: [{ metadata: { name: 'b', resourceVersion: '1' } }] });
+    return true;
+  };
+  await store.refresh();
+  assert.equal(store.get('b')?.status?.beat, 1);
+});
+
+test('all is read whole where the version that was listed is gone already, and no more is asked for of it', async () => {
+  silenceWatches();
+  await started();
+  for (let node = 0; node < 20; node++) server.put('nodes', { metadata: { name: `more-${node}` } });
+  let compactions = 0;
+  server.script = ({ verb, query }) => {
+    if (verb === 'list' && query.has('fieldSelector') && compactions++ === 0) server.compact();
+    return false;
+  };
+  await store.refresh();
+  assert.deepEqual([store.size, compactions], [23, 8]);
+  assert.equal(server.requests('list', 'nodes').length, 1 + 1 + 8 + 1);
+  assert.deepEqual(troubles, []);
+});
+
+test('all is read whole where more has changed than a page has', async () => {
+  store = follow({ pageSize: 3 });
+  silenceWatches();
+  await started();
+  for (const name of ['d', 'e', 'f', 'g']) server.put('nodes', { metadata: { name } });
+  server.remove('nodes', 'a');
+  await store.refresh();
+  assert.deepEqual([...store.keys()].sort(), ['b', 'c', 'd', 'e', 'f', 'g']);
+  await store.refresh();
+  const asked = server.requests('list', 'nodes').map(({ query }) => [query.get('fieldSelector'), query.get('limit')]);
+  assert.deepEqual(asked, [
+    [null, '3'],
+    [null, null],
+    [null, '3'],
+    [null, '3'],
+    [null, null],
+  ]);
+});
+
+test('of what is read by its name eight are asked for at once', async () => {
+  silenceWatches();
+  await started();
+  for (let node = 0; node < 20; node++) server.put('nodes', { metadata: { name: `more-${node}` } });
+  let open = 0;
+  let most = 0;
+  server.script = ({ verb, query }, response) => {
+    if (verb !== 'list' || !query.has('fieldSelector')) return false;
+    most = Math.max(most, ++open);
+    const object = server.get('nodes', query.get('fieldSelector')?.split('=')[1] ?? '');
+    // When all have come that come before there is an answer.
+    setTimeout(() => {
+      open -= 1;
+      reply(response, 200, { metadata: {}, items: [object] });
+    }, 50);
+    return true;
+  };
+  await store.refresh();
+  assert.deepEqual([most, store.size], [8, 23]);
+});
+
+test('all is read whole where one of what has changed cannot be read, and nothing is taken before', async () => {
+  silenceWatches();
+  await started();
+  server.put('nodes', { metadata: { name: 'b' }, status: { beat: 1 } });
+  server.put('nodes', { metadata: { name: 'd' } });
+  server.remove('nodes', 'a');
+  store.onChange((key) => changes.push(key));
+  const before: string[][] = [];
+  server.script = ({ verb, query }, response) => {
+    if (verb === 'list' && query.has('limit')) before.push([...changes]);
+    if (verb !== 'list' || query.get('fieldSelector') !== 'metadata.name=d') return false;
+    fail(response, 500, 'Refused', 'as scripted', {});
+    return true;
+  };
+  await store.refresh();
+  assert.deepEqual([before, changes.sort(), troubles], [[[]], ['a', 'b', 'd'], []]);
 });
 
 test('a change outside of what is kept is not reported', async () => {

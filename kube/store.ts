@@ -3,7 +3,7 @@ import { Backoff, type BackoffRange } from './backoff.ts';
 import type { KubeClient, Page, Scope } from './client.ts';
 import { type Clock, sleep, systemClock } from './clock.ts';
 import { ApiError, KubeError, UnreachableError } from './errors.ts';
-import { type KubeObject, keyOf, type Resource } from './resource.ts';
+import { type KubeObject, keyOf, type ObjectMeta, type Resource } from './resource.ts';
 import type { WatchEvent } from './watch-stream.ts';
 
 export interface StoreOptions<T extends KubeObject, K> extends Scope {
@@ -45,9 +45,6 @@ export interface StoreTiming {
   readonly missingKindMaxMs: number;
   /** The longest wait where somebody does nothing before all is read anew. */
   readonly awaitedMaxMs: number;
-  /** So many objects are read anew only where the watch does not prove within `catchUpMs` that it is up to date. */
-  readonly manyObjects: number;
-  readonly catchUpMs: number;
 }
 
 const TIMING: StoreTiming = {
@@ -62,9 +59,10 @@ const TIMING: StoreTiming = {
   healthyAfterMs: 10_000,
   missingKindMaxMs: 3_000,
   awaitedMaxMs: 2_000,
-  manyObjects: 1_000,
-  catchUpMs: 500,
 };
+
+/** What is read by its name alone: a connection each. */
+const NAMED_AT_ONCE = 8;
 
 /** So many watches in a row that broke before they were proven are no accident. */
 const BROKEN_WATCHES_TO_REPORT = 3;
@@ -91,6 +89,8 @@ export class Store<T extends KubeObject, K> {
   readonly #abort = new AbortController();
   readonly #listeners: OnChange<K>[] = [];
   readonly #objects = new Map<string, K>();
+  /** Which version of each it is that is kept. */
+  readonly #versions = new Map<string, string | undefined>();
   #resourceVersion: string | undefined;
   #resolveSynced: () => void = () => {};
   #trouble: Trouble | undefined;
@@ -104,8 +104,6 @@ export class Store<T extends KubeObject, K> {
   #interrupt = new AbortController();
   /** Told once a list has been taken in that began after they asked. */
   #awaiting: (() => void)[] = [];
-  /** Told once the watch has brought something that is no older than this. */
-  readonly #proofs = new Set<{ readonly version: bigint; readonly resolve: (isProven: boolean) => void }>();
 
   constructor(options: StoreOptions<T, K>) {
     this.#options = options;
@@ -164,7 +162,7 @@ export class Store<T extends KubeObject, K> {
    * A watch that is open proves nothing: its stream may have been dead for minutes.
    */
   async refresh(signal?: AbortSignal): Promise<void> {
-    if ((await this.#isProven()) || signal?.aborted) return;
+    if (signal?.aborted) return;
     await new Promise<void>((resolve) => {
       const giveUp = (): void => {
         this.#awaiting = this.#awaiting.filter((told) => told !== resolve);
@@ -174,40 +172,6 @@ export class Store<T extends KubeObject, K> {
       this.#awaiting.push(resolve);
       this.#interrupt.abort();
     });
-  }
-
-  /** Of thousands of objects one changes every moment: what the watch brings next may be newer than what the API server has now. */
-  async #isProven(): Promise<boolean> {
-    const { client, resource } = this.#options;
-    const { manyObjects, catchUpMs, listTimeoutMs } = this.#timing;
-    if (this.size < manyObjects) return false;
-    try {
-      const query = { ...this.#scope(), limit: 1, timeoutMs: listTimeoutMs, signal: this.#abort.signal };
-      const version = versionOf((await client.list<T>(resource, query)).resourceVersion);
-      if (version === undefined) return false;
-      return await new Promise<boolean>((resolve) => {
-        const proof = { version, resolve };
-        this.#proofs.add(proof);
-        this.#prove();
-        this.#clock.after(catchUpMs, () => {
-          this.#proofs.delete(proof);
-          resolve(false);
-        });
-      });
-    } catch {
-      // The list that follows says what is wrong.
-      return false;
-    }
-  }
-
-  #prove(): void {
-    const version = versionOf(this.#resourceVersion);
-    if (this.#proofs.size === 0 || version === undefined) return;
-    for (const proof of this.#proofs) {
-      if (version < proof.version) continue;
-      this.#proofs.delete(proof);
-      proof.resolve(true);
-    }
   }
 
   async #follow(): Promise<void> {
@@ -241,9 +205,69 @@ export class Store<T extends KubeObject, K> {
   }
 
   async #relist(signal: AbortSignal): Promise<void> {
-    const { client, resource, keep } = this.#options;
-    const fresh = new Map<string, K>();
     const awaiting = [...this.#awaiting];
+    this.#resourceVersion = (await this.#compare(signal)) ?? (await this.#readAll(signal));
+    this.#listed = true;
+    this.#resolveSynced();
+    this.#awaiting = this.#awaiting.filter((told) => !awaiting.includes(told));
+    for (const told of awaiting) told();
+  }
+
+  /**
+   * Reads by name and version what there is, and whole only what is known in another version: nearly all of it is known, and thousands of
+   * whole objects take seconds. All that is asked of two versions is whether they are the same. Undefined where more has changed than a page.
+   */
+  async #compare(signal: AbortSignal): Promise<string | undefined> {
+    const { client, resource, keep } = this.#options;
+    const { listTimeoutMs: timeoutMs, pageSize } = this.#timing;
+    if (this.size === 0) return undefined;
+    // In one piece: of a page API servers before 1.34 decode every object whole, while all of them together are in their memory.
+    const query = { ...this.#scope(), timeoutMs, signal, metadataAlone: true };
+    const { items, resourceVersion } = await client.list(resource, query);
+    const listed = new Set(items.map(({ metadata }) => keyOf(metadata)));
+    const changed = items.filter(({ metadata }) => !this.#has(metadata));
+    if (changed.length > pageSize) return undefined;
+    const fresh = await this.#readNamed(changed, resourceVersion, signal);
+    // That version is gone already, somebody on the way answers from the past, or one of them could not be read.
+    if (fresh.length < changed.length) return undefined;
+    for (const key of this.#objects.keys()) if (!listed.has(key)) this.#put(key, undefined);
+    for (const object of fresh) this.#put(keyOf(object.metadata), keep(object), object.metadata.resourceVersion);
+    return resourceVersion;
+  }
+
+  /** Each of them exactly as it was in the list of this version, from which the watch goes on; fewer where that is known no more. */
+  async #readNamed(named: readonly KubeObject[], asOf: string, signal: AbortSignal): Promise<T[]> {
+    const { client, resource } = this.#options;
+    const waiting = [...named];
+    const fresh: T[] = [];
+    const readSome = async (): Promise<void> => {
+      for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+        const { namespace, name, resourceVersion } = next.metadata;
+        const { fieldSelector: ours, ...scope } = this.#scope();
+        // By a list, since whoever may list need not be allowed to get.
+        const fieldSelector = [ours, `metadata.name=${name}`].filter(Boolean).join();
+        const { listTimeoutMs: timeoutMs } = this.#timing;
+        try {
+          const query = { ...scope, namespace, fieldSelector, asOf, timeoutMs, signal };
+          const { items } = await client.list<T>(resource, query);
+          fresh.push(...items.filter(({ metadata }) => metadata.resourceVersion === resourceVersion));
+        } catch {
+          // The list that follows says what is wrong, where anything is: one request of many may fail.
+          waiting.length = 0;
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: NAMED_AT_ONCE }, readSome));
+    return fresh;
+  }
+
+  #has(metadata: ObjectMeta): boolean {
+    return this.#versions.get(keyOf(metadata)) === metadata.resourceVersion;
+  }
+
+  async #readAll(signal: AbortSignal): Promise<string> {
+    const { client, resource, keep } = this.#options;
+    const fresh = new Map<string, readonly [K, string | undefined]>();
     let limit: { limit?: number } = { limit: this.#timing.pageSize };
     let page: Page<T> | undefined;
     do {
@@ -264,16 +288,14 @@ export class Store<T extends KubeObject, K> {
         limit = {};
         continue;
       }
-      for (const object of page.items) fresh.set(keyOf(object.metadata), keep(object));
+      for (const object of page.items) {
+        fresh.set(keyOf(object.metadata), [keep(object), object.metadata.resourceVersion]);
+      }
     } while (page === undefined || page.continue !== undefined);
 
     for (const key of this.#objects.keys()) if (!fresh.has(key)) this.#put(key, undefined);
-    for (const [key, object] of fresh) this.#put(key, object);
-    this.#resourceVersion = page.resourceVersion;
-    this.#listed = true;
-    this.#resolveSynced();
-    this.#awaiting = this.#awaiting.filter((told) => !awaiting.includes(told));
-    for (const told of awaiting) told();
+    for (const [key, [object, version]] of fresh) this.#put(key, object, version);
+    return page.resourceVersion;
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
@@ -298,13 +320,16 @@ export class Store<T extends KubeObject, K> {
 
   #take(event: WatchEvent): void {
     const object = event.object as T;
-    if (event.type === 'DELETED') this.#put(keyOf(object.metadata), undefined);
-    else if (event.type !== 'BOOKMARK') this.#put(keyOf(object.metadata), this.#options.keep(object));
-    this.#resourceVersion = object.metadata.resourceVersion ?? this.#resourceVersion;
-    this.#prove();
+    const key = keyOf(object.metadata);
+    const { resourceVersion } = object.metadata;
+    if (event.type === 'DELETED') this.#put(key, undefined);
+    else if (event.type !== 'BOOKMARK') this.#put(key, this.#options.keep(object), resourceVersion);
+    this.#resourceVersion = resourceVersion ?? this.#resourceVersion;
   }
 
-  #put(key: string, now: K | undefined): void {
+  #put(key: string, now: K | undefined, version?: string): void {
+    if (now === undefined) this.#versions.delete(key);
+    else this.#versions.set(key, version);
     const old = this.#objects.get(key);
     if (isDeepStrictEqual(old, now)) return;
     if (now === undefined) this.#objects.delete(key);

@@ -118,7 +118,7 @@ async function pass(request: IncomingMessage, response: ServerResponse): Promise
       response.end(`${JSON.stringify({ type: 'ERROR', object: statusOf(410, 'Expired') })}\n`);
       return;
     case 'stale': {
-      const known = stale.get(request.url ?? '');
+      const known = stale.get(wantedBy(request));
       if (known === undefined) break;
       response.writeHead(200, { 'content-type': 'application/json' }).end(known);
       return;
@@ -132,13 +132,19 @@ async function pass(request: IncomingMessage, response: ServerResponse): Promise
   forward(request, body, response, fault, isCut);
 }
 
+/** Which list it is, and in which form: whole, or of metadata alone. */
+function wantedBy({ url = '/', headers }: IncomingMessage): string {
+  return `${headers.accept} ${url}`;
+}
+
 function forward(
-  { url = '/', method, headers }: IncomingMessage,
+  request: IncomingMessage,
   body: string,
   response: ServerResponse,
   fault: Fault | undefined,
   isCut: boolean,
 ): void {
+  const { url = '/', method, headers } = request;
   const { host, connection, ...passed } = headers;
   const asked = send(new URL(url, server), { method, headers: passed, agent: upstream });
   response.once('close', () => asked.destroy());
@@ -163,7 +169,8 @@ function forward(
     } else if (isList) {
       void textOf(answer).then((text) => {
         // Every third one is kept, so that there is something old to answer with.
-        if (answer.statusCode === 200 && (!stale.has(url) || random.once(3))) stale.set(url, text);
+        const wanted = wantedBy(request);
+        if (answer.statusCode === 200 && (!stale.has(wanted) || random.once(3))) stale.set(wanted, text);
         response.end(text);
       });
     } else {
