@@ -36,8 +36,8 @@ export function evidenceOf(
   const known = new Set(before?.silent);
   const silent: string[] = [];
   for (const node of nodes) {
-    if (!isTrying(node, target) || node.isStale) continue;
-    const isMissed = isMissing(node, isFirst, known.has(node.name)) && !node.isTakenOut;
+    if (!isTrying(node, target)) continue;
+    const isMissed = !node.isStale && isMissing(node, isFirst, known.has(node.name)) && !node.isTakenOut;
     if (isMissed && silent.length < maxSilent) silent.push(node.name);
     known.delete(node.name);
   }

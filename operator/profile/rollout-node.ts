@@ -115,6 +115,18 @@ export function isNewToIt({ hasJoined, hadService }: TriedNode): boolean {
   return hasJoined === true || !hadService;
 }
 
+/** What it does not do it may be unable to by itself: nobody served it before, and it is there. */
+export function isBorneWith(node: TriedNode): boolean {
+  const { standing } = node;
+  const isUnable = standing.kind === 'lost' || (standing.kind === 'bad' && standing.reason === 'NotServing');
+  return isUnable && isNewToIt(node) && node.isReachable;
+}
+
+/** It is away, and is not waited for any more. */
+export function isLostAway({ isReachable, standing }: RolloutNode): boolean {
+  return !isReachable && standing.kind === 'lost';
+}
+
 /** It has the target to be judged by it: it is looked at whether or not it can be reached, or what takes nodes away would do so unseen. */
 export function isTrying({ carries, isJudged }: RolloutNode, target: string): boolean {
   return isJudged && carries === target;

@@ -572,6 +572,74 @@ const cases: Case[] = [
     reason: 'ProbeFailed',
   },
   {
+    title: 'or one after the other, where what has failed fills all the room',
+    nodes: [...many(18, 'new'), at('w', 'new', { standing: bad, isLate: true }), ...many(4, undefined, {}, 30)],
+    before: over,
+    settings: { maxUnavailable: 1 },
+    phase: 'Done',
+    give: ['n0030=new?'],
+    reason: 'ProbeFailed',
+  },
+  {
+    title: 'unless it has failed on one of these',
+    nodes: [
+      ...many(18, 'new'),
+      at('w', 'new', { standing: bad, isLate: true, wasServed: false }),
+      ...many(4, undefined, {}, 30),
+    ],
+    before: over,
+    settings: { maxUnavailable: 1 },
+    phase: 'Done',
+    give: [],
+    reason: 'ProbeFailed',
+  },
+  {
+    title: 'and who has no agent at all is in nobody else’s way',
+    nodes: [
+      ...many(18, 'new'),
+      at('w', 'new', { standing: bad, isLate: true }),
+      at('v', 'new', { standing: lost, isServing: false, isLate: true, wasServed: false }),
+      at('u', 'new', { standing: unable, isServing: false, isLate: true, wasServed: false }),
+      ...many(4, undefined, {}, 30),
+    ],
+    before: over,
+    settings: { maxUnavailable: 1 },
+    phase: 'Done',
+    give: ['n0030=new?'],
+    reason: 'ProbeFailed',
+  },
+  {
+    title: 'who went away by it is',
+    nodes: [
+      ...many(18, 'new'),
+      at('w', 'new', { standing: bad, isLate: true }),
+      at('v', 'new', { ...away, standing: lost, isLate: true, wasServed: false }),
+      ...many(4, undefined, {}, 30),
+    ],
+    before: over,
+    settings: { maxUnavailable: 1 },
+    phase: 'Done',
+    give: [],
+    reason: 'ProbeFailed',
+  },
+  {
+    title: 'what is tried anew is tried by them, too',
+    nodes: [...many(18, 'new'), at('w', 'new', { standing: bad, isLate: true }), ...many(4, undefined, {}, 30)],
+    before: { ...over, phase: 'Paused', attempt: 2, reason: 'ProbeFailed', message: 'm' },
+    settings: { maxUnavailable: 1 },
+    phase: 'Done',
+    give: ['w=new?', 'n0030=new?'],
+  },
+  {
+    title: 'when it is forgotten, too: they have waited for that',
+    nodes: [...many(18, 'new'), ...many(4, undefined, {}, 30)],
+    before: { ...over, reason: 'NodesSilent', message: 'm', gone: 1, goneAt: '1969-12-30T00:00:00Z' },
+    settings: { maxUnavailable: 2 },
+    phase: 'Done',
+    give: ['n0030=new?', 'n0031=new?'],
+    reason: 'NodesSilent',
+  },
+  {
     title: 'and beside machines that are gone by it',
     nodes: [...many(18, 'new'), ...many(4, undefined, {}, 30)],
     before: { ...over, reason: 'NodesSilent', gone: 1, goneAt: '1970-01-01T00:00:00Z' },
@@ -1977,6 +2045,20 @@ test('who comes late has proved nothing before it has told, nor where it has fai
     at('b', 'new', { ...late, standing: bad }),
     at('c', 'new', late),
   ];
-  const { unproven } = planRollout({ target: 'new', settings: defaultedRollout(), nodes, before: over, nowMs: 0 });
-  assert.deepEqual(unproven, ['a', 'b']);
+  const look = (more: RolloutNode[]) =>
+    planRollout({ target: 'new', settings: defaultedRollout(), nodes: [...nodes, ...more], before: over, nowMs: 0 });
+  assert.deepEqual(look([]).unproven, ['a', 'b']);
+  // Who is away for long is waited for by nobody.
+  const gone = [
+    at('d', 'new', { ...late, ...away, standing: pending }),
+    at('e', 'new', { ...late, ...away, standing: lost }),
+  ];
+  assert.deepEqual(look(gone).unproven, ['a', 'b', 'd']);
+});
+
+test('of an earlier attempt, who was silent and is there is not gone', () => {
+  const nodes = [at('b', 'new', { ...away, standing: lost, attempt: 1 }), ...many(9, 'old')];
+  const before: RolloutState = { ...canary, attempt: 2, silent: ['b'] };
+  const { state } = planRollout({ target: 'new', settings: defaultedRollout(), nodes, before, nowMs: 0 });
+  assert.deepEqual([state.phase, state.silent, state.gone], ['Canary', undefined, undefined]);
 });

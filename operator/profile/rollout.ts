@@ -12,7 +12,9 @@ import {
   afterwards,
   hasProved,
   hasProvedSame,
+  isBorneWith,
   isHeard,
+  isLostAway,
   isNewToIt,
   isSound,
   isTrying,
@@ -91,7 +93,7 @@ export function planRollout(input: RolloutInput): RolloutStep {
     updated: count(nodes, ({ carries }) => carries === target),
     onTrial: count(nodes, isPending),
     unproven: (target === good && !isAfterwards ? [] : seen)
-      .filter((node) => isTrying(node, target) && !hasProved(node))
+      .filter((node) => isTrying(node, target) && !hasProved(node) && !(isAfterwards && isLostAway(node)))
       .map(({ name }) => name),
   });
 
@@ -122,8 +124,11 @@ export function planRollout(input: RolloutInput): RolloutStep {
   const common = { target, isFirst, allowed, gone, nowMs };
   if (isAfterwards) {
     // That it failed stands until all of them are known to do well: to an operator that has just begun nobody has failed yet.
+    // So it is while nodes wait that nobody serves: they would all be given it the moment that it is forgotten.
     const isUndecided = (node: TriedNode): boolean =>
-      isTrying(node, target) && (node.standing.kind === 'pending' || node.standing.kind === 'down');
+      isTrying(node, target)
+        ? node.standing.kind === 'pending' || node.standing.kind === 'down'
+        : node.isReachable && isUnserved(node);
     // Who has proved it in the rollout says nothing about it any more.
     const ends = { bearable: allowed, stoppable: Number.POSITIVE_INFINITY };
     const late = failureOf(seen, { ...common, ...ends }) ?? (seen.some(isUndecided) ? failedLate(last) : undefined);
@@ -319,30 +324,41 @@ function advance(
 
 /**
  * Those that come when the rollout is over: they are judged by what they make of it, and hold up each other alone. Once it has failed on one
- * of them the others keep what they have, and who has nothing tries it as well.
+ * of them the others keep what they have. Who has nothing tries it as well while it is not known to do well: there is room for one of them
+ * beside any number that have failed, unless one of their own has, or one is gone by it.
  */
 function follow(
   nodes: readonly TriedNode[],
   target: string,
   { allowed, gone, hasFailed }: { readonly allowed: number; readonly gone: number; readonly hasFailed: boolean },
 ): Given[] {
-  const give = hasFailed ? [] : newcomers(nodes, target);
+  const isOpen = (node: TriedNode): boolean =>
+    isTrying(node, target) && !node.hasJoined && !hasProved(node) && !isBorneWith(node);
+  // What is tried anew has failed before.
+  const isTried = hasFailed || nodes.some(({ isStale }) => isStale);
+  const give = isTried ? [] : newcomers(nodes, target);
+  const bare = isTried ? nodes.filter((node) => isUnserved(node) && node.isReachable) : [];
   const late: TriedNode[] = [];
   // What is gone keeps its place.
   let trying = gone;
   let disturbed = trying;
+  /** Of those that nobody served before. */
+  let joining = gone;
   for (const node of nodes) {
-    trying += Number(isTrying(node, target) && !node.hasJoined && !node.isStale && !hasProved(node));
+    trying += Number(isOpen(node) && !node.isStale);
+    joining += Number(isOpen(node) && node.wasServed === false);
     disturbed += Number(node.isDisturbed && (node.isReachable || isTrying(node, target)));
-    if (!node.isReachable || isUnserved(node) !== hasFailed || (node.carries === target && !node.isStale)) continue;
+    if (hasFailed || !node.isReachable || isUnserved(node) || (node.carries === target && !node.isStale)) continue;
     if (node.isSame) give.push({ node: node.name, revision: target, isTrial: false });
     else late.push(node);
   }
   const had = nodes.filter(({ carries }) => carries === target);
-  for (const node of choose(late, target, allowed - trying, allowed - disturbed, had)) {
-    const isTrial = hasFailed || node.isStale || isHeard(node);
-    give.push({ node: node.name, revision: target, isTrial, isLate: true });
-  }
+  const chosen = choose(late, target, allowed - trying, allowed - disturbed, had);
+  for (const node of chosen)
+    give.push({ node: node.name, revision: target, isTrial: node.isStale || isHeard(node), isLate: true });
+  const room = Math.max(allowed - trying - chosen.length, 1 - joining);
+  for (const { name } of spread(bare, room, had))
+    give.push({ node: name, revision: target, isTrial: true, isLate: true });
   return give;
 }
 

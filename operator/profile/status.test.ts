@@ -578,7 +578,7 @@ test('what was accepted last and cannot be served any more is not rolled out, wh
 
 test('that a revision failed where it came late is told, and that it is not given to others any more', () => {
   const told = status({ plan: { course: course('Done', why) }, reports: { a: serving, b: serving } });
-  const message = `p-new failed on nodes that came late: ProbeFailed: a: x.example: SERVFAIL. Nodes that come late do not get it any more and keep what they have. ${again}`;
+  const message = `p-new failed on nodes that came late: ProbeFailed: a: x.example: SERVFAIL. Nodes that come late keep what they have, and those that nobody serves try it where there is room. ${again}`;
   const { status: is, reason, message: said } = condition(told, 'Degraded');
   assert.deepEqual([is, reason, said], ['True', 'LateNodesFailed', message]);
   assert.deepEqual([told.rollout?.phase, told.rollout?.reason], ['Done', 'ProbeFailed']);
@@ -621,6 +621,9 @@ test('a node that failed already does not hide that a rollout failed: there is a
     reports: failing,
   });
   assert.deepEqual(newTroubles(after, later), []);
+  const inPause = status({ profile: { ...required, status: after }, plan: { course: course('Paused', why) } });
+  assert.notEqual(condition(inPause, 'Degraded').message, condition(after, 'Degraded').message);
+  assert.deepEqual(newTroubles(after, inPause), []);
 });
 
 test('nor that it failed where it came late, whatever words are found for it', () => {

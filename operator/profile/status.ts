@@ -129,6 +129,8 @@ export function newTroubles(old: ProfileStatus | undefined, next: ProfileStatus)
   };
   const before = new Map((old?.conditions ?? []).map((condition) => [condition.type, condition]));
   return (next.conditions ?? []).filter(({ type, status, reason, message }) => {
+    // Who pauses what has failed knows it.
+    if (reason === reasons.rolloutFailed && next.rollout?.phase === 'Paused') return false;
     if (reason === reasons.partiallyInvalid || reason === reasons.rolloutFailed)
       return before.get(type)?.message !== message;
     if (reason === reasons.lateNodesFailed) return before.get(type)?.reason !== reason;
@@ -287,7 +289,7 @@ function degraded(
   if (phase === 'Paused' && reason !== undefined && target !== good)
     return { status: 'True', reason: reasons.rolloutFailed, message: fateOf(plan.course) };
   if ((phase === 'Done' || phase === 'Paused') && reason !== undefined) {
-    const fate = `Nodes that come late do not get it any more and keep what they have`;
+    const fate = 'Nodes that come late keep what they have, and those that nobody serves try it where there is room';
     const remedy = 'Edit the profile, or set rollout.paused to true and back to false to try it again.';
     const why = `${target} failed on nodes that came late: ${reason}: ${cut(message, maxRolloutMessage)}`;
     return { status: 'True', reason: reasons.lateNodesFailed, message: `${why}. ${fate}. ${remedy}` };
