@@ -69,6 +69,35 @@ for (const [option, values] of Object.entries(written)) {
   });
 }
 
+test('three bits of the packet mark that are not different are refused, however they are written', withHelm, () => {
+  for (const [extraArgs, isRefused] of [
+    [['--mark-own=0x10'], true],
+    [['--mark-own=64'], true],
+    [['--mark-gate=0x1000', '--mark-own=0X00001000'], true],
+    [['--mark-own=0x10', '--mark-own=0x1000'], false],
+    [['--mark-intercept=32', '--mark-own=16'], false],
+  ] as const) {
+    const json = `--set-json=agent.extraArgs=${JSON.stringify(extraArgs)}`;
+    const { status, stderr } = helm('template', 'localdns', chart, json);
+    equal(status === 0, !isRefused, `${extraArgs} ${stderr}`);
+    if (isRefused) match(stderr, /agent\.extraArgs: .*three different bits/);
+  }
+});
+
+test('quantities are written as Kubernetes takes them, and selectors may be taken away', withHelm, () => {
+  const flags = ['agent.resources.limits.memory=5e8', 'operator.resources.limits.memory=1Pi'].map(
+    (one) => `--set=${one}`,
+  );
+  const { status, stderr } = helm(
+    'template',
+    'localdns',
+    chart,
+    ...flags,
+    '--set=agent.nodeSelector=null,operator.nodeSelector=null',
+  );
+  equal(status, 0, stderr);
+});
+
 test('the schema takes no option that the chart sets itself, nor half of one', withHelm, () => {
   for (const option of [
     '--state-dir=/tmp',

@@ -69,6 +69,20 @@ app.kubernetes.io/component: agent
 {{- end -}}
 {{- end -}}
 
+{{/* By equal bits an agent could not tell its own queries from pods', and does not start. */}}
+{{- define "localdns.agent.checkMarks" -}}
+{{- $marks := dict "intercept" "16" "own" "32" "gate" "64" -}}
+{{- range .Values.agent.extraArgs -}}
+{{- $option := regexFind "^--mark-(intercept|own|gate)=" . -}}
+{{- if $option -}}
+{{- $_ := set $marks (trimSuffix "=" (trimPrefix "--mark-" $option)) (trimPrefix $option . | int64 | toString) -}}
+{{- end -}}
+{{- end -}}
+{{- if lt (len (uniq (values $marks))) 3 -}}
+{{- fail "agent.extraArgs: --mark-intercept (0x10 where it is not given), --mark-own (0x20) and --mark-gate (0x40) are three different bits" -}}
+{{- end -}}
+{{- end -}}
+
 {{/* What every pod has that runs the operator, whatever it does there. */}}
 {{- define "localdns.operator.pod" -}}
 serviceAccountName: {{ include "localdns.operator.name" . }}
