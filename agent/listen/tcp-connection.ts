@@ -5,6 +5,7 @@ import type { Reply } from '../server/server.ts';
 import { setU16, u16 } from '../wire/octets.ts';
 import type { Mishap, ServePacket, TellMishap } from './listener.ts';
 import { type Load, longPartBytes, type Sharer, type TcpLoad } from './tcp-load.ts';
+import type { Taker } from './tcp-turns.ts';
 
 const nothing = Buffer.alloc(0);
 /** What is kept of a chunk is copied where it is at most such a part of it. */
@@ -49,7 +50,7 @@ class TcpReply implements Reply {
  * One client's connection: frames of a two-octet length and a message (RFC 1035 §4.2.2), split over and joined in chunks; answers
  * leave as they come, in any order (RFC 7766 §7). A client that has closed its half still gets its answers.
  */
-export class TcpConnection implements Sharer {
+export class TcpConnection implements Sharer, Taker {
   readonly client: Load;
   usedAt: number;
   readonly #socket: Socket;
@@ -65,6 +66,8 @@ export class TcpConnection implements Sharer {
   #partBytes = 0;
   #partSinceMs = 0;
   #taking = false;
+  /** Until a turn in which it may take on. */
+  #isHeldUp = false;
   /** The client asks nothing more. */
   #ended = false;
   #draining = false;
@@ -143,6 +146,7 @@ export class TcpConnection implements Sharer {
   #leave(): void {
     this.#chargeBacklog(0);
     this.#chargePart(0);
+    if (this.#isHeldUp) this.#load.turns.release(this);
     this.#load.remove(this, this.address);
   }
 
@@ -193,9 +197,26 @@ export class TcpConnection implements Sharer {
 
   #read(chunk: Buffer): void {
     this.#activeAtMs = this.#load.clock.nowMs();
-    if (this.#finished) return;
+    this.#load.turns.spend(chunk.length);
+    if (this.#finished) {
+      if (this.#load.turns.isSpent) this.#holdUp();
+      return;
+    }
     this.#received = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk]);
     this.#takeFrames();
+  }
+
+  /** Nothing more is read from it, nor taken of what has been. */
+  #holdUp(): void {
+    this.#isHeldUp = true;
+    this.#socket.pause();
+    this.#load.turns.hold(this);
+  }
+
+  goOn(): void {
+    this.#isHeldUp = false;
+    this.#resume();
+    this.#endIfDone();
   }
 
   /** Takes the frames that are complete, for as long as there is room for their answers; the others stay for later. */
@@ -207,11 +228,16 @@ export class TcpConnection implements Sharer {
     while (at + 2 <= data.length && !this.#isFull()) {
       const end = at + 2 + u16(data, at);
       if (end > data.length) break;
+      if (!this.#load.turns.take()) {
+        this.#holdUp();
+        break;
+      }
       this.#take(data.subarray(at + 2, end));
       at = end;
     }
     this.#received = kept(data, at);
     this.#taking = false;
+    if (this.#isHeldUp) return;
     if (this.#isFull()) this.#socket.pause();
     else this.#seePart(at > 0);
   }
@@ -261,6 +287,7 @@ export class TcpConnection implements Sharer {
       this.#socket.cork();
       setImmediate(this.#onTurn);
     }
+    this.#load.turns.spend(length);
     const frame = Buffer.allocUnsafe(2 + length);
     setU16(frame, 0, length);
     message.copy(frame, 2, 0, length);
@@ -317,9 +344,9 @@ export class TcpConnection implements Sharer {
   }
 
   #resume(): void {
-    if (!this.#socket.isPaused()) return;
+    if (this.#taking || this.#isHeldUp || !this.#socket.isPaused()) return;
     if (!this.#finished) this.#takeFrames();
-    if (this.#finished || !this.#isFull()) this.#socket.resume();
+    if (!this.#isHeldUp && (this.#finished || !this.#isFull())) this.#socket.resume();
   }
 
   #endIfDone(): void {

@@ -1,5 +1,6 @@
 /** What clients have under way over TCP, and the bounds on it: of one connection, of one client, and of all of them together. */
 import { type Clock, systemClock } from '../clock.ts';
+import { TcpTurns } from './tcp-turns.ts';
 
 export interface TcpBounds {
   /**
@@ -18,6 +19,8 @@ export interface TcpBounds {
   maxWaiting: Bound;
   /** Queries of which a part has come, in all; over it a connection with a long one is closed. */
   maxPartBytes: number;
+  /** Queries that are taken in one turn of the loop. */
+  takenPerTurn: number;
 }
 
 interface Bound {
@@ -34,6 +37,7 @@ const usualBounds: TcpBounds = {
   maxBacklogBytes: { connection: 1 << 20, client: 4 << 20, all: 16 << 20 },
   maxWaiting: { connection: 256, client: 2_048, all: 16_384 },
   maxPartBytes: 8 << 20,
+  takenPerTurn: 256,
 };
 
 /**
@@ -69,6 +73,7 @@ export interface Sharer {
 export class TcpLoad {
   readonly bounds: TcpBounds;
   readonly clock: Clock;
+  readonly turns: TcpTurns;
   readonly all: Load = { ...noLoad };
   readonly #clients = new Map<string, Load>();
   readonly #connections = new Set<Sharer>();
@@ -77,6 +82,7 @@ export class TcpLoad {
   constructor(changes: Partial<TcpBounds> = {}, clock: Clock = systemClock) {
     this.clock = clock;
     this.bounds = { ...usualBounds, ...changes };
+    this.turns = new TcpTurns(this.bounds.takenPerTurn);
   }
 
   /**
