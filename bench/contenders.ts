@@ -92,14 +92,15 @@ const contenders: Readonly<Record<string, Contender>> = {
   CoreDNS: {
     needs: ['coredns'],
     version: coreDnsVersion,
-    start: (folder, upstream) => startCoreDns(folder, 'coredns', forwarding(upstream)),
+    start: (folder, upstream, names) => startCoreDns(folder, 'coredns', forwarding(upstream, names)),
     loads: everyLoad,
   },
   // As all others have it: threads of Go that wait for each other cost something, too.
   'CoreDNS, one thread': {
     needs: ['coredns'],
     version: coreDnsVersion,
-    start: (folder, upstream) => startCoreDns(folder, 'coredns-one', forwarding(upstream), { GOMAXPROCS: '1' }),
+    start: (folder, upstream, names) =>
+      startCoreDns(folder, 'coredns-one', forwarding(upstream, names), { GOMAXPROCS: '1' }),
     loads: [cachedUdp, missesUdp],
   },
 };
@@ -138,8 +139,13 @@ function versionIn(command: string, argument: string, words: RegExp): string {
   return words.exec(said)?.[1] ?? 'unknown';
 }
 
-function forwarding(upstream: number): string[] {
-  return ['cache 3600', `forward . 127.0.0.1:${upstream} {`, '  force_tcp', '}'];
+/** By itself CoreDNS has room for 9,984 answers of either kind. */
+function caching(names: number): string[] {
+  return ['cache 3600 {', `  success ${names}`, `  denial ${names}`, '}'];
+}
+
+function forwarding(upstream: number, room: number): string[] {
+  return [...caching(room), `forward . 127.0.0.1:${upstream} {`, '  force_tcp', '}'];
 }
 
 function agent(folder: RunFolder, upstream: number, variant: keyof typeof variants): Promise<Program> {
