@@ -30,15 +30,15 @@ export interface ControlPlaneOptions {
   niceness?: number;
 }
 
-/** Without kubelets every node would be found dead, and pods can go nowhere; a short list also starts sooner. */
+/** Without kubelets every node would be found dead, and pods go nowhere; a rollback has a Job. A short list also starts sooner. */
 const withoutNodes = [
   ...['serviceaccount-controller', 'root-ca-certificate-publisher-controller', 'garbage-collector-controller'],
   ...['namespace-controller', 'deployment-controller', 'replicaset-controller', 'daemonset-controller'],
+  ...['job-controller'],
 ];
 /** What pods need that run, and nodes that may die. */
 export const withNodes = [
-  ...withoutNodes,
-  ...['endpointslice-controller', 'serviceaccount-token-controller', 'job-controller', 'disruption-controller'],
+  ...[...withoutNodes, 'endpointslice-controller', 'serviceaccount-token-controller', 'disruption-controller'],
   ...['node-lifecycle-controller', 'taint-eviction-controller', 'pod-garbage-collector-controller'],
 ];
 
