@@ -1,4 +1,4 @@
-/** Where the time of an answer from the cache goes: what perf samples of an agent that is asked all the while. */
+/** Where the time of an answer goes: what perf samples of an agent that is asked all the while. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
@@ -23,11 +23,15 @@ const warmSeconds = 4;
 const seconds = 8;
 const functionsShown = 12;
 
-/** Undefined where there is no perf, or where it may not look. */
-export async function profileOfHits(
+/**
+ * Undefined where there is no perf, or where it may not look.
+ *
+ * @param namesFor a file of names to ask for so long
+ */
+export async function profileOf(
   folder: RunFolder,
   upstream: number,
-  cached: string,
+  namesFor: (seconds: number) => string,
   say: (line: string) => void,
 ): Promise<ProfileReading | undefined> {
   const perf = findProgram('perf');
@@ -40,7 +44,9 @@ export async function profileOfHits(
   });
   try {
     const load = (forSeconds: number) =>
-      new Load(folder, program.port, cached, ['-n', '1000000', '-l', String(forSeconds), '-q', '100']).ended();
+      new Load(folder, program.port, namesFor(forSeconds), [
+        ...['-n', '1000000', '-l', String(forSeconds), '-q', '100'],
+      ]).ended();
     await load(warmSeconds);
     const data = join(folder.path, 'perf.data');
     const sampled = ['-p', String(program.pid), '-o', data, '--', 'sleep', String(seconds)];

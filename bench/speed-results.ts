@@ -49,6 +49,7 @@ export interface SpeedSamples {
   garbage: GarbageReading;
   flags?: FlagReading[];
   profile?: ProfileReading;
+  missProfile?: ProfileReading;
 }
 
 /** Of CPU per answer: the agent's share of the other's, at most. */
@@ -102,6 +103,7 @@ export function speedSections(): string[] {
     garbage,
     flags = [],
     profile,
+    missProfile,
   } = samples;
   const loads = [...new Set(costs.map(({ load }) => load))];
   const rounds = Math.max(...costs.map(({ round }) => round));
@@ -159,7 +161,8 @@ export function speedSections(): string[] {
     `${garbage.heapMebibytes[1].toFixed(1)} MiB after the last of them (\`--trace-gc\`).`,
     '',
     verdict('what outlived the scavenges', garbage.grownMebibytes, 'at most', garbageGoal, 'MiB'),
-    ...(profile === undefined ? [] : profileSection(profile)),
+    ...(profile === undefined ? [] : profileSection('a cached answer', profile)),
+    ...(missProfile === undefined ? [] : profileSection('an answer that CoreDNS is asked for over TCP', missProfile)),
     ...(flags.length === 0 ? [] : flagSection(flags)),
     '',
     '### At the end of all this',
@@ -186,11 +189,11 @@ export function speedSections(): string[] {
   ];
 }
 
-function profileSection({ parts, functions, cpuMicros }: ProfileReading): string[] {
+function profileSection(answer: string, { parts, functions, cpuMicros }: ProfileReading): string[] {
   const row = (name: string, share: number) => `| ${name} | ${(share * cpuMicros).toFixed(2)} µs |`;
   return [
     '',
-    '### Where the time of a cached answer goes',
+    `### Where the time of ${answer} goes`,
     '',
     `perf (cpu-clock) samples LocalDNS, bundled, while it is asked as above; ${cpuMicros.toFixed(2)} µs an answer meanwhile.`,
     '',

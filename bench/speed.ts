@@ -27,7 +27,7 @@ import { lineUp } from './line-up.ts';
 import { costAtLowRates } from './low-rates.ts';
 import { circumstances } from './sample.ts';
 import { garbageOfHits, latenciesOverTcp, latenciesUnderChange, type Subject } from './speed-agent.ts';
-import { profileOfHits } from './speed-profile.ts';
+import { profileOf } from './speed-profile.ts';
 import { type CostReading, keepSpeedSamples, type LatencyReading } from './speed-results.ts';
 
 export const speedBench = 'speed';
@@ -39,6 +39,8 @@ const oftenAsked = [...timed, '-q', '100'];
 const names = 1_000;
 /** Of each server and round: nobody has asked for them before. */
 const misses = 30_000;
+/** More than any server has answered in a second, so that no name comes twice. */
+const mostMisses = 60_000;
 /** Cached and new ones in the mixed load. */
 const newPart = 0.1;
 const mixedQueries = 60_000;
@@ -90,11 +92,13 @@ export async function benchSpeed(say: (line: string) => void): Promise<void> {
     const changes = await latenciesUnderChange(subject, say);
     const overTcp = await latenciesOverTcp(subject, say);
     const garbage = await garbageOfHits(subject, say);
-    const profile = await profileOfHits(folder, upstream.port, cached, say);
+    const profile = await profileOf(folder, upstream.port, () => cached, say);
+    const everNew = (forSeconds: number) => newNames(folder, forSeconds * mostMisses);
+    const missProfile = await profileOf(folder, upstream.port, everNew, say);
     const flags = await costOfFlags(folder, upstream.port, cached, say);
     const figures = { costs, latencies, lowRates, idle, resident, changes, overTcp, garbage, flags };
     const taken = { circumstances: circumstances(new Date()), participants, absent };
-    keepSpeedSamples({ ...taken, ...figures, ...(profile && { profile }) });
+    keepSpeedSamples({ ...taken, ...figures, ...(profile && { profile }), ...(missProfile && { missProfile }) });
     await upstream.stop();
   } finally {
     for (const program of running.values()) await program.stop();
