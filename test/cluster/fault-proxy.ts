@@ -125,6 +125,8 @@ async function pass(request: IncomingMessage, response: ServerResponse): Promise
     }
     case 'late':
       await new Promise((resolve) => setTimeout(resolve, random.below(lateMs)));
+      // Nobody waits for it any more, and nobody would be told that its watch has ended.
+      if (response.destroyed) return;
       break;
     default:
       break;
