@@ -120,3 +120,8 @@ export const ENDPOINT_SLICES: Resource = {
   kind: 'EndpointSlice',
   namespaced: true,
 };
+
+/** Versions of one API server are numbers that grow (as etcd counts); undefined where somebody counts otherwise. */
+export function versionOf(resourceVersion: string | undefined): bigint | undefined {
+  return /^\d+$/.test(resourceVersion ?? '') ? BigInt(resourceVersion ?? '') : undefined;
+}

@@ -390,11 +390,6 @@ export class Store<T extends KubeObject, K> {
   }
 }
 
-/** Versions of one API server are numbers that grow (as etcd counts); undefined where somebody counts otherwise. */
-export function versionOf(resourceVersion: string | undefined): bigint | undefined {
-  return /^\d+$/.test(resourceVersion ?? '') ? BigInt(resourceVersion ?? '') : undefined;
-}
-
 function isGone(failure: unknown): boolean {
   return failure instanceof ApiError && failure.isGone;
 }

@@ -6,7 +6,7 @@ import type { LocalDnsNode, NodeHealth } from '../../api/v1alpha1/node.ts';
 import { readVersions } from '../../api/v1alpha1/node-config.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import { ApiError } from '../../kube/errors.ts';
-import { versionOf } from '../../kube/store.ts';
+import { versionOf } from '../../kube/resource.ts';
 import type { Outcome } from '../channel.ts';
 import type { Log } from '../log.ts';
 import type { Terms } from '../trial/trial.ts';
